@@ -1,0 +1,2 @@
+-- SPDX-License-Identifier: MIT
+-- The empty script of the start-up benchmark.

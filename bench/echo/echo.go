@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+
+// TCP echo server: a goroutine for each connection. Usage: echo PORT
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+)
+
+func serve(c net.Conn) {
+	defer c.Close()
+	buf := make([]byte, 65536)
+	for {
+		n, err := c.Read(buf)
+		if err != nil {
+			return
+		}
+		if _, err := c.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}
+
+func main() {
+	l, err := net.Listen("tcp", "127.0.0.1:"+os.Args[1])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	fmt.Println("ready")
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go serve(c)
+	}
+}

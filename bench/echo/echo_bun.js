@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+// TCP echo server on Bun's own sockets. Bun does not queue: what write() did not take is kept and
+// written on drain. Usage: echo_bun.js PORT
+function send(socket, data) {
+  const n = socket.write(data);
+  if (n < data.length) socket.data = data.slice(Math.max(n, 0));
+}
+
+Bun.listen({
+  hostname: "127.0.0.1",
+  port: Number(process.argv[2]),
+  socket: {
+    open(socket) {
+      socket.setNoDelay(true);
+    },
+    data(socket, data) {
+      if (socket.data) {
+        socket.data = Buffer.concat([socket.data, data]);
+      } else {
+        send(socket, data);
+      }
+    },
+    drain(socket) {
+      const rest = socket.data;
+      if (!rest) return;
+      socket.data = undefined;
+      send(socket, rest);
+    },
+  },
+});
+console.log("ready");

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: MIT
+"""Who takes part in the benchmarks: where each program is, and how each benchmark starts it."""
+import os
+import shutil
+import subprocess
+
+BENCH = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(BENCH)
+CACHE = os.environ.get("CORUN_CACHE") or os.path.expanduser("~/.cache/corun")  # set by tools/
+NPM = os.path.join(CACHE, "npm", "node_modules")
+
+
+class Contender:
+    """One program in one benchmark. `scale` lowers the amount of work of a slow one."""
+
+    def __init__(self, name, argv, scale=1.0, slow=False):
+        self.name, self.argv, self.scale, self.slow = name, argv, scale, slow
+
+
+def which(*names):
+    for name in names:
+        path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/bin:/sbin")
+        if path:
+            return path
+    return None
+
+
+def works(*argv):
+    """True if the command ends with status 0: a program is installed with the module it needs."""
+    try:
+        return subprocess.run(argv, capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
+class Programs:
+    """The programs at hand (None where one is missing), and the compiled ones, in folder `out`."""
+
+    def __init__(self, out):
+        self.out = out
+        self.corun = os.environ.get("CORUN") or os.path.join(ROOT, "build", "corun")
+        if not os.access(self.corun, os.X_OK):
+            self.corun = None
+        bun = os.path.join(NPM, ".bin", "bun")
+        self.bun = bun if works(bun, "--version") else which("bun")
+        self.node = which("node", "nodejs")
+        self.undici = self.node if os.path.isdir(os.path.join(NPM, "undici")) else None
+        self.go = which("go")
+        self.nginx = which("nginx")
+        self.lua = which("lua5.4")
+        self.cjson = self.lua if self.lua and works(self.lua, "-lcjson", "-e", "") else None
+        self.cqueues = self.lua if self.lua and works(self.lua, "-lcqueues", "-e", "") else None
+        # Debian's own first: it is the one that Debian's aiohttp and uvloop are for.
+        python = which("/usr/bin/python3", "python3")
+        self.python = python
+        self.uvloop = python if works(python, "-c", "import uvloop") else None
+        self.aiohttp = python if works(python, "-c", "import aiohttp, uvloop") else None
+
+    def versions(self):
+        """Yields one line for each program that is installed."""
+        asks = [("corun", [self.corun, "-v"]), ("bun", [self.bun, "--version"]),
+                ("node", [self.node, "-v"]), ("go", [self.go, "version"]),
+                ("lua", [self.lua, "-v"]), ("nginx", [self.nginx, "-v"]),
+                ("uvloop", [self.uvloop, "-c", "import uvloop; print(uvloop.__version__)"]),
+                ("aiohttp", [self.aiohttp, "-c", "import aiohttp; print(aiohttp.__version__)"]),
+                ("undici", [self.undici, "-p", "require('undici/package.json').version"])]
+        for name, argv in asks:
+            if argv[0]:
+                done = subprocess.run(argv, capture_output=True, text=True, env=environment())
+                yield name, (done.stdout + done.stderr).strip().split("\n")[0]
+
+    def c(self, source, *libraries):
+        """Compiles a C program of bench/ if it is older than its source; returns its path."""
+        command = ["cc", "-std=c11", "-O2", "-Wall", "-Wextra", "-o"]
+        return self._build(source, command, list(libraries))
+
+    def go_program(self, source):
+        return self._build(source, [self.go, "build", "-o"], []) if self.go else None
+
+    def _build(self, source, command, libraries):
+        os.makedirs(self.out, exist_ok=True)
+        path = os.path.join(BENCH, source)
+        target = os.path.join(self.out, source.replace("/", "_").replace(".", "_"))
+        if not os.path.exists(target) or os.path.getmtime(target) < os.path.getmtime(path):
+            subprocess.run(command + [target, path] + libraries, check=True)
+        return target
+
+
+def environment():
+    """The environment of every contender: bare, so that no setting of the shell slows one of them
+    (NODE_EXTRA_CA_CERTS more than doubles Node's start); one processor for Go, npm for Node."""
+    env = {k: os.environ[k] for k in ("PATH", "HOME", "LANG", "TMPDIR") if k in os.environ}
+    env.update(GOMAXPROCS="1", NODE_PATH=NPM)
+    return env
+
+
+def script(path):
+    return os.path.join(BENCH, path)
+
+
+def contenders(bench, programs):
+    """The list of contenders of a benchmark, corun first, those that are missing with argv None."""
+    p = programs
+
+    def entry(name, program, *args, **more):
+        return Contender(name, [program, *args] if program else None, **more)
+
+    if bench == "tasks":
+        return [entry("corun", p.corun, script("core/tasks.lua")),
+                entry("bun", p.bun, script("core/tasks.js")),
+                entry("node", p.node, script("core/tasks.js")),
+                entry("go", p.go_program("core/tasks.go")),
+                entry("uvloop", p.uvloop, script("core/tasks.py"), scale=0.1),
+                entry("cqueues", p.cqueues, script("core/tasks_cqueues.lua"), scale=0.2)]
+    if bench == "sleepers":
+        return [entry("corun", p.corun, script("core/sleepers.lua")),
+                entry("bun", p.bun, script("core/sleepers.js")),
+                entry("node", p.node, script("core/sleepers.js")),
+                entry("go", p.go_program("core/sleepers.go")),
+                entry("uvloop", p.uvloop, script("core/sleepers.py"), slow=True),
+                entry("cqueues", p.cqueues, script("core/sleepers_cqueues.lua"), slow=True)]
+    if bench == "startup":
+        return [entry("corun", p.corun, script("core/empty.lua")),
+                entry("lua5.4", p.lua, "-e", ""),
+                entry("bun", p.bun, script("core/empty.js"), scale=0.2),
+                entry("node", p.node, script("core/empty.js"), scale=0.05),
+                entry("python", p.python, "-c", "", scale=0.1)]
+    if bench in ("json548", "json5m"):
+        return [entry("corun", p.corun, script("core/decode.lua"), "corun.json"),
+                entry("cjson", p.corun, script("core/decode.lua"), "cjson"),
+                entry("lua5.4", p.cjson, script("core/decode.lua"), "cjson"),
+                entry("bun", p.bun, script("core/decode.js")),
+                entry("node", p.node, script("core/decode.js"))]
+    if bench in ("echo64", "echo64k"):
+        return [entry("corun", p.corun, script("echo/echo.lua")),
+                entry("libuv", p.c("echo/echo_uv.c", "-luv")),
+                entry("bun", p.bun, script("echo/echo_bun.js")),
+                entry("go", p.go_program("echo/echo.go")),
+                entry("node", p.node, script("echo/echo_node.js")),
+                entry("uvloop", p.uvloop, script("echo/echo.py")),
+                entry("cqueues", p.cqueues, script("echo/echo_cqueues.lua"))]
+    if bench == "scrape":
+        return [entry("corun", p.corun, script("scrape/scrape.lua")),
+                entry("bun", p.bun, script("scrape/fetch.js")),
+                entry("go", p.go_program("scrape/scrape.go")),
+                entry("undici", p.undici, script("scrape/undici.js"), scale=0.5),
+                entry("aiohttp", p.aiohttp, script("scrape/scrape.py"), scale=0.2),
+                entry("node", p.node, script("scrape/fetch.js"), scale=0.2)]
+    raise KeyError(bench)

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: MIT
+"""What the harness prints: a table with the noise, then one line for each ratio and each target."""
+import os
+import platform
+import statistics
+
+# A metric: its column, format, factor from the harness's unit, and whether it has ratio lines.
+PEAK = ("peak MB", "{:.1f}", 1e-6, True)
+TIMES = {"wall": ("wall ms", "{:.2f}", 1, True), "cpu": ("CPU ms", "{:.2f}", 1, True), "peak": PEAK}
+JSON = {"rate": ("MB/s", "{:.0f}", 1, True),
+        "cpu": ("CPU us each", "{:.2f}", 1, True), "peak": PEAK}
+ECHO = {"rate": ("echoes/s", "{:,.0f}", 1, True),
+        "cpu": ("server CPU us", "{:.2f}", 1, True), "peak": PEAK,
+        "busy": ("server %", "{:.0f}", 1, False), "load": ("load %", "{:.0f}", 1, False)}
+TASKS = {"ns": ("ns each", "{:.0f}", 1, True), "cpu": ("CPU ns", "{:.0f}", 1, True), "peak": PEAK}
+SLEEPERS = {"wall": ("wall s", "{:.2f}", 1, True), "cpu": ("CPU s", "{:.2f}", 1, True),
+            "peak": PEAK, "task": ("B a task", "{:.0f}", 1, True)}
+SCRAPE = {"rate": ("requests/s", "{:,.0f}", 1, True),
+          "cpu": ("client CPU us", "{:.2f}", 1, True), "peak": PEAK,
+          "busy": ("client %", "{:.0f}", 1, False)}
+TABLES = {
+    "tasks": ("spawn, yield, await, one after another", TASKS),
+    "sleepers": ("1,000,000 tasks sleeping 1 s (--quick: 100,000)", SLEEPERS),
+    "startup": ("an empty script, from fork to the end", TIMES),
+    "json548": ("decode a JSON record of 548 B", JSON),
+    "json5m": ("decode a JSON document of 5.4 MB", JSON),
+    "echo64": ("TCP echo, 64 connections x 64 B", ECHO),
+    "echo64k": ("TCP echo, 8 connections x 64 KiB", ECHO),
+    "scrape": ("64 connections, GET 548 B of JSON from nginx, decode", SCRAPE),
+}
+
+# benchmark, metric, peer (None: corun's own figure), comparison, bound
+TARGETS = [
+    ("tasks", "ns", None, "<=", 330),
+    ("sleepers", "wall", None, "<=", 3.0),
+    ("sleepers", "task", None, "<=", 1300),
+    ("startup", "wall", "lua5.4", "<=", 2.0),
+    ("json548", "rate", "cjson", ">=", 1.9),
+    ("json5m", "rate", "cjson", ">=", 1.9),
+    ("echo64", "rate", "libuv", ">=", 0.9),
+    ("echo64", "rate", "bun", ">=", 1.0),
+    ("echo64", "rate", "go", ">=", 1.0),
+    ("scrape", "cpu", "bun", "<=", 0.8),
+    ("scrape", "rate", "bun", ">=", 1.0),
+    ("scrape", "peak", None, "<=", 15e6),
+]
+
+
+def machine(programs, m):
+    """Prints what the figures stand on: processor, kernel, cores used, versions."""
+    model = platform.processor() or "unknown"
+    with open("/proc/cpuinfo") as f:
+        names = (line.split(":")[1].strip() for line in f if line.startswith("model name"))
+        model = next(names, model)
+    print(f"machine: {model}, {os.cpu_count()} cores, Linux {platform.release()}; "
+          f"measured on core {m.measured}, counterpart on core {m.other}")
+    print("versions: " + "; ".join(f"{name} {text}" for name, text in programs.versions()))
+
+
+def show(name, results, rounds):
+    """Prints the table of one benchmark, its ratio lines and its target lines."""
+    title, metrics = TABLES[name]
+    rows = [["", *(column for column, _, _, _ in metrics.values())]]
+    for who, figures in results.items():
+        row = [who]
+        for metric, (_, form, factor, _) in metrics.items():
+            values = [v * factor for v in figures[metric]]
+            noise = f" ({form.format(min(values))}..{form.format(max(values))})"
+            row.append(form.format(statistics.median(values)) + noise)
+        rows.append(row)
+    print(f"\n{name}: {title}; median (min..max) of {rounds} rounds")
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        print("  " + "  ".join(cell.ljust(w) for cell, w in zip(row, widths)).rstrip())
+    medians = {who: {metric: statistics.median(values) for metric, values in figures.items()}
+               for who, figures in results.items()}
+    ratios(name, medians, metrics)
+
+
+def ratios(name, medians, metrics):
+    ours = medians.get("corun")
+    if not ours:
+        return
+    for metric, (_, _, _, wanted) in metrics.items():
+        for who in medians:
+            if wanted and who != "corun" and medians[who][metric] > 0:
+                value = ours[metric] / medians[who][metric]
+                print(f"ratio {name} {metric} corun/{who} {value:.3f}")
+    for bench, metric, peer, sign, bound in TARGETS:
+        if bench != name or (peer and peer not in medians):
+            continue
+        value = ours[metric] / medians[peer][metric] if peer else ours[metric]
+        verdict = "met" if (value <= bound if sign == "<=" else value >= bound) else "MISSED"
+        against = f"corun/{peer}" if peer else "corun"
+        form, factor = ("{:.3f}", 1) if peer else metrics[metric][1:3]
+        value, bound = (form.format(v * factor) for v in (value, bound))
+        print(f"target {name} {metric} {against} {sign} {bound}: {value} {verdict}")

@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: MIT
+"""The benchmark harness: runs corun and its peers in turn on one core and prints what each used.
+
+See README.md beside this file for what is measured and how the peers were chosen.
+"""
+import argparse
+import contextlib
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+
+import peers
+import report
+
+GROUPS = {"core": ["tasks", "sleepers", "startup", "json548", "json5m"],
+          "echo": ["echo64", "echo64k"],
+          "scrape": ["scrape"]}
+BENCHES = [b for group in GROUPS.values() for b in group]
+
+
+class Failed(Exception):
+    """A contender did not do its work."""
+
+
+class Machine:
+    """Two cores (one for the measured process, one for its counterpart) and the launcher."""
+
+    def __init__(self, programs):
+        cores = sorted(os.sched_getaffinity(0))
+        self.measured, self.other = cores[-1], cores[0]
+        self.launcher = programs.c("measure.c")
+        if self.measured == self.other:
+            print("note: one core only: client and server share it")
+        load = os.getloadavg()[0]
+        if load > 0.3:
+            print(f"note: load average {load:.2f}: a busy machine, do not keep these figures")
+        os.sched_setaffinity(0, {self.other})
+
+    def run(self, argv, runs=1):
+        """Runs a program on the measured core; returns one tuple for each run:
+        wall s, cpu s, peak bytes, wall s and cpu s between its marks."""
+        command = [self.launcher, "-n", str(runs), "-t", "300", str(self.measured), *argv]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True,
+                              env=peers.environment())
+        figures = []
+        for line in done.stdout.splitlines():
+            status, wall, cpu, peak, mark_wall, mark_cpu = map(int, line.split())
+            if status != 0:
+                raise Failed(f"exit status {status}")
+            figures.append((wall / 1e9, cpu / 1e9, peak * 1024,
+                            mark_wall / 1e9, mark_cpu / 1e9))
+        if len(figures) != runs:
+            raise Failed("not run")
+        return figures
+
+    def marked(self, argv):
+        """Runs once a program that marks the part that counts: wall s, cpu s, peak bytes."""
+        _, _, peak, wall, cpu = self.run(argv)[0]
+        if wall <= 0:
+            raise Failed("it printed no marks")
+        return wall, cpu, peak
+
+    @contextlib.contextmanager
+    def server(self, argv):
+        """Runs a server on the measured core until the block ends; yields it when it is ready."""
+        proc = subprocess.Popen(argv, stdout=subprocess.PIPE, env=peers.environment(),
+                                preexec_fn=lambda: os.sched_setaffinity(0, {self.measured}))
+        try:
+            heard = select.select([proc.stdout], [], [], 10)[0]
+            if not heard or proc.stdout.readline() != b"ready\n":
+                raise Failed("the server did not become ready")
+            yield proc
+        finally:
+            stop(proc)
+
+
+def stop(proc):
+    proc.send_signal(signal.SIGTERM)
+    try:
+        proc.wait(5)
+    except subprocess.TimeoutExpired:
+        proc.kill()
+        proc.wait()
+    if proc.stdout:
+        proc.stdout.close()
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def peak_of(pid):
+    with open(f"/proc/{pid}/status") as f:
+        return next(int(line.split()[1]) * 1024 for line in f if line.startswith("VmHWM:"))
+
+
+def bench_tasks(machine, who, quick):
+    n = int((200_000 if quick else 2_000_000) * who.scale)
+    wall, cpu, peak = machine.marked(who.argv + [str(n), str(n // 5)])
+    return {"ns": wall / n * 1e9, "cpu": cpu / n * 1e9, "peak": peak}
+
+
+def bench_sleepers(machine, who, quick):
+    n = 100_000 if quick else 1_000_000
+    empty = machine.run(who.argv + ["0"])[0][2]
+    wall, cpu, peak = machine.run(who.argv + [str(n)])[0][:3]
+    return {"wall": wall, "cpu": cpu, "peak": peak, "task": (peak - empty) / n}
+
+
+def bench_startup(machine, who, quick):
+    runs = max(3, int((40 if quick else 200) * who.scale))
+    figures = machine.run(who.argv, runs)
+    wall, cpu, peak = (statistics.median(f[i] for f in figures) for i in range(3))
+    return {"wall": wall * 1e3, "cpu": cpu * 1e3, "peak": peak}
+
+
+def write_documents(folder):
+    """Writes the two JSON documents: one record of 548 B, and an array of such records, 5.4 MB."""
+    with open(peers.script("scrape/item.json"), encoding="utf-8") as f:
+        item = json.load(f)
+    records = []
+    for i in range(9_900):
+        records.append(dict(item, id=item["id"] * 1000 + i, sku=f"BK-{i:05}", price=i / 100 + 0.49,
+                            in_stock=i % 3 == 0, rating=None if i % 5 == 0 else i % 50 / 10))
+    for name, value in (("json548", item), ("json5m", records)):
+        with open(os.path.join(folder, name), "w", encoding="utf-8") as f:
+            json.dump(value, f, ensure_ascii=False, separators=(",", ":"))
+
+
+def bench_json(path, n):
+    size = os.path.getsize(path)
+
+    def bench(machine, who, quick):
+        count = n // 10 if quick else n
+        wall, cpu, peak = machine.marked(who.argv + [path, str(count), str(max(1, count // 5))])
+        return {"rate": size * count / wall / 1e6, "cpu": cpu / count * 1e6, "peak": peak}
+    return bench
+
+
+def bench_echo(conns, size):
+    def bench(machine, who, quick):
+        port = free_port()
+        with machine.server(who.argv + [str(port)]) as server:
+            warm, seconds = (0.2, 0.5) if quick else (1, 3)
+            load = [machine.load, port, conns, size, warm, seconds, server.pid]
+            done = subprocess.run(list(map(str, load)), stdout=subprocess.PIPE, text=True)
+            if done.returncode != 0:
+                raise Failed("the load generator gave up")
+            peak = peak_of(server.pid)
+        echoes, seconds, cpu, own = map(float, done.stdout.split())
+        return {"rate": echoes / seconds, "cpu": cpu / echoes / 1e3, "peak": peak,
+                "busy": cpu / seconds / 1e7, "load": own / seconds / 1e7}
+    return bench
+
+
+def bench_scrape(machine, who, quick):
+    n = int((20_000 if quick else 200_000) * who.scale)
+    wall, cpu, peak = machine.marked(who.argv + [machine.url, str(n), str(n // 5)])
+    return {"rate": n / wall, "cpu": cpu / n * 1e6, "peak": peak, "busy": cpu / wall * 100}
+
+
+@contextlib.contextmanager
+def nginx(programs):
+    """Runs nginx on the other core, serving bench/scrape; yields the URL of item.json."""
+    port, folder = free_port(), tempfile.mkdtemp(prefix="corun-bench-")
+    conf = os.path.join(folder, "nginx.conf")
+    with open(peers.script("scrape/nginx.conf")) as f:
+        text = f.read().replace("DIR", folder).replace("PORT", str(port))
+        text = text.replace("ROOT", peers.script("scrape"))
+    with open(conf, "w") as f:
+        f.write(text)
+    proc = subprocess.Popen([programs.nginx, "-p", folder, "-e", "stderr", "-c", conf])
+    try:
+        for _ in range(100):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            select.select([], [], [], 0.05)
+        yield f"http://127.0.0.1:{port}/item.json"
+    finally:
+        stop(proc)
+        shutil.rmtree(folder)
+
+
+def alternate(name, bench, who, rounds, machine, quick):
+    """Runs all contenders in turn, each round in the opposite order.
+
+    Returns {name: {metric: [value of each round]}} and whether all of them did their work."""
+    results, failed = {w.name: {} for w in who}, {}
+    for i in range(rounds):
+        for w in who if i % 2 == 0 else reversed(who):
+            if w.name in failed:
+                continue
+            try:
+                figures = bench(machine, w, quick)
+            except Failed as e:
+                failed[w.name] = str(e)
+                continue
+            for metric, value in figures.items():
+                results[w.name].setdefault(metric, []).append(value)
+    for w, why in failed.items():
+        print(f"failed {name} {w}: {why}")
+        del results[w]
+    return results, not failed
+
+
+def choose(name, programs, options):
+    """The contenders that take part; says who does not."""
+    everyone = peers.contenders(name, programs)
+    if options.stand_in:
+        stand_in = next((w for w in everyone if w.name == options.stand_in), None)
+        if stand_in and stand_in.argv:
+            everyone[0] = peers.Contender("corun", stand_in.argv, stand_in.scale, stand_in.slow)
+    missing = [w.name for w in everyone if not w.argv]
+    if missing:
+        print(f"missing {name}: {', '.join(missing)}")
+    slow = [w.name for w in everyone if w.slow and w.argv and not options.all]
+    if slow:
+        print(f"left out {name}: {', '.join(slow)} (slow; --all runs them)")
+    only = options.only and options.only.split(",")
+    return [w for w in everyone if w.argv and (options.all or not w.slow) and
+            (not only or w.name == "corun" or w.name in only)]
+
+
+def run_bench(name, programs, machine, options):
+    """Runs one benchmark and prints its figures; returns False if a contender failed."""
+    rounds = options.rounds or (2 if options.quick else 5)
+    who = choose(name, programs, options)
+    if name == "scrape":
+        if not programs.nginx:
+            print("missing scrape: nginx, the server: nothing is measured")
+            return False
+        with nginx(programs) as machine.url:
+            results, good = alternate(name, bench_scrape, who, rounds, machine, options.quick)
+    elif name.startswith("json"):
+        with tempfile.TemporaryDirectory(prefix="corun-bench-") as folder:
+            write_documents(folder)
+            count = 500_000 if name == "json548" else 60
+            bench = bench_json(os.path.join(folder, name), count)
+            results, good = alternate(name, bench, who, rounds, machine, options.quick)
+    else:
+        machine.load = programs.c("echo/load.c")
+        bench = {"tasks": bench_tasks, "sleepers": bench_sleepers, "startup": bench_startup,
+                 "echo64": bench_echo(64, 64), "echo64k": bench_echo(8, 65536)}[name]
+        results, good = alternate(name, bench, who, rounds, machine, options.quick)
+    report.show(name, results, rounds)
+    return good
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="tools/bench",
+                                     description="Measures corun beside its peers.")
+    add = parser.add_argument
+    add("name", nargs="+", choices=[*GROUPS, *BENCHES, "all"], metavar="NAME",
+        help=f"a group ({', '.join(GROUPS)}, all) or a benchmark ({', '.join(BENCHES)})")
+    add("--quick", action="store_true", help="a tenth of the work: does everything run?")
+    add("--rounds", type=int, metavar="N", help="rounds of all contenders (5; quick: 2)")
+    add("--only", metavar="PEER,...", help="only these peers")
+    add("--all", action="store_true", help="the slow contenders too")
+    add("--stand-in", metavar="PEER",
+        help="run PEER in corun's place too: how far from 1 are equals?")
+    add("--out", metavar="DIR", default=os.path.join(peers.ROOT, "build", "bench"),
+        help="where the C and Go programs are compiled to (build/bench)")
+    options = parser.parse_args()
+    names = [b for b in BENCHES for n in options.name if n in ("all", b) or b in GROUPS.get(n, ())]
+    programs = peers.Programs(options.out)
+    if not programs.corun and not options.stand_in:
+        sys.exit("tools/bench: no build/corun: build it or name another one in CORUN")
+    sys.stdout.reconfigure(line_buffering=True)
+    machine = Machine(programs)
+    report.machine(programs, machine)
+    good = [run_bench(name, programs, machine, options) for name in dict.fromkeys(names)]
+    sys.exit(0 if all(good) else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: MIT
+# What corun stands on, each as one target: lua54, uv, llhttp, simdjson, cjson. Static where that
+# keeps the start short (CORUN_STATIC_DEPS); what Debian has only as source comes through tools/fetch.
+
+# find_archive(VAR NAMES...): the static library, or with CORUN_STATIC_DEPS=OFF the shared one.
+function(find_archive var)
+  set(shared)
+  foreach(name IN LISTS ARGN)
+    string(REGEX REPLACE "^lib|\\.a$" "" bare ${name})
+    list(APPEND shared ${bare})
+  endforeach()
+  if(CORUN_STATIC_DEPS)
+    find_library(${var} NAMES ${ARGN} ${shared})
+  else()
+    find_library(${var} NAMES ${shared} ${ARGN})
+  endif()
+  if(NOT ${var})
+    message(FATAL_ERROR "corun: ${ARGN} not found; tools/setup installs what is needed")
+  endif()
+endfunction()
+
+# fetch_source(VAR NAME): the folder of a source tree, or an empty string with the reason printed.
+function(fetch_source var name)
+  execute_process(COMMAND ${PROJECT_SOURCE_DIR}/tools/fetch ${name} OUTPUT_VARIABLE dir
+                  OUTPUT_STRIP_TRAILING_WHITESPACE RESULT_VARIABLE status)
+  if(NOT status EQUAL 0)
+    set(dir "")
+  endif()
+  set(${var} "${dir}" PARENT_SCOPE)
+endfunction()
+
+# imported(TARGET LIBRARY INCLUDE): a library that is there already.
+function(imported target library include)
+  add_library(${target} UNKNOWN IMPORTED)
+  set_target_properties(${target} PROPERTIES IMPORTED_LOCATION "${library}")
+  if(include)
+    set_target_properties(${target} PROPERTIES INTERFACE_INCLUDE_DIRECTORIES "${include}")
+  endif()
+endfunction()
+
+find_package(Threads REQUIRED)
+
+# --- Lua: the whole archive goes into the program, for the sake of C modules -------------------
+if(CORUN_LUA_SOURCE)
+  get_filename_component(lua_src "${CORUN_LUA_SOURCE}" ABSOLUTE)
+  if(EXISTS ${lua_src}/src/lapi.c)
+    string(APPEND lua_src /src)
+  endif()
+  file(GLOB lua_files ${lua_src}/l*.c)
+  list(FILTER lua_files EXCLUDE REGEX "/luac?\\.c$")
+  if(NOT lua_files)
+    message(FATAL_ERROR "corun: no Lua source in CORUN_LUA_SOURCE=${CORUN_LUA_SOURCE}")
+  endif()
+  # Debian's luaconf.h asks for the folder of C modules, which its own build writes.
+  file(WRITE ${PROJECT_BINARY_DIR}/lua/lua5.4-deb-multiarch.h
+       "#define DEB_HOST_MULTIARCH \"${CMAKE_LIBRARY_ARCHITECTURE}\"\n")
+  add_library(lua54 STATIC ${lua_files})
+  set_target_properties(lua54 PROPERTIES C_EXTENSIONS ON)
+  target_include_directories(lua54 SYSTEM PUBLIC ${lua_src} ${PROJECT_BINARY_DIR}/lua)
+  # CORUN_LUA_DEFS reaches every includer: LUAI_ASSERT and the like change the headers.
+  target_compile_definitions(lua54 PUBLIC LUA_COMPAT_5_3 ${CORUN_LUA_DEFS})
+  if(APPLE)
+    target_compile_definitions(lua54 PRIVATE LUA_USE_MACOSX)
+  else()
+    target_compile_definitions(lua54 PRIVATE LUA_USE_LINUX)
+  endif()
+  target_compile_options(lua54 PRIVATE -w)
+else()
+  find_path(LUA54_INCLUDE lua.h PATH_SUFFIXES lua5.4 lua54 lua-5.4 lua REQUIRED)
+  find_library(LUA54_LIBRARY NAMES liblua5.4.a liblua54.a liblua-5.4.a liblua.a REQUIRED)
+  add_library(lua54 STATIC IMPORTED)
+  set_target_properties(lua54 PROPERTIES IMPORTED_LOCATION ${LUA54_LIBRARY}
+                        INTERFACE_INCLUDE_DIRECTORIES ${LUA54_INCLUDE})
+endif()
+set_property(TARGET lua54 APPEND PROPERTY INTERFACE_LINK_LIBRARIES m ${CMAKE_DL_LIBS})
+
+# --- libuv -----------------------------------------------------------------------------------
+find_path(UV_INCLUDE uv.h REQUIRED)
+find_archive(UV_LIBRARY libuv_a.a libuv.a)
+imported(uv ${UV_LIBRARY} ${UV_INCLUDE})
+set_property(TARGET uv PROPERTY INTERFACE_LINK_LIBRARIES Threads::Threads ${CMAKE_DL_LIBS})
+
+# --- lua-cjson, for `require "cjson"` ----------------------------------------------------------
+find_library(CJSON_LIBRARY NAMES liblua5.4-cjson.a libcjson-lua.a)
+if(NOT CJSON_LIBRARY)
+  message(FATAL_ERROR "corun: liblua5.4-cjson.a not found; tools/setup installs lua-cjson-dev")
+endif()
+imported(cjson ${CJSON_LIBRARY} "")
+
+# --- llhttp: packaged, or the C sources of Debian's node-llhttp ----------------------------------
+find_path(LLHTTP_INCLUDE llhttp.h)
+find_library(LLHTTP_LIBRARY NAMES libllhttp.a llhttp)
+if(LLHTTP_LIBRARY AND LLHTTP_INCLUDE AND NOT CORUN_LLHTTP_SOURCE)
+  imported(llhttp ${LLHTTP_LIBRARY} ${LLHTTP_INCLUDE})
+else()
+  set(llhttp_src "${CORUN_LLHTTP_SOURCE}")
+  if(NOT llhttp_src)
+    fetch_source(llhttp_src llhttp)
+  endif()
+  if(NOT EXISTS ${llhttp_src}/llhttp.c)
+    message(FATAL_ERROR "corun: no sources of llhttp: install libllhttp-dev or give "
+                        "-DCORUN_LLHTTP_SOURCE=FOLDER with llhttp.c api.c http.c llhttp.h")
+  endif()
+  file(GLOB llhttp_files ${llhttp_src}/*.c)
+  add_library(llhttp STATIC ${llhttp_files})
+  target_include_directories(llhttp SYSTEM PUBLIC ${llhttp_src})
+  target_compile_options(llhttp PRIVATE -w)
+  # Strict in the library and in every includer: lenient, it accepts junk after a chunk.
+  target_compile_definitions(llhttp PUBLIC LLHTTP_STRICT_MODE=1)
+endif()
+
+# --- simdjson: from Debian's source package; else the shared library in a module of its own ------
+set(simdjson_src "${CORUN_SIMDJSON_SOURCE}")
+if(NOT simdjson_src AND CORUN_STATIC_DEPS)
+  fetch_source(simdjson_src simdjson)
+endif()
+if(EXISTS ${simdjson_src}/src/simdjson.cpp)
+  add_library(simdjson STATIC ${simdjson_src}/src/simdjson.cpp)
+  target_include_directories(simdjson SYSTEM PUBLIC ${simdjson_src}/include
+                             PRIVATE ${simdjson_src}/src)
+  if(CORUN_SANITIZE OR CORUN_FUZZ)
+    # Reads past the padding are found, undefined behaviour is not looked for: 100 s to compile.
+    target_compile_options(simdjson PRIVATE -w -O0 -fno-sanitize=undefined)
+  else()
+    target_compile_options(simdjson PRIVATE -w $<$<NOT:$<CONFIG:Debug>>:-O3>)
+  endif()
+  target_compile_features(simdjson PUBLIC cxx_std_17)
+  set(CORUN_JSON_MODULE OFF)
+else()
+  find_package(simdjson REQUIRED)
+  add_library(simdjson INTERFACE)
+  target_link_libraries(simdjson INTERFACE simdjson::simdjson)
+  target_compile_features(simdjson INTERFACE cxx_std_17)
+  set(CORUN_JSON_MODULE ON)
+endif()
+if(CORUN_SANITIZE OR CORUN_FUZZ OR APPLE OR NOT CORUN_STATIC_DEPS)
+  set(cxx_runtime stdc++)
+  if(APPLE)
+    set(cxx_runtime c++)
+  endif()
+else()
+  # The shared one costs 0.4 ms at start-up.
+  set(cxx_runtime -static-libgcc -Wl,-Bstatic -lstdc++ -Wl,-Bdynamic)
+endif()

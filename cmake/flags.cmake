@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: MIT
+# Compiler and linker flags: warnings for our own files, sanitizers for all, the export list.
+
+add_library(corun_warnings INTERFACE)
+set(both -Wall -Wextra -Wshadow -Wundef -Wvla)
+target_compile_options(corun_warnings INTERFACE
+  ${both} $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes -Wmissing-prototypes>
+  $<$<BOOL:${CORUN_WERROR}>:-Werror>)
+
+add_library(corun_includes INTERFACE)
+target_include_directories(corun_includes INTERFACE src include)
+target_compile_definitions(corun_includes INTERFACE CORUN_VERSION="${PROJECT_VERSION}")
+if(APPLE)
+  target_compile_definitions(corun_includes INTERFACE _DARWIN_C_SOURCE)
+else()
+  target_compile_definitions(corun_includes INTERFACE _GNU_SOURCE)
+endif()
+
+add_compile_options(-ffunction-sections -fdata-sections
+                    -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=)
+if(APPLE)
+  add_link_options(LINKER:-dead_strip)
+else()
+  add_link_options(LINKER:--gc-sections LINKER:--as-needed)
+endif()
+
+set(sanitizers)
+if(CORUN_SANITIZE STREQUAL "address")
+  set(sanitizers -fsanitize=address,undefined -fno-sanitize-recover=undefined)
+elseif(CORUN_SANITIZE STREQUAL "thread")
+  set(sanitizers -fsanitize=thread)
+elseif(CORUN_SANITIZE)
+  message(FATAL_ERROR "corun: CORUN_SANITIZE is address or thread, not ${CORUN_SANITIZE}")
+endif()
+if(CORUN_FUZZ)
+  if(NOT CMAKE_C_COMPILER_ID MATCHES "Clang")
+    message(FATAL_ERROR "corun: CORUN_FUZZ needs clang: -DCMAKE_C_COMPILER=clang "
+                        "-DCMAKE_CXX_COMPILER=clang++")
+  endif()
+  list(APPEND sanitizers -fsanitize=fuzzer-no-link)
+endif()
+if(sanitizers)
+  if(CMAKE_C_COMPILER_ID MATCHES "Clang")
+    # The C driver links no C++ half of the undefined-behaviour runtime.
+    list(APPEND sanitizers -fno-sanitize=vptr)
+  endif()
+  add_compile_options(${sanitizers} -fno-omit-frame-pointer)
+  add_link_options(${sanitizers})
+  set(CMAKE_C_FLAGS_DEBUG "-O1 -g")
+  set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g")
+endif()
+
+# corun_export_api(TARGET): C modules find Lua and corun.h in the program; nothing else is seen.
+function(corun_export_api target)
+  set(list ${PROJECT_SOURCE_DIR}/cmake/exports.list)
+  set_target_properties(${target} PROPERTIES LINK_DEPENDS ${list} LINKER_LANGUAGE C)
+  if(APPLE)
+    file(STRINGS ${list} names REGEX ";")
+    string(REGEX MATCHALL "[a-zA-Z_]+[*]?;" names "${names}")
+    list(TRANSFORM names REPLACE "^(.*);$" "_\\1")
+    list(JOIN names "\n" names)
+    file(WRITE ${PROJECT_BINARY_DIR}/exports.txt "${names}\n")
+    target_link_options(${target} PRIVATE
+                        LINKER:-exported_symbols_list,${PROJECT_BINARY_DIR}/exports.txt)
+  else()
+    target_link_options(${target} PRIVATE LINKER:--dynamic-list,${list})
+  endif()
+endfunction()

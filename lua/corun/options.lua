@@ -1,0 +1,163 @@
+-- SPDX-License-Identifier: MIT
+-- Checks the options table that a public function takes last, and finds the name that was meant.
+-- Embedded as corun.options; owns nothing, runs on any runtime, never suspends. A table without
+-- mistakes costs one pass, and allocates only for types joined by "|".
+
+local math_type, tointeger, getinfo = math.type, math.tointeger, debug.getinfo
+
+local options = {}
+
+-- What a message calls a type, and the test for the types that are not Lua's own.
+local TITLE = {
+  number = "a number",
+  string = "a string",
+  boolean = "a boolean",
+  table = "a table",
+  ["function"] = "a function",
+  userdata = "a userdata",
+  thread = "a thread",
+  any = "any value",
+  duration = "a number of seconds (0 or more)",
+  count = "a positive integer",
+}
+local TEST = {
+  any = function() return true end,
+  duration = function(v) return math_type(v) ~= nil and v >= 0 end, -- false for NaN
+  count = function(v) return math_type(v) ~= nil and (tointeger(v) or 0) > 0 end,
+}
+
+-- Shared by all calls without options: it must stay empty.
+local EMPTY = setmetatable({}, {
+  __newindex = function() error("the options table made by options.check is read-only", 2) end,
+})
+
+---Raise `message` with the position of the script's line that is to blame.
+---
+---It is the first line from `level` upwards that is in Lua and not in one of corun's own modules,
+---so that one level too few does no harm.
+---@param message string
+---@param level integer? as in error(): 2, the default, is the caller of the function that raises
+function options.misuse(message, level)
+  local where = ""
+  for l = (level or 2) + 1, math.maxinteger do
+    local info = getinfo(l, "Sl")
+    if not info then break end
+    if info.currentline > 0 and info.source:sub(1, 7) ~= "=[corun" then
+      where = ("%s:%d: "):format(info.short_src, info.currentline)
+      break
+    end
+  end
+  error(where .. message, 0)
+end
+
+-- Optimal string alignment distance (insert, delete, replace, swap neighbours) of two strings.
+local function distance(a, b)
+  local before, last = nil, {}
+  for j = 0, #b do last[j] = j end
+  for i = 1, #a do
+    local row = {[0] = i}
+    for j = 1, #b do
+      local cost = a:byte(i) == b:byte(j) and 0 or 1
+      local d = math.min(last[j] + 1, row[j - 1] + 1, last[j - 1] + cost)
+      if before and j > 1 and a:byte(i) == b:byte(j - 1) and a:byte(i - 1) == b:byte(j) then
+        d = math.min(d, before[j - 2] + 1)
+      end
+      row[j] = d
+    end
+    before, last = last, row
+  end
+  return last[#b]
+end
+
+---Find the name that was meant by `word`.
+---
+---At most two edits away, upper and lower case alike; one edit if `word` has three letters or
+---fewer. Of equally near names the first in alphabetical order.
+---@param word string
+---@param names table a set: the names are its string keys
+---@return string? name nil when nothing is near
+function options.nearest(word, names)
+  if #word > 64 then return nil end
+  local lower = word:lower()
+  local limit = #word <= 3 and 1 or 2
+  local best, best_d
+  for name in pairs(names) do
+    if type(name) == "string" and math.abs(#name - #word) <= limit then
+      local d = distance(lower, name:lower())
+      if d <= limit and (not best or d < best_d or (d == best_d and name < best)) then
+        best, best_d = name, d
+      end
+    end
+  end
+  return best
+end
+
+-- Of several unknown keys always report the same, whatever the order of the table.
+local function unknown(o, op, spec, level)
+  local word, other
+  for k in pairs(o) do
+    local known = spec[k] ~= nil
+    if not known and type(k) ~= "string" then
+      other = type(k)
+    elseif not known and (not word or k < word) then
+      word = k
+    end
+  end
+  if not word then
+    options.misuse(("option names of %s must be strings, got %s"):format(op, other), level + 1)
+  end
+  local near = options.nearest(word, spec)
+  local hint = near and (' (did you mean "%s"?)'):format(near) or ""
+  options.misuse(('unknown option "%s" for %s%s'):format(word, op, hint), level + 1)
+end
+
+-- Whether `v` is one of the types in `want` ("number|string").
+local function fits(v, want)
+  local test = TEST[want]
+  if test then return test(v) end
+  for name in want:gmatch("[^|]+") do
+    assert(TITLE[name], name)
+    if type(v) == name or TEST[name] and TEST[name](v) then return true end
+  end
+  return false
+end
+
+-- `v` as a message shows it: its type, or its value where the type alone is right.
+local function shown(v, want)
+  if math_type(v) and (want:find("duration", 1, true) or want:find("count", 1, true)) then
+    return tostring(v)
+  end
+  return type(v)
+end
+
+local function mismatch(k, v, op, want, level)
+  local titles = want:gsub("[^|]+", TITLE):gsub("|", " or ")
+  local message = 'option "%s" for %s must be %s, got %s'
+  options.misuse(message:format(k, op, titles, shown(v, want)), level + 1)
+end
+
+---Check the options table of a public function.
+---
+---`spec` maps each option to a type: "number", "string", "boolean", "table", "function",
+---"userdata", "any", "duration" (a number, 0 or more), "count" (a positive integer), or several
+---of them joined by "|".
+---@param o table? the options that the caller gave
+---@param op string the function's name, for the message
+---@param spec table<string, string>
+---@param level integer? as in error(): 2, the default, is the caller of the function that checks
+---@return table o itself; a shared empty table, which is read-only, for nil
+function options.check(o, op, spec, level)
+  if o == nil then return EMPTY end
+  level = (level or 2) + 1
+  if type(o) ~= "table" then
+    options.misuse(("options of %s must be a table, got %s"):format(op, type(o)), level)
+  end
+  for k, v in next, o do
+    local want = spec[k]
+    if want == nil then unknown(o, op, spec, level) end
+    if type(v) ~= want and not fits(v, want) then mismatch(k, v, op, want, level) end
+  end
+  return o
+end
+
+return options

@@ -1,0 +1,296 @@
+-- SPDX-License-Identifier: MIT
+-- Types of `require "corun.http"`; see corun.lua beside it.
+---@meta corun.http
+-- luacheck: no unused
+
+--- An HTTP/1.1 client with a pool of connections, and a server (RFC 9110, RFC 9112).
+---
+--- A response is a value whatever its status; `check = true` makes 400 and above an error. What is
+--- truncated, malformed or too large is an error, and nothing of it is delivered.
+---@class corun.http
+local http = {}
+
+-- ## Requests
+
+--- Send a request in the default session and read the response.
+---
+--- - Raises: a method, URL or header that cannot be sent, a body of the wrong type.
+--- - Fails: `ECONNREFUSED`, `ECONNRESET`, `ETIMEDOUT` ...; `EHTTP` with `check`; `EPROTO` for an
+---   answer that is not HTTP or is cut short; `EMSGSIZE` for one that is too large.
+--- - Source: RFC 9110, RFC 9112.
+---@async
+---@param method string
+---@param url string `"http://host[:port]/path?query"`
+---@param o? corun.http.options
+---@return corun.http.response? res
+---@return corun.err? err
+function http.request(method, url, o) end
+
+--- `http.request("GET", url, o)`.
+---
+--- - Raises: as `request`.
+--- - Fails: as `request`.
+---@async
+---@param url string
+---@param o? corun.http.options
+---@return corun.http.response? res
+---@return corun.err? err
+function http.get(url, o) end
+
+--- `http.request("HEAD", url, o)`.
+---
+--- - Raises: as `request`.
+--- - Fails: as `request`.
+---@async
+---@param url string
+---@param o? corun.http.options
+---@return corun.http.response? res
+---@return corun.err? err
+function http.head(url, o) end
+
+--- `http.request("POST", url, o)`.
+---
+--- - Raises: as `request`.
+--- - Fails: as `request`.
+---@async
+---@param url string
+---@param o? corun.http.options
+---@return corun.http.response? res
+---@return corun.err? err
+function http.post(url, o) end
+
+--- `http.request("PUT", url, o)`.
+---
+--- - Raises: as `request`.
+--- - Fails: as `request`.
+---@async
+---@param url string
+---@param o? corun.http.options
+---@return corun.http.response? res
+---@return corun.err? err
+function http.put(url, o) end
+
+--- `http.request("PATCH", url, o)`.
+---
+--- - Raises: as `request`.
+--- - Fails: as `request`.
+---@async
+---@param url string
+---@param o? corun.http.options
+---@return corun.http.response? res
+---@return corun.err? err
+function http.patch(url, o) end
+
+--- `http.request("DELETE", url, o)`.
+---
+--- - Raises: as `request`.
+--- - Fails: as `request`.
+---@async
+---@param url string
+---@param o? corun.http.options
+---@return corun.http.response? res
+---@return corun.err? err
+function http.delete(url, o) end
+
+--- `http.get(url, o)`, with the status checked and the body decoded from JSON.
+---
+--- - Raises: as `request`.
+--- - Fails: as `request`; `EHTTP` for a status of 400 and above; `EJSON`.
+---@async
+---@param url string
+---@param o? corun.http.options
+---@return any value
+---@return corun.http.response|corun.err? res the response; the error when `value` is nil
+function http.getjson(url, o) end
+
+--- The options of a request. All but `json` and `body` can also be given to `session`, for each of
+--- its requests.
+---@class corun.http.options
+---@field headers? table<string, string|string[]> names in any case; a list sends one line for each
+---@field query? table<string, any> added to the URL, escaped
+---@field json? any encoded as the body, with its content type
+---@field body? string|(fun(): string?) a function is called for each piece until it returns nil
+---@field timeout? corun.seconds|corun.http.timeouts a number is the total
+---@field check? boolean a status of 400 and above gives `nil, err` (`EHTTP`)
+---@field null? any what null becomes in `res:json()` and `getjson` (default: `json.null`)
+
+--- The time limits of a request.
+---@class corun.http.timeouts
+---@field total? corun.seconds for everything (default: none)
+---@field connect? corun.seconds for connecting (default 10)
+---@field read? corun.seconds for each wait for bytes (default 30)
+
+--- A response, complete.
+---@class corun.http.response
+---@field status integer
+---@field ok boolean whether the status is 200 to 299
+---@field url string what was requested
+---@field headers table<string, string> read with names in any case
+---@field body string
+local response = {}
+
+--- Decode the body.
+---
+--- - Fails: `EJSON`.
+---@param o? corun.json.decode_options
+---@return any value
+---@return corun.err? err
+function response:json(o) end
+
+-- ## Sessions
+
+--- Make a session: a pool of connections with options of its own.
+---
+--- A connection is kept open for the next request to the same origin. A request that meets a
+--- connection which the server has closed meanwhile is sent again only if its method is idempotent
+--- and no byte was answered. Requests beyond the limits wait, first come, first served.
+---@param o? corun.http.session_options
+---@return corun.http.session session
+function http.session(o) end
+
+--- The options of a session: those of a request, and these.
+---@class corun.http.session_options: corun.http.options
+---@field base? string a prefix: `"/v1"` and `"/x"` make `"/v1/x"`; an absolute URL replaces it
+---@field limit? integer so many connections in all (default 100)
+---@field per_host? integer so many connections to one origin (default: `limit`)
+---@field idle? corun.seconds a connection unused for so long is closed (default 15)
+
+--- A session. `http.get` and its like use a default one.
+---@class corun.http.session
+---@field base? string may be changed
+---@field headers table<string, string|string[]> may be changed
+local session = {}
+
+--- Send a request and read the response.
+---
+--- - Raises: as `http.request`; when the session is closed.
+--- - Fails: as `http.request`.
+---@async
+---@param method string
+---@param url string
+---@param o? corun.http.options
+---@return corun.http.response? res
+---@return corun.err? err
+function session:request(method, url, o) end
+
+--- `session:request("GET", url, o)`.
+---
+--- - Raises: as `request`.
+--- - Fails: as `request`.
+---@async
+---@param url string
+---@param o? corun.http.options
+---@return corun.http.response? res
+---@return corun.err? err
+function session:get(url, o) end
+
+--- `session:request("HEAD", url, o)`.
+---
+--- - Raises: as `request`.
+--- - Fails: as `request`.
+---@async
+---@param url string
+---@param o? corun.http.options
+---@return corun.http.response? res
+---@return corun.err? err
+function session:head(url, o) end
+
+--- `session:request("POST", url, o)`.
+---
+--- - Raises: as `request`.
+--- - Fails: as `request`.
+---@async
+---@param url string
+---@param o? corun.http.options
+---@return corun.http.response? res
+---@return corun.err? err
+function session:post(url, o) end
+
+--- `session:request("PUT", url, o)`.
+---
+--- - Raises: as `request`.
+--- - Fails: as `request`.
+---@async
+---@param url string
+---@param o? corun.http.options
+---@return corun.http.response? res
+---@return corun.err? err
+function session:put(url, o) end
+
+--- `session:request("PATCH", url, o)`.
+---
+--- - Raises: as `request`.
+--- - Fails: as `request`.
+---@async
+---@param url string
+---@param o? corun.http.options
+---@return corun.http.response? res
+---@return corun.err? err
+function session:patch(url, o) end
+
+--- `session:request("DELETE", url, o)`.
+---
+--- - Raises: as `request`.
+--- - Fails: as `request`.
+---@async
+---@param url string
+---@param o? corun.http.options
+---@return corun.http.response? res
+---@return corun.err? err
+function session:delete(url, o) end
+
+--- `session:get(url, o)`, with the status checked and the body decoded from JSON.
+---
+--- - Raises: as `request`.
+--- - Fails: as `request`; `EHTTP` for a status of 400 and above; `EJSON`.
+---@async
+---@param url string
+---@param o? corun.http.options
+---@return any value
+---@return corun.http.response|corun.err? res the response; the error when `value` is nil
+function session:getjson(url, o) end
+
+--- Close the session with its connections. A second call does nothing.
+function session:close() end
+
+-- ## HTTP servers
+
+--- Listen on `addr` and answer each request with `fn(req)`, each in a task of its own.
+---
+--- `fn` returns the body as a string, or a response table. A failure of `fn` is logged and
+--- answered with 500; the server goes on (S42).
+---
+--- ```lua
+--- local server = http.serve("127.0.0.1:0", function(req)
+---   return {json = {path = req.path, query = req.query}}
+--- end)
+--- ```
+---
+--- - Fails: `EADDRINUSE`, `EACCES` ...
+---@param addr corun.address
+---@param fn fun(req: corun.http.server_request): string|corun.http.reply
+---@param o? corun.http.serve_options
+---@return corun.server? server
+---@return corun.err? err
+function http.serve(addr, fn, o) end
+
+---@class corun.http.serve_options
+---@field limit? integer so many connections at once
+
+--- A request, as a handler gets it.
+---@class corun.http.server_request
+---@field method string
+---@field path string unescaped, without the query
+---@field query table<string, string>
+---@field headers table<string, string> read with names in any case
+---@field body string
+---@field peer string the address of the other side
+
+--- What a handler returns.
+---@class corun.http.reply
+---@field status? integer (default 200)
+---@field headers? table<string, string|string[]>
+---@field body? string
+---@field json? any encoded as the body, with its content type
+
+return http

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+// Error objects: the tables that scripts see as `err`, with code, op, target, message, cause and
+// others. Owns the two metatables (errors, cancellations) in the registry. Runs on any thread that
+// owns the lua_State handed in. A failure of the outside world is made here exactly once, at the
+// binding; below it travel 0 or negative libuv codes.
+#ifndef CORE_ERROR_H
+#define CORE_ERROR_H
+
+#include <lua.h>
+
+// Register the metatables in the registry of `L`. [loop] Raises only on out of memory.
+void err_open(lua_State *L);
+
+// Push one error object. `op` and `target` may be NULL. The message is formatted as by
+// lua_pushfstring. [loop] Raises only on out of memory.
+void err_push(lua_State *L, const char *code, const char *op, const char *target, const char *fmt,
+              ...);
+
+// Push nil and an error object; return 2, so that a binding can return it. [loop]
+int err_return(lua_State *L, const char *code, const char *op, const char *target,
+               const char *fmt, ...);
+
+// The same from a negative libuv code; `target` may be NULL. [loop]
+int err_return_uv(lua_State *L, int rc, const char *op, const char *target);
+
+// Push one error object for a negative libuv code. [loop]
+void err_push_uv(lua_State *L, int rc, const char *op, const char *target);
+
+// Raise an error object whose message is prefixed with the position of the function that called
+// the running C function. Does not return. [loop]
+int err_raise(lua_State *L, const char *code, const char *op, const char *target, const char *fmt,
+              ...);
+
+// Raise a plain string error about misuse at the line of the script that called into corun, also
+// when a Lua module of corun stands in between. Does not return. [loop]
+int err_misuse(lua_State *L, const char *fmt, ...);
+
+// Push the position ("file:line: ") of the innermost Lua function of the script, "" when there is
+// none. [loop]
+void err_where(lua_State *L);
+
+// Say whether the chunk name is that of an embedded module of corun. [any]
+int err_is_embedded(const char *source);
+
+// Push the error made of the `n` failures on top of the stack, which are popped (S5): one is itself;
+// several become the first with the others in `others`, or a new EGROUP. `omitted` more were not
+// kept. [loop]
+void err_push_group(lua_State *L, int n, unsigned omitted);
+
+// Push the error object made of a code, a message and the fields in the table at `fields` (0: no
+// fields). [loop]
+void err_push_fields(lua_State *L, const char *code, const char *message, int fields);
+
+// Say whether the value at `idx` is a corun error object (cancellations included). [loop]
+int err_is(lua_State *L, int idx);
+
+// Say whether the value at `idx` is a cancellation. [loop]
+int err_is_cancel(lua_State *L, int idx);
+
+// Push a cancellation that names the scope `id`. [loop]
+void err_push_cancel(lua_State *L, unsigned long long id, const char *message);
+
+// Answer the scope id which the cancellation at `idx` names, 0 if it is no cancellation. [loop]
+unsigned long long err_cancel_scope(lua_State *L, int idx);
+
+// Name of a negative libuv code as scripts see it ("ECONNREFUSED"). [any]
+const char *err_code_of(int rc);
+
+#endif

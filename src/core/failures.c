@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: MIT
+// Failures of a scope. The table holds, in the order in which they came, a box {error} for a
+// failure, the handle of an async task whose failure is pending, and false where that was delivered;
+// a pending handle is also a key with its place as the value. See failures.h.
+#include "core/failures.h"
+
+#include <lauxlib.h>
+
+#include "core/error.h"
+#include "core/runtime.h"
+#include "core/scope.h"
+#include "core/task.h"
+
+#define KEPT 100
+#define COUNTED "counted"
+
+// Push the scope's table, made when `make` asks for it; answer 0 when there is none.
+static int push_table(lua_State *L, scope *s, int make) {
+  if (s->failed_ref == LUA_NOREF) {
+    if (!make) return 0;
+    lua_newtable(L);
+    lua_pushvalue(L, -1);
+    s->failed_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    return 1;
+  }
+  lua_rawgeti(L, LUA_REGISTRYINDEX, s->failed_ref);
+  return 1;
+}
+
+// Close the gaps that delivered failures left in the table on top of the stack; answer its length.
+static lua_Integer compact(lua_State *L) {
+  lua_Integer n = (lua_Integer)lua_rawlen(L, -1), live = 0;
+  for (lua_Integer i = 1; i <= n; i++) {
+    if (lua_rawgeti(L, -1, i) == LUA_TBOOLEAN) {
+      lua_pop(L, 1);
+      continue;
+    }
+    live++;
+    if (lua_isuserdata(L, -1)) {
+      lua_pushvalue(L, -1);
+      lua_pushinteger(L, live);
+      lua_rawset(L, -4);
+    }
+    lua_rawseti(L, -2, live);
+  }
+  for (lua_Integer i = live + 1; i <= n; i++) {
+    lua_pushnil(L);
+    lua_rawseti(L, -2, i);
+  }
+  return live;
+}
+
+// With the table on top: answer the place for one more entry, 0 when there is no room.
+static lua_Integer place(lua_State *L) {
+  lua_Integer n = (lua_Integer)lua_rawlen(L, -1);
+  if (n >= KEPT) n = compact(L);
+  return n < KEPT ? n + 1 : 0;
+}
+
+// With the table on top: push the weak table of pending tasks that were only counted.
+static void push_counted(lua_State *L) {
+  if (lua_getfield(L, -1, COUNTED) == LUA_TTABLE) return;
+  lua_pop(L, 1);
+  lua_newtable(L);
+  lua_createtable(L, 0, 1);
+  lua_pushliteral(L, "k");
+  lua_setfield(L, -2, "__mode");
+  lua_setmetatable(L, -2);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, -3, COUNTED);
+}
+
+void failures_note(lua_State *L, scope *s) {
+  luaL_checkstack(L, 8, NULL);
+  lua_createtable(L, 1, 0);
+  lua_insert(L, -2);
+  lua_rawseti(L, -2, 1);
+  push_table(L, s, 1);
+  lua_Integer at = place(L);
+  if (at) {
+    lua_pushvalue(L, -2);
+    lua_rawseti(L, -2, at);
+  } else {
+    s->nfailures++;
+  }
+  lua_pop(L, 2);
+}
+
+void failures_pend(lua_State *L, scope *s, int idx) {
+  task *t = lua_touserdata(L, idx);
+  idx = lua_absindex(L, idx);
+  luaL_checkstack(L, 8, NULL);
+  push_table(L, s, 1);
+  lua_Integer at = place(L);
+  if (at) {
+    lua_pushvalue(L, idx);
+    lua_pushinteger(L, at);
+    lua_rawset(L, -3);
+    lua_pushvalue(L, idx);
+    lua_rawseti(L, -2, at);
+  } else {
+    push_counted(L);
+    lua_pushvalue(L, idx);
+    lua_pushboolean(L, 1);
+    lua_rawset(L, -3);
+    lua_pop(L, 1);
+    s->nfailures++;
+  }
+  t->flags |= TASK_PENDING;
+  lua_pop(L, 1);
+}
+
+void failures_deliver(lua_State *L, scope *s, int idx) {
+  task *t = lua_touserdata(L, idx);
+  if (!(t->flags & TASK_PENDING)) return;
+  t->flags &= (uint16_t)~TASK_PENDING;
+  idx = lua_absindex(L, idx);
+  push_table(L, s, 0);
+  lua_pushvalue(L, idx);
+  if (lua_rawget(L, -2) != LUA_TNUMBER) {
+    lua_pop(L, 1);
+    push_counted(L);
+    lua_pushvalue(L, idx);
+    lua_pushnil(L);
+    lua_rawset(L, -3);
+    s->nfailures--;
+    lua_pop(L, 2);
+    return;
+  }
+  lua_Integer at = lua_tointeger(L, -1);
+  lua_pop(L, 1);
+  lua_pushboolean(L, 0);
+  lua_rawseti(L, -2, at);
+  lua_pushvalue(L, idx);
+  lua_pushnil(L);
+  lua_rawset(L, -3);
+  if (at == (lua_Integer)lua_rawlen(L, -1)) {
+    lua_pushnil(L);
+    lua_rawseti(L, -2, at);
+  }
+  lua_pop(L, 1);
+}
+
+// Answer whether the value on top equals one of the `n` below it.
+static int known(lua_State *L, int n) {
+  for (int i = 1; i <= n; i++)
+    if (lua_rawequal(L, -1, -1 - i)) return 1;
+  return 0;
+}
+
+int failures_push(lua_State *L, scope *s) {
+  luaL_checkstack(L, KEPT + 8, NULL);
+  int n = 0;
+  if (push_table(L, s, 0)) {
+    int table = lua_gettop(L);
+    lua_Integer len = (lua_Integer)lua_rawlen(L, table);
+    for (lua_Integer i = 1; i <= len; i++) {
+      int type = lua_rawgeti(L, table, i);
+      if (type == LUA_TBOOLEAN) {
+        lua_pop(L, 1);
+        continue;
+      }
+      if (type == LUA_TTABLE)
+        lua_rawgeti(L, -1, 1);
+      else
+        task_push_error(L, -1);
+      lua_remove(L, -2);
+      if (known(L, n))
+        lua_pop(L, 1);
+      else
+        n++;
+    }
+    lua_remove(L, table);
+  }
+  if (s->oom) {
+    lua_pushliteral(L, "not enough memory");
+    n++;
+  }
+  if (!n) return 0;
+  err_push_group(L, n, s->nfailures);
+  return 1;
+}
+
+// Clear the mark of the tasks that are keys of the table on top.
+static void clear_keys(lua_State *L) {
+  for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+    if (!lua_isuserdata(L, -2)) continue;
+    task *t = lua_touserdata(L, -2);
+    t->flags &= (uint16_t)~TASK_PENDING;
+  }
+}
+
+void failures_forget(rt *r, scope *s) {
+  lua_State *L = r->L;
+  if (!push_table(L, s, 0)) return;
+  clear_keys(L);
+  lua_pushliteral(L, COUNTED);
+  if (lua_rawget(L, -2) == LUA_TTABLE) clear_keys(L);
+  lua_pop(L, 2);
+}

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: MIT
+// Host. See host.h. The watchdog ticks while steps run, compares step counters, parks when all is
+// quiet, and is woken through a pipe (writing to one is allowed in a signal handler).
+#include "core/host.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/runtime.h"
+#include "core/trace.h"
+
+#define TICK_MS 10
+#define QUIET_TICKS 10
+#define MS 1000000u
+#define OVERDUE (20 * MS) // a step may outlive its cancellation by this much
+#define CLEANUP (40 * MS) // and its clean-up may take this much
+#define SLOW (100 * MS)   // what --dev warns about
+
+typedef struct watched {
+  struct watched *next;
+  rt *r;
+  pthread_t thread;
+  uint64_t step, since, raised; // the step seen last, when it was first seen, when it was raised in
+  int phase, reported, stop_seen, quit_seen;
+} watched;
+
+static struct {
+  pthread_mutex_t lock;
+  watched *list;
+  rt *owner; // of the signals
+  int started, pipe[2];
+  atomic_int parked, stops, quits, signal;
+  struct sigaction old_urg, old_int, old_term, old_quit;
+} host = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static _Thread_local rt *current;
+
+// --- Signals ---------------------------------------------------------------------------------
+
+static void nudge(void) {
+  int saved = errno;
+  if (write(host.pipe[1], "", 1) < 0) errno = 0; // full: the watchdog is awake anyway
+  errno = saved;
+}
+
+static void on_stop(int sig) {
+  if (atomic_fetch_add(&host.stops, 1) > 0) _exit(128 + sig);
+  atomic_store(&host.signal, sig);
+  nudge();
+}
+
+static void on_quit(int sig) {
+  (void)sig;
+  atomic_fetch_add(&host.quits, 1);
+  nudge();
+}
+
+static void on_urg(int sig, siginfo_t *info, void *context) {
+  rt *r = current;
+  if (r && atomic_load(&r->intr.flags)) interrupt_arm(r);
+  if (host.old_urg.sa_flags & SA_SIGINFO) {
+    if (host.old_urg.sa_sigaction) host.old_urg.sa_sigaction(sig, info, context);
+  } else if (host.old_urg.sa_handler != SIG_DFL && host.old_urg.sa_handler != SIG_IGN) {
+    host.old_urg.sa_handler(sig);
+  }
+}
+
+static void handle(int sig, void (*fn)(int), struct sigaction *old) {
+  struct sigaction sa;
+  memset(&sa, 0, sizeof sa);
+  sa.sa_handler = fn;
+  sa.sa_flags = SA_RESTART;
+  sigemptyset(&sa.sa_mask);
+  sigaction(sig, &sa, old);
+}
+
+static void take_signals(void) {
+  handle(SIGINT, on_stop, &host.old_int);
+  handle(SIGTERM, on_stop, &host.old_term);
+  handle(SIGQUIT, on_quit, &host.old_quit);
+}
+
+static void give_signals_back(void) {
+  sigaction(SIGINT, &host.old_int, NULL);
+  sigaction(SIGTERM, &host.old_term, NULL);
+  sigaction(SIGQUIT, &host.old_quit, NULL);
+}
+
+int host_signal(void) {
+  return atomic_load(&host.signal);
+}
+
+void host_die(int sig) {
+  handle(sig, SIG_DFL, NULL);
+  raise(sig);
+  _exit(128 + sig);
+}
+
+void host_deliver(rt *r) {
+  if (r != host.owner) return;
+  if (atomic_load(&host.stops) && !r->stopped_by) {
+    r->stopped_by = atomic_load(&host.signal);
+    rt_stop(r, -1);
+  }
+  int quits = atomic_load(&host.quits);
+  if (quits != r->trees_shown) {
+    r->trees_shown = quits;
+    trace_tree(r);
+  }
+}
+
+// --- The watchdog ----------------------------------------------------------------------------
+
+static void interrupt_step(watched *w, int flag) {
+  atomic_fetch_or(&w->r->intr.flags, flag);
+  pthread_kill(w->thread, SIGURG);
+}
+
+// The step that runs has gone on since the last tick: see whether it must be interrupted.
+static void inspect_step(watched *w, uint64_t now, int stop, int quit) {
+  interrupt *in = &w->r->intr;
+  uint64_t limit = atomic_load_explicit(&in->limit, memory_order_relaxed);
+  uint64_t from = stop ? w->since : limit > w->since ? limit : w->since;
+  int due = stop || limit <= now;
+  if (!due) w->phase = 0;
+  if (due && w->phase == 0 && now >= from + OVERDUE) {
+    w->phase = 1;
+    w->raised = now;
+    interrupt_step(w, INTR_RAISE | (stop ? INTR_STOP : 0));
+  } else if (due && w->phase >= 1 && now >= w->raised + CLEANUP) {
+    w->phase = 2;
+    w->raised = now;
+    interrupt_step(w, INTR_INSIST);
+  }
+  if (w->r->opts.dev && !w->reported && now >= w->since + SLOW) {
+    w->reported = 1;
+    interrupt_step(w, INTR_REPORT);
+  }
+  if (quit && now >= w->since + OVERDUE) {
+    w->quit_seen = atomic_load(&host.quits);
+    interrupt_step(w, INTR_TREE);
+  }
+}
+
+// Look at one runtime; answer whether it is busy.
+static int inspect(watched *w, uint64_t now) {
+  rt *r = w->r;
+  int stops = atomic_load(&host.stops), quits = atomic_load(&host.quits);
+  int stop = 0, quit = 0;
+  int busy = atomic_load(&r->intr.busy);
+  if (r == host.owner) {
+    stop = stops != w->stop_seen;
+    quit = quits != w->quit_seen;
+    if (stop || quit) uv_async_send(&r->wakeup);
+    if (!busy) { // the loop sees it at its next poll
+      w->stop_seen = stops;
+      w->quit_seen = quits;
+    }
+  }
+  uint64_t step = atomic_load_explicit(&r->intr.steps, memory_order_relaxed);
+  if (step != w->step || !atomic_load_explicit(&r->intr.running, memory_order_relaxed)) {
+    w->step = step;
+    w->since = now;
+    w->phase = w->reported = 0;
+  } else {
+    inspect_step(w, now, stop, quit);
+    if (w->phase) w->stop_seen = stops;
+  }
+  return busy || stop || quit;
+}
+
+static int inspect_all(void) {
+  int busy = 0;
+  uint64_t now = uv_hrtime();
+  pthread_mutex_lock(&host.lock);
+  for (watched *w = host.list; w; w = w->next) busy |= inspect(w, now);
+  pthread_mutex_unlock(&host.lock);
+  return busy;
+}
+
+static void *watch(void *arg) {
+  (void)arg;
+  struct pollfd p = {.fd = host.pipe[0], .events = POLLIN};
+  char drop[64];
+  int quiet = 0;
+  for (;;) {
+    if (poll(&p, 1, quiet >= QUIET_TICKS ? -1 : TICK_MS) > 0) {
+      while (read(host.pipe[0], drop, sizeof drop) == sizeof drop) continue;
+      quiet = 0;
+    }
+    quiet = inspect_all() ? 0 : quiet + 1;
+    if (quiet < QUIET_TICKS) continue;
+    atomic_store(&host.parked, 1);
+    if (inspect_all()) {
+      atomic_store(&host.parked, 0);
+      quiet = 0;
+    }
+  }
+  return NULL;
+}
+
+void host_unpark(void) {
+  if (atomic_load(&host.parked) && atomic_exchange(&host.parked, 0)) nudge();
+}
+
+// Start the watchdog thread, once in a process; without one there are only checkpoints.
+static int start(void) {
+  if (host.started) return 0;
+  pthread_t thread;
+  sigset_t all, old;
+  if (pipe(host.pipe) < 0) return -1;
+  for (int i = 0; i < 2; i++) {
+    fcntl(host.pipe[i], F_SETFD, FD_CLOEXEC);
+    fcntl(host.pipe[i], F_SETFL, O_NONBLOCK);
+  }
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &old);
+  int rc = pthread_create(&thread, NULL, watch, NULL);
+  pthread_sigmask(SIG_SETMASK, &old, NULL);
+  if (rc != 0) {
+    close(host.pipe[0]);
+    close(host.pipe[1]);
+    return -1;
+  }
+  pthread_detach(thread);
+  struct sigaction sa;
+  memset(&sa, 0, sizeof sa);
+  sa.sa_sigaction = on_urg;
+  sa.sa_flags = SA_RESTART | SA_SIGINFO;
+  sigemptyset(&sa.sa_mask);
+  sigaction(SIGURG, &sa, &host.old_urg);
+  host.started = 1;
+  return 0;
+}
+
+void host_enter(rt *r) {
+  current = r;
+  watched *w = calloc(1, sizeof *w);
+  pthread_mutex_lock(&host.lock);
+  if (w && start() == 0) {
+    w->r = r;
+    w->thread = pthread_self();
+    w->next = host.list;
+    host.list = w;
+    if (r->opts.own_signals && !host.owner) {
+      host.owner = r;
+      take_signals();
+    }
+  } else {
+    free(w);
+  }
+  pthread_mutex_unlock(&host.lock);
+}
+
+void host_leave(rt *r) {
+  pthread_mutex_lock(&host.lock);
+  for (watched **p = &host.list; *p; p = &(*p)->next) {
+    if ((*p)->r != r) continue;
+    watched *w = *p;
+    *p = w->next;
+    free(w);
+    break;
+  }
+  if (host.owner == r) {
+    host.owner = NULL;
+    give_signals_back();
+  }
+  pthread_mutex_unlock(&host.lock);
+  current = NULL;
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+// Host: all that is process-wide in core (S39): which runtime the thread runs, the handlers of INT,
+// TERM, QUIT and URG, and the watchdog thread that notices steps that go on too long (S21 to S28).
+// Invariant: the watchdog never touches a lua_State; it sets atomic flags and sends signals.
+#ifndef CORE_HOST_H
+#define CORE_HOST_H
+
+#include "core/types.h"
+
+// This thread begins to run the runtime: watch it, and take the signals if it owns them. [loop]
+void host_enter(rt *r);
+
+// It runs no more. [loop]
+void host_leave(rt *r);
+
+// Wake the watchdog if it is parked; called before a batch of steps. [loop]
+void host_unpark(void);
+
+// Act on the signals that have arrived since. [loop] Must not run Lua.
+void host_deliver(rt *r);
+
+// The number of the INT or TERM that ended the program, 0 when there was none. [any]
+int host_signal(void);
+
+// End the process as the signal itself would. [any]
+void host_die(int signal);
+
+#endif

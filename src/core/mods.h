@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: MIT
+// The modules that core brings, for main's table. Each is a lua_CFunction for package.searchers.
+#ifndef CORE_MODS_H
+#define CORE_MODS_H
+
+#include <lua.h>
+
+int luaopen_corun_task(lua_State *L);  // tasks and scopes
+int luaopen_corun_sync(lua_State *L);  // channels, guards, events, signals
+int luaopen_corun_debug(lua_State *L); // the task tree, counts, the virtual clock
+
+#endif

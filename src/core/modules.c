@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+// Modules that are part of the program. See modules.h.
+#include "core/modules.h"
+
+#include <string.h>
+
+#include "core/embedded.h"
+
+#define KEPT "corun.modules"
+
+// Upvalue 1: the module's own loader.
+static int load_once(lua_State *L) {
+  lua_settop(L, 2);
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, KEPT);
+  lua_pushvalue(L, 1);
+  if (lua_rawget(L, 3) != LUA_TNIL) return 1;
+  lua_pop(L, 1);
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_pushvalue(L, 1);
+  lua_pushvalue(L, 2);
+  lua_call(L, 2, 1);
+  lua_pushvalue(L, 1);
+  lua_pushvalue(L, -2);
+  lua_rawset(L, 3);
+  return 1;
+}
+
+// Push the loader of a module, or nothing; answer whether it was found.
+static int find(lua_State *L, const char *name, const luaL_Reg *modules) {
+  for (const luaL_Reg *m = modules; m->name; m++) {
+    if (strcmp(name, m->name) != 0) continue;
+    lua_pushcfunction(L, m->func);
+    return 1;
+  }
+  for (const struct embedded *e = corun_embedded; e->name; e++) {
+    if (strcmp(name, e->name) != 0) continue;
+    if (luaL_loadbufferx(L, (const char *)e->data, e->size, name, "b") != LUA_OK) lua_error(L);
+    return 1;
+  }
+  return 0;
+}
+
+static int search(lua_State *L) {
+  const char *name = luaL_checkstring(L, 1);
+  if (!find(L, name, lua_touserdata(L, lua_upvalueindex(1)))) return 0;
+  lua_pushcclosure(L, load_once, 1);
+  lua_pushliteral(L, ":corun:");
+  return 2;
+}
+
+void modules_open(lua_State *L, const luaL_Reg *modules) {
+  lua_getglobal(L, "package");
+  lua_getfield(L, -1, "searchers");
+  for (lua_Integer i = (lua_Integer)lua_rawlen(L, -1); i >= 2; i--) {
+    lua_rawgeti(L, -1, i);
+    lua_rawseti(L, -2, i + 1);
+  }
+  lua_pushlightuserdata(L, (void *)(uintptr_t)modules);
+  lua_pushcclosure(L, search, 1);
+  lua_rawseti(L, -2, 2);
+  lua_pop(L, 2);
+}

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: MIT
+// Runtime: making it, its loop, closing it. See runtime.h.
+#include "core/runtime.h"
+
+#include <assert.h>
+#include <lauxlib.h>
+#include <lualib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/alloc.h"
+#include "core/coroutine.h"
+#include "core/error.h"
+#include "core/handle.h"
+#include "core/host.h"
+#include "core/scope.h"
+#include "core/task.h"
+#include "core/trace.h"
+
+#define BATCH 256 // steps between two polls, so that neither starves
+#define GC_SMALL ((size_t)64 << 20)
+#define GC_PAUSE 200
+#define GC_PAUSE_LARGE 400 // collecting a large heap often costs more than the memory it saves (S40)
+
+// --- Making ----------------------------------------------------------------------------------
+
+static int make_table(lua_State *L, const char *mode) {
+  lua_newtable(L);
+  if (mode) {
+    lua_createtable(L, 0, 1);
+    lua_pushstring(L, mode);
+    lua_setfield(L, -2, "__mode");
+    lua_setmetatable(L, -2);
+  }
+  return luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+static int l_open(lua_State *L) {
+  rt *r = rt_of(L);
+  luaL_openlibs(L);
+  err_open(L);
+  coroutine_open(L);
+  r->refs.threads = make_table(L, NULL);
+  r->refs.traces = make_table(L, "k");
+  r->refs.locals = make_table(L, "k");
+  r->refs.names = make_table(L, "k");
+  luaL_newmetatable(L, "task");
+  r->refs.task_mt = luaL_ref(L, LUA_REGISTRYINDEX);
+  luaL_newmetatable(L, "scope");
+  r->refs.scope_mt = luaL_ref(L, LUA_REGISTRYINDEX);
+  return 0;
+}
+
+static void on_wakeup(uv_async_t *h) {
+  host_deliver(h->data);
+}
+
+static int open_loop(rt *r) {
+  int rc = uv_loop_init(&r->loop);
+  if (rc < 0) return rc;
+  r->loop.data = r;
+  uv_timer_init(&r->loop, &r->clock);
+  uv_unref((uv_handle_t *)&r->clock);
+  rc = uv_async_init(&r->loop, &r->wakeup, on_wakeup);
+  if (rc < 0) {
+    uv_close((uv_handle_t *)&r->clock, NULL);
+    uv_run(&r->loop, UV_RUN_NOWAIT);
+    uv_loop_close(&r->loop);
+    return rc;
+  }
+  r->wakeup.data = r;
+  uv_unref((uv_handle_t *)&r->wakeup);
+  return 0;
+}
+
+rt *rt_new(const rt_options *opts) {
+  rt *r = calloc(1, sizeof *r);
+  if (!r) return NULL;
+  r->opts = *opts;
+  r->exit_code = -1;
+  r->random = opts->seed ? opts->seed : 0x9E3779B97F4A7C15u;
+  r->grace_timer.tm.kind = TIMER_CALL;
+  list_init(&r->handles);
+  queue_init(&r->ready);
+  heap_init(&r->timers);
+  atomic_store(&r->intr.limit, UINT64_MAX);
+  if (open_loop(r) < 0) goto fail;
+  r->started = uv_hrtime();
+  r->L = lua_newstate(alloc_lua, r);
+  if (!r->L) goto fail_loop;
+  *(rt **)lua_getextraspace(r->L) = r;
+  lua_gc(r->L, LUA_GCINC, GC_PAUSE, 0, 0);
+  lua_pushcfunction(r->L, l_open);
+  if (!lua_checkstack(r->L, 64) || lua_pcall(r->L, 0, 0, 0) != LUA_OK) {
+    rt_close(r);
+    return NULL;
+  }
+  return r;
+fail_loop:
+  rt_close(r);
+  return NULL;
+fail:
+  free(r);
+  return NULL;
+}
+
+static void close_handle(uv_handle_t *h, void *arg) {
+  (void)arg;
+  if (!uv_is_closing(h)) uv_close(h, NULL);
+}
+
+void rt_close(rt *r) {
+  r->closing = 1;
+  if (r->L) lua_close(r->L); // handles that scripts left open begin to close here
+  handle_close_all(r);
+  uv_walk(&r->loop, close_handle, NULL);
+  while (uv_run(&r->loop, UV_RUN_DEFAULT)) continue;
+  int rc = uv_loop_close(&r->loop);
+  assert(rc == 0);
+  (void)rc;
+  while (r->spare_scopes) {
+    scope *s = r->spare_scopes;
+    r->spare_scopes = s->parent;
+    free(s);
+  }
+  queue_fini(&r->ready);
+  heap_fini(&r->timers);
+  site_fini(&r->sites);
+  alloc_fini(r);
+  free(r);
+}
+
+// --- Running ---------------------------------------------------------------------------------
+
+uint64_t rt_random(rt *r) { // splitmix64, Steele, Lea, Flood 2014
+  uint64_t z = r->random += 0x9E3779B97F4A7C15u;
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+  return z ^ (z >> 31);
+}
+
+int rt_reserve(rt *r) {
+  return queue_reserve(&r->ready, (size_t)r->ntasks + 1) < 0 ? UV_ENOMEM : 0;
+}
+
+void rt_ready(rt *r, task *t) {
+  queue_push(&r->ready, t);
+}
+
+void rt_stop(rt *r, int code) {
+  if (code >= 0 && r->exit_code < 0) r->exit_code = code;
+  if (r->root) scope_cancel(r, r->root, code >= 0 ? CANCEL_EXIT : CANCEL_SIGNAL);
+}
+
+static void run_ready(rt *r) {
+  for (int i = 0; i < BATCH && r->ready.count; i++) {
+    size_t at = r->opts.seed ? rt_random(r) % r->ready.count : 0;
+    task_step(r, at ? queue_shift_at(&r->ready, at) : queue_shift(&r->ready));
+  }
+}
+
+// Whether anything outside the runtime can still wake a task.
+static int is_alive(rt *r) {
+  return uv_loop_alive(&r->loop) || r->njobs;
+}
+
+// Block until something happens. Answers 0 when nothing ever can.
+static int wait_for_events(rt *r) {
+  const heap_entry *e = heap_top(&r->timers);
+  int alive = is_alive(r);
+  if (!e && !alive) return 0;
+  if (e && r->is_virtual && !alive) {
+    if (e->when > r->vnow) r->vnow = e->when;
+    return 1;
+  }
+  if (e && r->is_virtual) { // real time passes while the world is waited for
+    uv_run(&r->loop, UV_RUN_ONCE);
+    return 1;
+  }
+  timer_schedule(r);
+  uv_handle_t *keep = (uv_handle_t *)(e ? (void *)&r->clock : (void *)&r->wakeup);
+  if (!alive || r->njobs) uv_ref(keep);
+  uv_run(&r->loop, UV_RUN_ONCE);
+  uv_unref(keep);
+  return 1;
+}
+
+static void pace_collector(rt *r) {
+  lua_gc(r->L, LUA_GCINC, r->allocated > GC_SMALL ? GC_PAUSE_LARGE : GC_PAUSE, 0, 0);
+}
+
+static void poll_events(rt *r) {
+  r->stats.polls++;
+  if (r->ready.count) {
+    uv_run(&r->loop, UV_RUN_NOWAIT);
+  } else if (!wait_for_events(r)) {
+    assert(!r->deadlocked); // every wait without an event behind it can be cancelled
+    r->deadlocked = 1;
+    trace_deadlock(r);
+    scope_cancel(r, r->root, CANCEL_DEADLOCK);
+  }
+  timer_expire(r);
+}
+
+void rt_limit(rt *r, double seconds) {
+  r->time_limit = seconds;
+  r->is_limited = 1;
+}
+
+static int l_start(lua_State *L) {
+  rt *r = rt_of(L);
+  task *t = task_spawn(L, NULL, TASK_SPAWN, lua_gettop(L) - 1);
+  r->root = scope_own(r, t);
+  if (!r->root) luaL_error(L, "not enough memory");
+  r->main = t;
+  if (!r->is_limited) return 1;
+  r->root->seconds = r->time_limit;
+  r->root->deadline = r->root->until = timer_after(r, r->time_limit);
+  if (timer_arm(r, &r->root->tm, r->root->deadline) < 0) luaL_error(L, "not enough memory");
+  return 1;
+}
+
+int rt_run(rt *r, int nargs) {
+  lua_State *L = r->L;
+  lua_pushcfunction(L, l_start);
+  lua_insert(L, -nargs - 2);
+  int status = lua_pcall(L, nargs + 1, 1, 0);
+  if (status != LUA_OK) return status;
+  host_enter(r);
+  timer_expire(r);
+  while (!task_ended(r->main)) {
+    atomic_store(&r->intr.busy, 1);
+    host_unpark();
+    run_ready(r);
+    atomic_store(&r->intr.busy, 0);
+    if (task_ended(r->main)) break;
+    pace_collector(r);
+    poll_events(r);
+  }
+  host_leave(r);
+  r->root = NULL;
+  timer_disarm(r, &r->grace_timer.tm);
+  if (r->main->state == TASK_FAILED) {
+    task_push_error(L, -1);
+    lua_remove(L, -2);
+    return LUA_ERRRUN;
+  }
+  lua_pop(L, 1);
+  return LUA_OK;
+}

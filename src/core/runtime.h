@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT
+// Runtime: one Lua state, one libuv loop, the ready queue, the timers and the tree of scopes.
+// Everything hangs off `rt`; nothing here is global. One OS thread runs a runtime. Invariant: Lua
+// is resumed from rt_run alone, never inside a callback of libuv; callbacks wake tasks.
+#ifndef CORE_RUNTIME_H
+#define CORE_RUNTIME_H
+
+#include <lua.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <uv.h>
+
+#include "base/heap.h"
+#include "base/list.h"
+#include "base/queue.h"
+#include "core/interrupt.h"
+#include "core/site.h"
+#include "core/thread.h"
+#include "core/timer.h"
+#include "core/types.h"
+
+// Values the core keeps in the registry, as references made once.
+typedef struct rt_refs {
+  int threads;  // array: slot -> coroutine of a task, alive or kept for reuse
+  int task_mt;  // metatable of task handles
+  int scope_mt; // metatable of scope handles
+  int traces;   // weak keys: error object or task -> traceback text
+  int locals;   // weak keys: task -> its locals() table
+  int names;    // weak keys: task or scope -> name
+  int failed;   // scope id -> failures and undelivered async tasks
+} rt_refs;
+
+typedef struct rt_options {
+  double grace;            // seconds that cleanup may take once the root scope is cancelled
+  uint64_t seed;           // 0: ready tasks run first in, first out; else shuffled reproducibly
+  int dev;                 // warn about slow steps and guards left to the collector
+  int own_signals;         // this runtime answers INT, TERM and QUIT (the main program's)
+  size_t fail_alloc;       // debug: the nth allocation of Lua fails; 0 never
+} rt_options;
+
+typedef struct rt_stats {
+  uint64_t steps, spawned, polls;
+} rt_stats;
+
+struct rt {
+  lua_State *L; // the main state: parent of all coroutines, runs no script itself
+  uv_loop_t loop;
+  uv_timer_t clock;  // the one timer of libuv, unreferenced
+  uv_async_t wakeup; // signals and other threads, unreferenced
+  queue ready;
+  heap timers;
+  uint64_t vnow; // the virtual clock
+  int is_virtual;
+  uint64_t started; // the clock when the runtime was made
+
+  task *current;        // whose step runs
+  scope *root;          // the root task's own scope
+  task *main;           // the root task
+  uint32_t ntasks;      // alive
+  uint32_t njobs;       // operations outstanding on other threads
+  uint64_t next_id;     // tasks and scopes
+  uint64_t random;      // state of the seeded generator
+  thread_pool threads;
+  site_table sites;
+  scope *spare_scopes;   // freed scope structures, linked by parent
+  int grace_over;        // shields protect no longer (S14)
+  timer_call grace_timer;
+  list handles;          // open handles (core/handle.h)
+  uint32_t nhandles;
+  rt_refs refs;
+  rt_options opts;
+  rt_stats stats;
+  interrupt intr;
+  int exit_code;   // of corun.exit, -1 when it was not called
+  double time_limit; // of the root scope in seconds, if it is limited
+  int is_limited;
+  int timed_out;     // it passed
+  int deadlocked;  // the root was cancelled because nothing could wake any task
+  int closing;
+  int closing_coroutines; // depth of coroutine.close, which must not suspend (S30)
+  int stopped_by;  // the INT or TERM that cancelled the root scope
+  int trees_shown; // of SIGQUIT
+  size_t allocated, peak; // bytes held by the Lua state
+  size_t allocations;     // counted for fail_alloc
+};
+
+// The runtime which a Lua state belongs to. The low bit of the pointer marks a coroutine in a host
+// suspension (S29). [loop]
+static inline rt *rt_of(lua_State *L) {
+  return (rt *)(*(uintptr_t *)lua_getextraspace(L) & ~(uintptr_t)1);
+}
+
+// Make a runtime with the standard libraries open. [any thread, which then owns it] Answers NULL on
+// out of memory or descriptors.
+rt *rt_new(const rt_options *opts);
+
+// Let the next rt_run cancel its root scope after `seconds`. [loop]
+void rt_limit(rt *r, double seconds);
+
+// Run the function and `nargs` arguments on top of the main state's stack as the root task, until
+// its scope is empty. [loop] Answers LUA_OK, or an error status with the error on the stack.
+int rt_run(rt *r, int nargs);
+
+// Close the Lua state, all handles and the loop. [loop]
+void rt_close(rt *r);
+
+// Append a task to the ready queue. [loop] Never fails: room was reserved at spawn.
+void rt_ready(rt *r, task *t);
+
+// Make sure the ready queue can hold all living tasks and one more. [loop] 0 or UV_ENOMEM.
+int rt_reserve(rt *r);
+
+// Next number of the runtime's seeded generator. [loop]
+uint64_t rt_random(rt *r);
+
+// Cancel the root scope: the program is to end. `code` as for corun.exit, -1 to keep. [loop]
+void rt_stop(rt *r, int code);
+
+#endif

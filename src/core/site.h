@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+// Sites: places in scripts ("scrape.lua:12") as small numbers, so that a task can remember where it
+// was spawned in four bytes. Owns the texts; lives as long as the runtime. Runs on the loop thread.
+#ifndef CORE_SITE_H
+#define CORE_SITE_H
+
+#include <lua.h>
+
+#include "core/types.h"
+
+typedef struct site_entry {
+  const void *source; // address of the chunk's name, only compared
+  int line;
+  char *text;
+} site_entry;
+
+typedef struct site_table {
+  site_entry *entries; // open addressing; entries[0] stands for "unknown"
+  uint32_t *index;     // hash -> number of an entry, 0 = free
+  uint32_t count, capacity;
+} site_table;
+
+// The number of the line that the innermost script function runs, `level` being the first frame
+// looked at; 0 when there is none or no memory. [loop] Does not raise.
+uint32_t site_here(lua_State *L, int level);
+
+// Text of a site, "?" for 0. [loop]
+const char *site_text(const rt *r, uint32_t site);
+
+void site_fini(site_table *s);
+
+#endif

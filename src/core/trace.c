@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: MIT
+// Traces. See trace.h.
+#include "core/trace.h"
+
+#include <lauxlib.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/error.h"
+#include "core/runtime.h"
+#include "core/scope.h"
+#include "core/task.h"
+#include "core/wait.h"
+
+#define MOST_LINES 200
+#define MOST_DEPTH 40
+#define BASE_FRAME "\n\t[C]: in ?"
+
+// --- Tracebacks ------------------------------------------------------------------------------
+
+// The traceback of an error object is kept under the object; of a string, the last one is kept.
+enum { LAST_ERROR = 1, LAST_TRACE = 2 };
+
+static int is_object(lua_State *L, int idx) {
+  return lua_istable(L, idx) || lua_isuserdata(L, idx);
+}
+
+void trace_push(lua_State *L, int idx) {
+  idx = lua_absindex(L, idx);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, rt_of(L)->refs.traces);
+  if (is_object(L, idx)) {
+    lua_pushvalue(L, idx);
+    lua_rawget(L, -2);
+  } else {
+    lua_rawgeti(L, -1, LAST_ERROR);
+    int same = lua_rawequal(L, -1, idx);
+    lua_pop(L, 1);
+    if (same)
+      lua_rawgeti(L, -1, LAST_TRACE);
+    else
+      lua_pushnil(L);
+  }
+  lua_remove(L, -2);
+}
+
+static void keep(lua_State *L, int idx) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, rt_of(L)->refs.traces);
+  lua_insert(L, -2); // table, text
+  if (is_object(L, idx)) {
+    lua_pushvalue(L, idx);
+    lua_insert(L, -2);
+    lua_rawset(L, -3);
+  } else {
+    lua_rawseti(L, -2, LAST_TRACE);
+    lua_pushvalue(L, idx);
+    lua_rawseti(L, -2, LAST_ERROR);
+  }
+  lua_pop(L, 1);
+}
+
+// Append where the running task and its forebears were spawned to the text on top of the stack.
+static void add_spawn_sites(lua_State *L) {
+  rt *r = rt_of(L);
+  luaL_Buffer b;
+  luaL_buffinit(L, &b);
+  int lines = 0;
+  for (task *t = r->current; t; lines++) {
+    scope *home = task_home(t);
+    if (!home) break;
+    if (lines < MOST_LINES / 4) {
+      char line[160];
+      snprintf(line, sizeof line, "\nspawned at %s (task %u)", site_text(r, t->site), t->id);
+      luaL_addstring(&b, line);
+    }
+    t = home->owner;
+  }
+  if (lines >= MOST_LINES / 4) luaL_addstring(&b, "\n...");
+  luaL_pushresult(&b);
+  lua_concat(L, 2);
+}
+
+int trace_handler(lua_State *L) {
+  if (err_is_cancel(L, 1)) return 1;
+  trace_push(L, 1);
+  if (lua_isnil(L, -1)) {
+    lua_pop(L, 1);
+    luaL_traceback(L, L, NULL, 1);
+    size_t len;
+    const char *text = lua_tolstring(L, -1, &len);
+    if (len >= sizeof BASE_FRAME && strcmp(text + len - sizeof BASE_FRAME + 1, BASE_FRAME) == 0) {
+      lua_pushlstring(L, text, len - sizeof BASE_FRAME + 1);
+      lua_remove(L, -2);
+    }
+    add_spawn_sites(L);
+    keep(L, 1);
+  }
+  lua_settop(L, 1);
+  return 1;
+}
+
+// --- The function that forbids a suspension --------------------------------------------------
+
+// Push the name under which a loaded module has the function on top of the stack, nil if none has.
+static void push_library_name(lua_State *L) {
+  int fn = lua_gettop(L);
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  for (lua_pushnil(L); lua_next(L, fn + 1); lua_pop(L, 1)) {
+    if (!lua_istable(L, -1) || lua_type(L, -2) != LUA_TSTRING) continue;
+    for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+      if (lua_type(L, -2) != LUA_TSTRING || !lua_rawequal(L, -1, fn)) continue;
+      const char *module = lua_tostring(L, -4), *name = lua_tostring(L, -2);
+      if (strcmp(module, LUA_GNAME) == 0)
+        lua_pushstring(L, name);
+      else
+        lua_pushfstring(L, "%s.%s", module, name);
+      lua_replace(L, fn + 1);
+      lua_settop(L, fn + 1);
+      return;
+    }
+  }
+  lua_settop(L, fn);
+  lua_pushnil(L);
+}
+
+const char *trace_boundary(lua_State *L) {
+  lua_Debug ar;
+  luaL_checkstack(L, 12, NULL);
+  for (int level = 0; lua_getstack(L, level, &ar); level++) {
+    lua_getinfo(L, "nS", &ar);
+    if (ar.name && strcmp(ar.namewhat, "metamethod") == 0 &&
+        (strcmp(ar.name, "__gc") == 0 || strcmp(ar.name, "gc") == 0))
+      return "a __gc finaliser";
+    if (level == 0 || *ar.what != 'C') continue;
+    lua_getinfo(L, "f", &ar);
+    push_library_name(L);
+    if (lua_isstring(L, -1)) return lua_tostring(L, -1);
+    if (ar.name) return lua_pushfstring(L, "%s", ar.name);
+    return "a C function";
+  }
+  return "a message handler, finaliser or callback of C code";
+}
+
+// --- The task tree ---------------------------------------------------------------------------
+
+static const char *status_text(const task *t) {
+  static const char *const names[] = {"ready", "running", "waiting", "done", "failed", "cancelled"};
+  return names[t->state];
+}
+
+void trace_describe(rt *r, const task *t, char *buf, size_t n) {
+  char what[80] = "";
+  const wait_ops *ops = t->state == TASK_WAITING ? t->ops : NULL;
+  if (ops && ops->describe) ops->describe(t, t->warg, what, sizeof what);
+  int len = snprintf(buf, n, t == r->main ? "main (task %u): %s" : "task %u: %s", t->id,
+                     status_text(t));
+  if (ops && (size_t)len < n)
+    len += snprintf(buf + len, n - (size_t)len, " for %s%s%s", ops->name, *what ? " " : "", what);
+  if (t->in && t->in->by && (size_t)len < n)
+    len += snprintf(buf + len, n - (size_t)len, ", cancelled");
+  if (t != r->main && (size_t)len < n)
+    snprintf(buf + len, n - (size_t)len, ", spawned at %s", site_text(r, t->site));
+}
+
+static void print_task(rt *r, task *t, int depth, int *left) {
+  char line[400];
+  if (--*left < 0) return;
+  trace_describe(r, t, line, sizeof line);
+  fprintf(stderr, "%*s%s\n", 2 * depth + 2, "", line);
+  scope *home = task_home(t);
+  for (scope *s = t->in; s != home; s = s->parent) {
+    if (depth == MOST_DEPTH) {
+      if (!list_empty(&s->tasks)) fprintf(stderr, "%*s...\n", 2 * depth + 4, "");
+      continue;
+    }
+    for (list *l = s->tasks.next; l != &s->tasks; l = l->next)
+      print_task(r, list_entry(l, task, siblings), depth + 1, left);
+  }
+}
+
+void trace_tree(rt *r) {
+  int left = MOST_LINES;
+  fprintf(stderr, "corun: %u task%s\n", r->ntasks, r->ntasks == 1 ? "" : "s");
+  if (r->main && !task_ended(r->main)) print_task(r, r->main, 0, &left);
+  if (left < 0) fprintf(stderr, "  ... and %d more\n", -left);
+}
+
+void trace_deadlock(rt *r) {
+  fprintf(stderr, "corun: deadlock: no task can ever run again\n");
+  trace_tree(r);
+}
+
+void trace_slow_step(rt *r, lua_State *L) {
+  const task *t = r->current;
+  luaL_traceback(L, L, NULL, 0);
+  fprintf(stderr, "corun: warning: task %u has kept the loop for more than 100 ms\n%s\n",
+          t ? t->id : 0, lua_tostring(L, -1));
+  lua_pop(L, 1);
+}

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+// Traces: what a person reads on stderr when something went wrong: tracebacks stitched along the
+// tasks that spawned each other, the task tree, reports of deadlocks and slow steps. Owns no state
+// but the weak table of tracebacks. Runs on the loop thread.
+#ifndef CORE_TRACE_H
+#define CORE_TRACE_H
+
+#include <lua.h>
+
+#include "core/types.h"
+
+// Message handler of task bodies and scopes: keep the traceback of the error at index 1, unless it
+// has one already, and give the error back unchanged. [loop]
+int trace_handler(lua_State *L);
+
+// Push the traceback kept for the error at `idx`, or nil. [loop]
+void trace_push(lua_State *L, int idx);
+
+// Print the task tree to stderr. [loop] Must not run Lua code.
+void trace_tree(rt *r);
+
+// Print that nothing can wake any task, and the tree. [loop]
+void trace_deadlock(rt *r);
+
+// Print where the step that keeps the loop is. [loop, from a hook]
+void trace_slow_step(rt *r, lua_State *L);
+
+// The function of the running call chain that forbids a suspension ("table.sort"); the text stays
+// valid while the value pushed on the stack is there. [loop]
+const char *trace_boundary(lua_State *L);
+
+// Write the line that the task tree shows for a task. [loop]
+void trace_describe(rt *r, const task *t, char *buf, size_t n);
+
+#endif

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+// Waits. See wait.h. This is the only file that calls lua_yieldk.
+#include "core/wait.h"
+
+#include <assert.h>
+#include <lauxlib.h>
+#include <string.h>
+
+#include "core/error.h"
+#include "core/runtime.h"
+#include "core/scope.h"
+#include "core/task.h"
+#include "core/trace.h"
+
+#define RC_CANCELLED INT32_MIN
+
+void wait_check(lua_State *L) {
+  if (rt_of(L)->closing_coroutines) err_misuse(L, "cannot suspend inside coroutine.close");
+  if (!lua_isyieldable(L)) err_misuse(L, "cannot suspend inside %s", trace_boundary(L));
+}
+
+static int on_resumed(lua_State *L, int status, lua_KContext ctx) {
+  (void)status;
+  (void)ctx;
+  task *t = rt_of(L)->current;
+  const wait_ops *ops = t->ops;
+  t->ops = NULL;
+  if (t->rc == RC_CANCELLED) return task_raise_cancel(L);
+  return ops->done(L, t->warg, t->rc);
+}
+
+static void wake(task *t, int rc, int nvals) {
+  rt *r = rt_of(t->co);
+  assert(t->state == TASK_WAITING);
+  timer_disarm(r, &t->tm);
+  list_remove(&t->wlink);
+  t->rc = rc;
+  t->nvals = (uint16_t)nvals;
+  t->state = TASK_READY;
+  rt_ready(r, t);
+}
+
+void wait_wake(task *t, int rc) {
+  if (t->state == TASK_RUNNING) {
+    assert(!(t->flags & TASK_LATCHED)); // a second wake is a bug of the waker
+    t->flags |= TASK_LATCHED;
+    t->rc = rc;
+    return;
+  }
+  wake(t, rc, 0);
+}
+
+int wait_wake_values(task *t, int rc, lua_State *from, int n) {
+  if (!lua_checkstack(t->co, n)) return UV_ENOMEM;
+  lua_xmove(from, t->co, n);
+  wake(t, rc, n);
+  return 0;
+}
+
+void wait_cancel(rt *r, task *t) {
+  (void)r;
+  if (t->state != TASK_WAITING || (t->flags & TASK_ASKED)) return;
+  t->flags |= TASK_ASKED;
+  wait_answer a = t->ops->cancel ? t->ops->cancel(t, t->warg) : WAIT_STOPPED;
+  if (a != WAIT_CANNOT_STOP && t->state == TASK_WAITING) wake(t, RC_CANCELLED, 0);
+}
+
+void wait_expire(rt *r, task *t) {
+  (void)r;
+  if (t->state != TASK_WAITING || (t->flags & TASK_ASKED)) return;
+  t->flags |= TASK_ASKED;
+  wait_answer a = t->ops->cancel ? t->ops->cancel(t, t->warg) : WAIT_STOPPED;
+  if (a != WAIT_CANNOT_STOP && t->state == TASK_WAITING) wake(t, UV_ETIMEDOUT, 0);
+}
+
+int wait_begin_until(lua_State *L, const wait_ops *ops, void *arg, uint64_t when) {
+  wait_check(L);
+  rt *r = rt_of(L);
+  task *t = task_current(L);
+  if (t->flags & TASK_LATCHED) {
+    t->flags &= (uint16_t)~TASK_LATCHED;
+    return ops->done(L, arg, t->rc);
+  }
+  if (timer_arm(r, &t->tm, when) < 0) {
+    if (ops->cancel) ops->cancel(t, arg);
+    return luaL_error(L, "not enough memory");
+  }
+  t->ops = ops;
+  t->warg = arg;
+  t->nvals = 0;
+  t->flags &= (uint16_t)~TASK_ASKED;
+  t->state = TASK_WAITING;
+  if (t->in && t->in->by) wait_cancel(r, t); // it was cancelled since the checkpoint
+  return lua_yieldk(L, 0, 0, on_resumed);
+}
+
+int wait_begin(lua_State *L, const wait_ops *ops, void *arg) {
+  return wait_begin_until(L, ops, arg, TIMER_NEVER);
+}
+
+static int yielded(lua_State *L, void *arg, int rc) {
+  (void)L;
+  (void)arg;
+  (void)rc;
+  return 0;
+}
+
+static const wait_ops yield_ops = {"yield", NULL, yielded, NULL};
+
+int wait_yield(lua_State *L) {
+  wait_check(L);
+  rt *r = rt_of(L);
+  task *t = task_current(L);
+  t->ops = &yield_ops;
+  t->nvals = 0;
+  t->rc = 0;
+  t->state = TASK_READY;
+  rt_ready(r, t);
+  return lua_yieldk(L, 0, 0, on_resumed);
+}
+
+int wait_relay(lua_State *L, lua_KFunction k, lua_KContext ctx) {
+  return lua_yieldk(L, 0, ctx, k);
+}
+
+int wait_user_yield(lua_State *L, int n) {
+  return lua_yield(L, n);
+}
