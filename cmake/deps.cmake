@@ -104,7 +104,7 @@ else()
   file(GLOB llhttp_files ${llhttp_src}/*.c)
   add_library(llhttp STATIC ${llhttp_files})
   target_include_directories(llhttp SYSTEM PUBLIC ${llhttp_src})
-  target_compile_options(llhttp PRIVATE -w)
+  target_compile_options(llhttp PRIVATE -w $<$<BOOL:${CORUN_SANITIZE}>:-fno-sanitize=undefined>)
   # Strict in the library and in every includer: lenient, it accepts junk after a chunk.
   target_compile_definitions(llhttp PUBLIC LLHTTP_STRICT_MODE=1)
 endif()

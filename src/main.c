@@ -152,6 +152,10 @@ static int l_load(lua_State *L) {
   const options *o = lua_touserdata(L, 2);
   lua_settop(L, 0);
   set_arg(L, argv, o->script);
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "corun.require");
+  lua_call(L, 1, 1);
+  lua_setglobal(L, "require");
   lua_newtable(L);
   lua_Integer n = 0;
   for (int i = o->first; i && i < o->script && argv[i]; i++) {
@@ -216,7 +220,7 @@ static void report(lua_State *L) {
 static void print_stats(rt *r) {
   fprintf(stderr, "corun: %llu tasks, %llu steps, %llu polls, %.1f MB Lua memory, %.3f s\n",
           (unsigned long long)r->stats.spawned, (unsigned long long)r->stats.steps,
-          (unsigned long long)r->stats.polls, (double)r->allocated / 1e6,
+          (unsigned long long)r->stats.polls, (double)r->alloc.held / 1e6,
           (double)(uv_hrtime() - r->started) / 1e9);
 }
 

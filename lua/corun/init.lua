@@ -5,7 +5,9 @@ local task = require "corun.task"
 
 local corun = {}
 for name, value in pairs(task) do corun[name] = value end
-corun.results, corun.failure = nil, nil -- for combinators only
+for _, name in ipairs {"results", "failure", "group", "misuse"} do -- for corun's own modules
+  corun[name] = nil
+end
 
 -- Functions that live in a module of their own, loaded on first use.
 local lazy = {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
-// The allocator of a runtime's Lua state: counts bytes, can be told to fail (tests). Runs on the
-// runtime's thread.
+// The allocator of a runtime's Lua state. Lua tells the size when it frees, so small blocks need no
+// headers: they come from size classes with a free list each, carved from chunks that live as long
+// as the state. Large blocks are malloc's. Counts bytes, can be told to fail (tests). Runs on the
+// runtime's thread; shares nothing, so takes no lock.
 #ifndef CORE_ALLOC_H
 #define CORE_ALLOC_H
 
@@ -8,10 +10,22 @@
 
 #include "core/types.h"
 
+#define ALLOC_GRAIN 16
+#define ALLOC_LARGEST 1024
+#define ALLOC_CLASSES (ALLOC_LARGEST / ALLOC_GRAIN)
+
+typedef struct alloc_pool {
+  void *free[ALLOC_CLASSES]; // blocks given back, linked through their first word
+  char *next, *end;          // what is left of the newest chunk
+  void *chunks;              // all chunks, linked through their first word
+  size_t held;               // bytes that Lua holds
+  size_t count;              // allocations so far, for fail_alloc
+} alloc_pool;
+
 // A lua_Alloc; `ud` is the runtime.
 void *alloc_lua(void *ud, void *p, size_t old_size, size_t size);
 
 // Give all memory back; the Lua state is closed.
-void alloc_fini(rt *r);
+void alloc_fini(alloc_pool *a);
 
 #endif

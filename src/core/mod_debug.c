@@ -23,7 +23,7 @@ static int l_stats(lua_State *L) {
   set(L, "steps", r->stats.steps);
   set(L, "spawned", r->stats.spawned);
   set(L, "polls", r->stats.polls);
-  set(L, "memory", r->allocated);
+  set(L, "memory", r->alloc.held);
   return 1;
 }
 

@@ -473,6 +473,20 @@ static int l_err(lua_State *L) {
   return 1;
 }
 
+// One error made of a list of them (S5); for combinators written in Lua.
+static int l_group(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  int n = (int)lua_rawlen(L, 1), most = n > 100 ? 100 : n;
+  luaL_checkstack(L, most + 8, NULL);
+  for (int i = 1; i <= most; i++) lua_rawgeti(L, 1, i);
+  err_push_group(L, most, (unsigned)(n - most));
+  return 1;
+}
+
+static int l_misuse(lua_State *L) {
+  return err_misuse(L, "%s", luaL_checkstring(L, 1));
+}
+
 static int l_is_cancelled(lua_State *L) {
   luaL_checkany(L, 1);
   lua_pushboolean(L, err_is_cancel(L, 1));
@@ -531,6 +545,8 @@ int luaopen_corun_task(lua_State *L) {
                                        {"exit", l_exit},
                                        {"err", l_err},
                                        {"is_cancelled", l_is_cancelled},
+                                       {"group", l_group},
+                                       {"misuse", l_misuse},
                                        {NULL, NULL}};
   open_classes(L);
   luaL_newlib(L, functions);

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/alloc.h"
 #include "core/coroutine.h"
 #include "core/error.h"
 #include "core/handle.h"
@@ -45,6 +44,7 @@ static int l_open(lua_State *L) {
   r->refs.locals = make_table(L, "k");
   r->refs.names = make_table(L, "k");
   luaL_newmetatable(L, "task");
+  r->refs.task_class = lua_topointer(L, -1);
   r->refs.task_mt = luaL_ref(L, LUA_REGISTRYINDEX);
   luaL_newmetatable(L, "scope");
   r->refs.scope_mt = luaL_ref(L, LUA_REGISTRYINDEX);
@@ -126,7 +126,7 @@ void rt_close(rt *r) {
   queue_fini(&r->ready);
   heap_fini(&r->timers);
   site_fini(&r->sites);
-  alloc_fini(r);
+  alloc_fini(&r->alloc);
   free(r);
 }
 
@@ -137,10 +137,6 @@ uint64_t rt_random(rt *r) { // splitmix64, Steele, Lea, Flood 2014
   z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
   z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
   return z ^ (z >> 31);
-}
-
-int rt_reserve(rt *r) {
-  return queue_reserve(&r->ready, (size_t)r->ntasks + 1) < 0 ? UV_ENOMEM : 0;
 }
 
 void rt_ready(rt *r, task *t) {
@@ -186,7 +182,7 @@ static int wait_for_events(rt *r) {
 }
 
 static void pace_collector(rt *r) {
-  lua_gc(r->L, LUA_GCINC, r->allocated > GC_SMALL ? GC_PAUSE_LARGE : GC_PAUSE, 0, 0);
+  lua_gc(r->L, LUA_GCINC, r->alloc.held > GC_SMALL ? GC_PAUSE_LARGE : GC_PAUSE, 0, 0);
 }
 
 static void poll_events(rt *r) {

@@ -13,6 +13,7 @@
 #include "base/heap.h"
 #include "base/list.h"
 #include "base/queue.h"
+#include "core/alloc.h"
 #include "core/interrupt.h"
 #include "core/site.h"
 #include "core/thread.h"
@@ -23,6 +24,7 @@
 typedef struct rt_refs {
   int threads;  // array: slot -> coroutine of a task, alive or kept for reuse
   int task_mt;  // metatable of task handles
+  const void *task_class; // its address, to know a handle by
   int scope_mt; // metatable of scope handles
   int traces;   // weak keys: error object or task -> traceback text
   int locals;   // weak keys: task -> its locals() table
@@ -80,8 +82,7 @@ struct rt {
   int closing_coroutines; // depth of coroutine.close, which must not suspend (S30)
   int stopped_by;  // the INT or TERM that cancelled the root scope
   int trees_shown; // of SIGQUIT
-  size_t allocated, peak; // bytes held by the Lua state
-  size_t allocations;     // counted for fail_alloc
+  alloc_pool alloc;
 };
 
 // The runtime which a Lua state belongs to. The low bit of the pointer marks a coroutine in a host
@@ -108,7 +109,10 @@ void rt_close(rt *r);
 void rt_ready(rt *r, task *t);
 
 // Make sure the ready queue can hold all living tasks and one more. [loop] 0 or UV_ENOMEM.
-int rt_reserve(rt *r);
+static inline int rt_reserve(rt *r) {
+  if (r->ntasks < r->ready.capacity) return 0;
+  return queue_reserve(&r->ready, (size_t)r->ntasks + 1) < 0 ? UV_ENOMEM : 0;
+}
 
 // Next number of the runtime's seeded generator. [loop]
 uint64_t rt_random(rt *r);

@@ -35,25 +35,23 @@ static int grow(site_table *s) {
   return 0;
 }
 
-// Whether `text` is "`name`:`line`"; the address of a collected chunk name may come again.
-static int same_text(const char *text, const char *name) {
-  size_t n = strlen(name);
-  return strncmp(text, name, n) == 0 && text[n] == ':' && !strchr(text + n + 1, ':');
+// Whether the entry is that of the line; the address of a collected chunk name may come again.
+static int is_same(const site_entry *e, const lua_Debug *ar) {
+  return e->source == ar->source && e->line == ar->currentline &&
+         memcmp(e->text, ar->short_src, e->name_len) == 0 && !ar->short_src[e->name_len];
 }
 
 static uint32_t find(site_table *s, const lua_Debug *ar) {
   if (s->count >= s->capacity / 2 && (s->capacity >= MOST || grow(s) < 0)) return 0;
   uint32_t at = hash(ar->source, ar->currentline) & (s->capacity - 1);
   for (; s->index[at]; at = (at + 1) & (s->capacity - 1)) {
-    const site_entry *e = &s->entries[s->index[at]];
-    if (e->source == ar->source && e->line == ar->currentline && same_text(e->text, ar->short_src))
-      return s->index[at];
+    if (is_same(&s->entries[s->index[at]], ar)) return s->index[at];
   }
-  size_t size = strlen(ar->short_src) + 16;
+  size_t len = strlen(ar->short_src), size = len + 16;
   char *text = malloc(size);
   if (!text) return 0;
   snprintf(text, size, "%s:%d", ar->short_src, ar->currentline);
-  s->entries[s->count] = (site_entry){ar->source, ar->currentline, text};
+  s->entries[s->count] = (site_entry){ar->source, ar->currentline, (uint32_t)len, text};
   return s->index[at] = s->count++;
 }
 

@@ -11,6 +11,7 @@
 typedef struct site_entry {
   const void *source; // address of the chunk's name, only compared
   int line;
+  uint32_t name_len; // how much of the text is the chunk's name
   char *text;
 } site_entry;
 

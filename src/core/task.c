@@ -20,18 +20,17 @@
 #define HANDLER 2
 #define RESULTS 3
 
-task *task_current(lua_State *L) {
-  task *t = rt_of(L)->current;
-  if (!t) err_misuse(L, "no task is running here");
-  return t;
+#define FEW (LUA_MINSTACK / 2) // values that any stack has room for
+
+void task_missing(lua_State *L) {
+  err_misuse(L, "no task is running here");
 }
 
 task *task_test(lua_State *L, int idx) {
   void *p = lua_touserdata(L, idx);
   if (!p || !lua_getmetatable(L, idx)) return NULL;
-  lua_rawgeti(L, LUA_REGISTRYINDEX, rt_of(L)->refs.task_mt);
-  int same = lua_rawequal(L, -1, -2);
-  lua_pop(L, 2);
+  int same = lua_topointer(L, -1) == rt_of(L)->refs.task_class;
+  lua_pop(L, 1);
   return same ? p : NULL;
 }
 
@@ -243,15 +242,14 @@ void task_step(rt *r, task *t) {
 task *task_spawn(lua_State *L, scope *s, task_kind kind, int nargs) {
   rt *r = rt_of(L);
   int fn = lua_gettop(L) - nargs;
-  luaL_checkstack(L, 6, NULL);
   if (rt_reserve(r) < 0) luaL_error(L, "not enough memory");
   task *t = lua_newuserdatauv(L, sizeof *t, 1);
   memset(t, 0, sizeof *t);
   lua_rawgeti(L, LUA_REGISTRYINDEX, r->refs.task_mt);
   lua_setmetatable(L, -2);
-  t->site = site_here(L, 0);
+  t->site = site_here(L, 1); // level 0 is the binding
   t->co = thread_get(L, &t->slot);
-  if (!lua_checkstack(t->co, nargs + 8)) {
+  if (nargs > FEW && !lua_checkstack(t->co, nargs + FEW)) {
     thread_put(r, t->co, t->slot, 1);
     luaL_error(L, "not enough memory");
   }

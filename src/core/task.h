@@ -46,8 +46,15 @@ static inline int task_ended(const task *t) {
   return t->state >= TASK_DONE;
 }
 
+// Raise because no task runs on the runtime of `L`. [loop]
+void task_missing(lua_State *L);
+
 // The task that runs now on the runtime of `L`. [loop] Raises when there is none.
-task *task_current(lua_State *L);
+static inline task *task_current(lua_State *L) {
+  task *t = rt_of(L)->current;
+  if (!t) task_missing(L);
+  return t;
+}
 
 // The task handle at `idx`, raising when the value is something else. [loop]
 task *task_check(lua_State *L, int idx);

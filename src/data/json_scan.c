@@ -102,8 +102,8 @@ static int is_finite(scanner *s, const char *text, size_t len, int is_integer) {
   if (json_parser_input(s->parser, len + 2, &room) != JSON_PARSED) return 0;
   memcpy(room, text, len);
   if (is_integer) {
-    memcpy(room + len, "e0", 2);
-    len += 2;
+    room[len++] = 'e';
+    room[len++] = '0';
   }
   return json_parser_run(s->parser, len, &tape) == JSON_PARSED;
 }
@@ -112,7 +112,7 @@ static int is_finite(scanner *s, const char *text, size_t len, int is_integer) {
 static int check_range(scanner *s, const char *start, long long exponent, int is_integer) {
   const char *p = start + (*start == '-');
   long long power = exponent - 1;  // of the first digit that counts
-  for (const char *q = p; is_digit(*q) && q < s->at; q++) power++;
+  for (const char *q = p; q < s->at && is_digit(*q); q++) power++;
   for (; p < s->at && (*p == '0' || *p == '.'); p++) power -= *p == '0';
   if (p == s->at || !is_digit(*p) || power < 308) return 0;
   if (power > 308 || !is_finite(s, start, (size_t)(s->at - start), is_integer))

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Checks of a complete head. llhttp 8.1 lets pass: folded lines, an empty header name, several Host
-// headers, runs of spaces in the request line, HTTP/0.9 and 2.0, RTSP, status codes of one digit, an
-// empty Transfer-Encoding, codings other than chunked in responses. The block is the untouched input
-// here, so each line is checked where it stands. Invariant: after HTTP_E_NONE the fields lie line
-// by line in the block, and the framing is the only one that the headers allow.
+// headers, runs of spaces in the request line, HTTP/0.9 and 2.0, RTSP, status codes of one digit,
+// an empty Transfer-Encoding, codings other than chunked in responses. The block is the untouched
+// input here, so each line is checked where it stands. Invariant: after HTTP_E_NONE the fields lie
+// line by line in the block, and the framing is the only one that the headers allow.
 #include "http/head.h"
 
 #include <string.h>
@@ -27,18 +27,14 @@ static bool is_connect(const http_parser *p) {
 // METHOD SP TARGET SP HTTP/1.x
 static http_error check_request_line(http_parser *p, const char *line, uint32_t len) {
   const uint32_t tail = sizeof " HTTP/1.1" - 1;
-  if (len < tail || memcmp(line + len - tail, " HTTP/1.", tail - 1) != 0)
-    return HTTP_E_VERSION;
+  if (len < tail || memcmp(line + len - tail, " HTTP/1.", tail - 1) != 0) return HTTP_E_VERSION;
 
   const char *space = memchr(line, ' ', len);
   const char *target = space + 1;
   const char *end = line + len - tail;
-  if (target >= end || target[0] == ' ' || end[-1] == ' ')
-    return HTTP_E_REQUEST_LINE;
-  if ((size_t)(end - target) > p->limits.target)
-    return HTTP_E_TARGET_LENGTH;
-  if (!http_target_valid(target, (size_t)(end - target)))
-    return HTTP_E_TARGET;
+  if (target >= end || target[0] == ' ' || end[-1] == ' ') return HTTP_E_REQUEST_LINE;
+  if ((size_t)(end - target) > p->limits.target) return HTTP_E_TARGET_LENGTH;
+  if (!http_target_valid(target, (size_t)(end - target))) return HTTP_E_TARGET;
   p->head.method = (uint16_t)(space - line);
   return HTTP_E_NONE;
 }
@@ -46,8 +42,7 @@ static http_error check_request_line(http_parser *p, const char *line, uint32_t 
 // HTTP/1.x SP DDD [SP REASON]
 static http_error check_status_line(http_parser *p, const char *line, uint32_t len) {
   const uint32_t fixed = sizeof "HTTP/1.1 200" - 1;
-  if (p->ll.http_major != 1)
-    return HTTP_E_VERSION;
+  if (p->ll.http_major != 1) return HTTP_E_VERSION;
   if (len < fixed || p->ll.status_code < 100 || (len > fixed && line[fixed] != ' ') ||
       !http_value_valid(line + fixed, len - fixed))
     return HTTP_E_STATUS_LINE;
@@ -60,44 +55,33 @@ static http_error check_status_line(http_parser *p, const char *line, uint32_t l
 static http_error check_lines(http_parser *p, uint32_t first, uint32_t pos) {
   for (uint32_t i = first; i < p->nfields; i++) {
     http_field *f = &p->fields[i];
-    if (f->name != pos)
-      return is_blank(p->block[pos]) ? HTTP_E_FOLD : HTTP_E_HEADER_LINE;
+    if (f->name != pos) return is_blank(p->block[pos]) ? HTTP_E_FOLD : HTTP_E_HEADER_LINE;
 
     uint32_t at = pos + f->name_len + 1;
-    while (is_blank(p->block[at]))
-      at++;
-    if (f->value_len == 0)
-      f->value = at;
+    while (is_blank(p->block[at])) at++;
+    if (f->value_len == 0) f->value = at;
     pos = f->value + f->value_len;
-    if (f->value != at)
-      return HTTP_E_FOLD;
-    if (memcmp(p->block + pos, "\r\n", 2) != 0)
-      return HTTP_E_HEADER_LINE;
+    if (f->value != at) return HTTP_E_FOLD;
+    if (memcmp(p->block + pos, "\r\n", 2) != 0) return HTTP_E_HEADER_LINE;
     pos += 2;
 
-    while (f->value_len > 0 && is_blank(p->block[f->value + f->value_len - 1]))
-      f->value_len--;
+    while (f->value_len > 0 && is_blank(p->block[f->value + f->value_len - 1])) f->value_len--;
     http_lower(p->block + f->name, f->name_len);
   }
-  if (p->folded || is_blank(p->block[pos]))
-    return HTTP_E_FOLD;
-  if (p->block[pos] == '\n')
-    return HTTP_E_LINE_END;
+  if (p->folded || is_blank(p->block[pos])) return HTTP_E_FOLD;
+  if (p->block[pos] == '\n') return HTTP_E_LINE_END;
   return pos + 2 == p->block_len ? HTTP_E_NONE : HTTP_E_HEADER_LINE;
 }
 
 static http_error note_host(http_parser *p, findings *f, const char *value, uint32_t len) {
-  if (p->kind == HTTP_KIND_RESPONSE)
-    return HTTP_E_NONE;
-  if (f->host)
-    return HTTP_E_TWO_HOSTS;
+  if (p->kind == HTTP_KIND_RESPONSE) return HTTP_E_NONE;
+  if (f->host) return HTTP_E_TWO_HOSTS;
   f->host = true;
   return http_host_valid(value, len) ? HTTP_E_NONE : HTTP_E_HOST;
 }
 
 static http_error note_coding(findings *f, const char *value, uint32_t len) {
-  if (f->coding)
-    return HTTP_E_CODING;
+  if (f->coding) return HTTP_E_CODING;
   f->coding = true;
   f->chunked = http_equals(value, len, "chunked");
   return f->chunked ? HTTP_E_NONE : HTTP_E_CODING;
@@ -109,8 +93,7 @@ static http_error note(http_parser *p, findings *f, const http_field *field) {
   const char *name = p->block + field->name;
   const char *value = p->block + field->value;
   uint32_t len = field->name_len;
-  if (IS("host"))
-    return note_host(p, f, value, field->value_len);
+  if (IS("host")) return note_host(p, f, value, field->value_len);
   if (IS("content-length")) {
     f->length = true;
   } else if (IS("transfer-encoding")) {
@@ -131,17 +114,13 @@ static http_error note(http_parser *p, findings *f, const http_field *field) {
 
 static http_error settle_framing(http_parser *p, const findings *f) {
   http_head *h = &p->head;
-  bool none = p->no_body || h->status == 204 || h->status == 304 ||
-              (h->status != 0 && h->status < 200);
-  if (f->coding && f->length)
-    return HTTP_E_LENGTH_AND_CODING;
-  if (f->coding && h->minor == 0)
-    return HTTP_E_CODING_IN_1_0;
+  bool none =
+    p->no_body || h->status == 204 || h->status == 304 || (h->status != 0 && h->status < 200);
+  if (f->coding && f->length) return HTTP_E_LENGTH_AND_CODING;
+  if (f->coding && h->minor == 0) return HTTP_E_CODING_IN_1_0;
   // Where llhttp reads a header otherwise than this file, nobody may guess who is right.
-  if (f->chunked != !!(p->ll.flags & F_CHUNKED))
-    return HTTP_E_CODING;
-  if (f->length != !!(p->ll.flags & F_CONTENT_LENGTH))
-    return HTTP_E_LENGTH;
+  if (f->chunked != !!(p->ll.flags & F_CHUNKED)) return HTTP_E_CODING;
+  if (f->length != !!(p->ll.flags & F_CONTENT_LENGTH)) return HTTP_E_LENGTH;
   h->has_length = f->length;
   h->length = f->length ? p->ll.content_length : 0;
   if (none)
@@ -163,26 +142,21 @@ http_error http_head_check(http_parser *p) {
   http_error e;
 
   memset(&p->head, 0, sizeof p->head);
-  if (p->block[len] != '\r')
-    return HTTP_E_LINE_END;
+  if (p->block[len] != '\r') return HTTP_E_LINE_END;
   e = p->kind == HTTP_KIND_REQUEST ? check_request_line(p, p->block, len)
                                    : check_status_line(p, p->block, len);
-  if (e != HTTP_E_NONE)
-    return e;
+  if (e != HTTP_E_NONE) return e;
   e = check_lines(p, 0, first);
-  if (e != HTTP_E_NONE)
-    return e;
+  if (e != HTTP_E_NONE) return e;
 
   p->head.start_len = len;
   p->head.count = p->nfields;
   p->head.minor = p->ll.http_minor;
   for (uint32_t i = 0; i < p->nfields; i++) {
     e = note(p, &f, &p->fields[i]);
-    if (e != HTTP_E_NONE)
-      return e;
+    if (e != HTTP_E_NONE) return e;
   }
-  if (p->kind == HTTP_KIND_REQUEST && p->head.minor > 0 && !f.host)
-    return HTTP_E_NO_HOST;
+  if (p->kind == HTTP_KIND_REQUEST && p->head.minor > 0 && !f.host) return HTTP_E_NO_HOST;
 
   e = settle_framing(p, &f);
   bool keep = p->head.minor > 0 || f.keep_alive;

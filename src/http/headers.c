@@ -23,8 +23,7 @@ static const charset HOST = {0x2fff7ff200000000, 0x47fffffeaffffffe, 0, 0};
 static bool all_in(const charset set, const char *s, size_t n) {
   for (size_t i = 0; i < n; i++) {
     unsigned char c = (unsigned char)s[i];
-    if (!((set[c >> 6] >> (c & 63)) & 1))
-      return false;
+    if (!((set[c >> 6] >> (c & 63)) & 1)) return false;
   }
   return true;
 }
@@ -55,11 +54,9 @@ bool http_host_valid(const char *s, size_t n) {
 }
 
 bool http_equals(const char *s, size_t n, const char *lowered) {
-  if (n != strlen(lowered))
-    return false;
+  if (n != strlen(lowered)) return false;
   for (size_t i = 0; i < n; i++) {
-    if (lower(s[i]) != lowered[i])
-      return false;
+    if (lower(s[i]) != lowered[i]) return false;
   }
   return true;
 }
@@ -69,20 +66,18 @@ bool http_list_has(const char *s, size_t n, const char *token) {
   while (s < end) {
     const char *comma = memchr(s, ',', (size_t)(end - s));
     const char *stop = comma ? comma : end;
-    while (s < stop && is_blank(*s))
-      s++;
+    while (s < stop && is_blank(*s)) s++;
     const char *last = stop;
-    while (last > s && is_blank(last[-1]))
-      last--;
-    if (http_equals(s, (size_t)(last - s), token))
-      return true;
+    while (last > s && is_blank(last[-1])) last--;
+    if (http_equals(s, (size_t)(last - s), token)) return true;
     s = comma ? comma + 1 : end;
   }
   return false;
 }
 
-// Eight bytes at a time, as each header name of each message comes by here: in a byte below 0x80 the
-// sums carry into the high bit from 'A' and from behind 'Z' on, so their difference marks A to Z.
+// Eight bytes at a time, as each header name of each message comes by here: in a byte below 0x80
+// the sums carry into the high bit from 'A' and from behind 'Z' on, so their difference marks A to
+// Z.
 void http_lower(char *s, size_t n) {
   const uint64_t ones = 0x0101010101010101;
   size_t i = 0;
@@ -93,6 +88,5 @@ void http_lower(char *s, size_t n) {
     x |= (((low + (0x80 - 'A') * ones) ^ (low + (0x7f - 'Z') * ones)) & ~x & 0x80 * ones) >> 2;
     memcpy(s + i, &x, 8);
   }
-  for (; i < n; i++)
-    s[i] = lower(s[i]);
+  for (; i < n; i++) s[i] = lower(s[i]);
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The phases of a message: head (llhttp, then head.c), body by length or to the end of the stream
-// (counted here), chunks and trailers (llhttp, stopped at each chunk header). Owns the block and the
-// field array; runs on the thread of the parser's owner. Invariant: llhttp is never given more bytes
-// than the limit in force allows, and all decisions hang on byte positions, so that input cut
+// (counted here), chunks and trailers (llhttp, stopped at each chunk header). Owns the block and
+// the field array; runs on the thread of the parser's owner. Invariant: llhttp is never given more
+// bytes than the limit in force allows, and all decisions hang on byte positions, so that input cut
 // anywhere gives the same events.
 #include "http/parser.h"
 
@@ -18,18 +18,18 @@ enum { BLOCK_MIN = 512, FIELDS_MIN = 16, BLANK_LINES = 4, CHUNK_ALLOWANCE = 16 }
 enum { GO_ON = -1 };
 
 enum phase {
-  PH_START,       // between messages, empty lines are skipped
-  PH_START_CR,    // after the CR of an empty line
-  PH_HEAD,        //
-  PH_NO_BODY,     // the end is still to be told
-  PH_LENGTH,      // `remaining` bytes to go
-  PH_CLOSE,       // until the end of the stream
-  PH_FRAME,       // chunk framing
-  PH_CHUNK,       // `remaining` bytes of a chunk to go
-  PH_TRAILERS,    //
-  PH_TOLD,        // complete; the next byte begins a message
-  PH_UPGRADE,     // a 101 whose end is still to be told
-  PH_UPGRADED,    //
+  PH_START,     // between messages, empty lines are skipped
+  PH_START_CR,  // after the CR of an empty line
+  PH_HEAD,
+  PH_NO_BODY,  // the end is still to be told
+  PH_LENGTH,   // `remaining` bytes to go
+  PH_CLOSE,    // until the end of the stream
+  PH_FRAME,    // chunk framing
+  PH_CHUNK,    // `remaining` bytes of a chunk to go
+  PH_TRAILERS,
+  PH_TOLD,     // complete; the next byte begins a message
+  PH_UPGRADE,  // a 101 whose end is still to be told
+  PH_UPGRADED,
   PH_FAILED,
 };
 
@@ -58,11 +58,9 @@ static size_t at_most(size_t len, uint64_t most) {
 static bool store(http_parser *p, const char *data, size_t len) {
   if (len > p->block_cap - p->block_len) {
     size_t cap = p->block_cap ? p->block_cap : BLOCK_MIN;
-    while (cap < p->block_len + len)
-      cap *= 2;
+    while (cap < p->block_len + len) cap *= 2;
     char *block = realloc(p->block, cap);
-    if (!block)
-      return false;
+    if (!block) return false;
     p->block = block;
     p->block_cap = (uint32_t)cap;
   }
@@ -74,8 +72,7 @@ static bool store(http_parser *p, const char *data, size_t len) {
 static bool grow_fields(http_parser *p) {
   uint32_t cap = p->fields_cap ? p->fields_cap * 2 : FIELDS_MIN;
   http_field *fields = realloc(p->fields, cap * sizeof *fields);
-  if (!fields)
-    return false;
+  if (!fields) return false;
   p->fields = fields;
   p->fields_cap = cap;
   return true;
@@ -101,8 +98,7 @@ static int on_target_complete(llhttp_t *ll) {
 static int on_field(llhttp_t *ll, const char *at, size_t len) {
   http_parser *p = ll->data;
   if (!p->in_name) {
-    if (p->nfields == p->fields_cap && !grow_fields(p))
-      return refuse(p, HTTP_E_NO_MEMORY);
+    if (p->nfields == p->fields_cap && !grow_fields(p)) return refuse(p, HTTP_E_NO_MEMORY);
     p->fields[p->nfields] = (http_field){.name = offset_of(p, at)};
     p->in_name = true;
   }
@@ -112,10 +108,8 @@ static int on_field(llhttp_t *ll, const char *at, size_t len) {
 
 static int on_field_complete(llhttp_t *ll) {
   http_parser *p = ll->data;
-  if (p->fields[p->nfields].name_len == 0)
-    return refuse(p, HTTP_E_EMPTY_NAME);
-  if (p->nfields == p->limits.headers)
-    return refuse(p, HTTP_E_HEADER_COUNT);
+  if (p->fields[p->nfields].name_len == 0) return refuse(p, HTTP_E_EMPTY_NAME);
+  if (p->nfields == p->limits.headers) return refuse(p, HTTP_E_HEADER_COUNT);
   p->nfields++;
   p->in_name = false;
   p->in_value = true;
@@ -174,34 +168,24 @@ static http_error method_error(const http_parser *p) {
 static http_error head_error(const http_parser *p, int rc) {
   bool request = p->kind == HTTP_KIND_REQUEST;
   switch (rc) {
-  case HPE_INVALID_METHOD:
-    return method_error(p);
-  case HPE_INVALID_URL:
-    return HTTP_E_TARGET;
-  case HPE_INVALID_VERSION:
-  case HPE_PAUSED_H2_UPGRADE:
-    if (p->ll.http_major != 1 || p->ll.http_minor > 1)
-      return HTTP_E_VERSION;
-    return request ? HTTP_E_REQUEST_LINE : HTTP_E_STATUS_LINE;
-  case HPE_INVALID_CONSTANT:
-  case HPE_INVALID_STATUS:
-    return request ? HTTP_E_REQUEST_LINE : HTTP_E_STATUS_LINE;
-  case HPE_STRICT:
-  case HPE_CR_EXPECTED:
-  case HPE_LF_EXPECTED:
-    return HTTP_E_LINE_END;
-  case HPE_INVALID_HEADER_TOKEN:
-    return p->in_value ? HTTP_E_HEADER_VALUE : HTTP_E_HEADER_NAME;
-  case HPE_UNEXPECTED_SPACE:
-    return HTTP_E_FOLD;
-  case HPE_INVALID_CONTENT_LENGTH:
-    return HTTP_E_LENGTH;
-  case HPE_UNEXPECTED_CONTENT_LENGTH:
-    return p->ll.flags & F_TRANSFER_ENCODING ? HTTP_E_LENGTH_AND_CODING : HTTP_E_TWO_LENGTHS;
-  case HPE_INVALID_TRANSFER_ENCODING:
-    return HTTP_E_CODING;
-  default:
-    return HTTP_E_HEADER_LINE;
+    case HPE_INVALID_METHOD: return method_error(p);
+    case HPE_INVALID_URL: return HTTP_E_TARGET;
+    case HPE_INVALID_VERSION:
+    case HPE_PAUSED_H2_UPGRADE:
+      if (p->ll.http_major != 1 || p->ll.http_minor > 1) return HTTP_E_VERSION;
+      return request ? HTTP_E_REQUEST_LINE : HTTP_E_STATUS_LINE;
+    case HPE_INVALID_CONSTANT:
+    case HPE_INVALID_STATUS: return request ? HTTP_E_REQUEST_LINE : HTTP_E_STATUS_LINE;
+    case HPE_STRICT:
+    case HPE_CR_EXPECTED:
+    case HPE_LF_EXPECTED: return HTTP_E_LINE_END;
+    case HPE_INVALID_HEADER_TOKEN: return p->in_value ? HTTP_E_HEADER_VALUE : HTTP_E_HEADER_NAME;
+    case HPE_UNEXPECTED_SPACE: return HTTP_E_FOLD;
+    case HPE_INVALID_CONTENT_LENGTH: return HTTP_E_LENGTH;
+    case HPE_UNEXPECTED_CONTENT_LENGTH:
+      return (p->ll.flags & F_TRANSFER_ENCODING) ? HTTP_E_LENGTH_AND_CODING : HTTP_E_TWO_LENGTHS;
+    case HPE_INVALID_TRANSFER_ENCODING: return HTTP_E_CODING;
+    default: return HTTP_E_HEADER_LINE;
   }
 }
 
@@ -214,17 +198,14 @@ static http_error execute(http_parser *p, const char *data, size_t len, size_t *
   int rc = llhttp_execute(&p->ll, data, len);
   *paused = rc == HPE_PAUSED;
   *took = len;
-  if (rc == HPE_OK)
-    return HTTP_E_NONE;
+  if (rc == HPE_OK) return HTTP_E_NONE;
   if (rc == HPE_PAUSED) {
     *took = (size_t)(llhttp_get_error_pos(&p->ll) - data);
     llhttp_resume(&p->ll);
     return HTTP_E_NONE;
   }
-  if (p->error != HTTP_E_NONE)
-    return (http_error)p->error;
-  if (p->phase == PH_FRAME)
-    return p->data_ended ? HTTP_E_CHUNK_END : HTTP_E_CHUNK_SIZE;
+  if (p->error != HTTP_E_NONE) return (http_error)p->error;
+  if (p->phase == PH_FRAME) return p->data_ended ? HTTP_E_CHUNK_END : HTTP_E_CHUNK_SIZE;
   return head_error(p, rc);
 }
 
@@ -241,8 +222,7 @@ static void begin(http_parser *p) {
 
 // Skip the empty lines that RFC 9112 2.2 asks a server to ignore, but not without end.
 static int step_start(http_parser *p, const char *data, size_t len, size_t *used) {
-  if (len == 0)
-    return HTTP_EV_MORE;
+  if (len == 0) return HTTP_EV_MORE;
   if (!p->started) {
     p->started = true;
     p->interim = 0;
@@ -275,26 +255,19 @@ static int enter_body(http_parser *p) {
 static int step_head(http_parser *p, const char *data, size_t len, size_t *used) {
   bool paused;
   size_t n = at_most(len, p->limits.head - p->block_len);
-  if (len == 0)
-    return HTTP_EV_MORE;
+  if (len == 0) return HTTP_EV_MORE;
   if (n == 0 && p->kind == HTTP_KIND_REQUEST && !p->target_done)
     return fail(p, HTTP_E_TARGET_LENGTH);
-  if (n == 0)
-    return fail(p, HTTP_E_HEAD_SIZE);
+  if (n == 0) return fail(p, HTTP_E_HEAD_SIZE);
 
   http_error e = execute(p, data, n, used, &paused);
-  if (e == HTTP_E_NONE && !store(p, data, *used))
-    e = HTTP_E_NO_MEMORY;
-  if (e == HTTP_E_NONE && paused)
-    e = http_head_check(p);
-  if (e != HTTP_E_NONE)
-    return fail(p, e);
-  if (!paused)
-    return GO_ON;
+  if (e == HTTP_E_NONE && !store(p, data, *used)) e = HTTP_E_NO_MEMORY;
+  if (e == HTTP_E_NONE && paused) e = http_head_check(p);
+  if (e != HTTP_E_NONE) return fail(p, e);
+  if (!paused) return GO_ON;
 
   if (p->head.status != 0 && p->head.status < 200 && p->head.status != 101) {
-    if (p->interim++ == p->limits.interim)
-      return fail(p, HTTP_E_INTERIM);
+    if (p->interim++ == p->limits.interim) return fail(p, HTTP_E_INTERIM);
     p->phase = PH_START;
     return GO_ON;
   }
@@ -306,8 +279,7 @@ static int step_length(http_parser *p, const char *data, size_t len, size_t *use
     p->phase = PH_NO_BODY;
     return GO_ON;
   }
-  if (len == 0)
-    return HTTP_EV_MORE;
+  if (len == 0) return HTTP_EV_MORE;
   *used = at_most(len, p->remaining);
   p->remaining -= *used;
   p->body = (http_text){data, *used};
@@ -315,11 +287,9 @@ static int step_length(http_parser *p, const char *data, size_t len, size_t *use
 }
 
 static int step_close(http_parser *p, const char *data, size_t len, size_t *used) {
-  if (len == 0)
-    return HTTP_EV_MORE;
+  if (len == 0) return HTTP_EV_MORE;
   *used = p->limits.body ? at_most(len, p->limits.body - p->received) : len;
-  if (*used == 0)
-    return fail(p, HTTP_E_BODY_SIZE);
+  if (*used == 0) return fail(p, HTTP_E_BODY_SIZE);
   p->received += *used;
   p->body = (http_text){data, *used};
   return HTTP_EV_BODY;
@@ -334,16 +304,12 @@ static void pay(http_parser *p, uint64_t size) {
 static int step_frame(http_parser *p, const char *data, size_t len, size_t *used) {
   bool paused;
   size_t n = at_most(len, p->limits.head - p->overhead);
-  if (len == 0)
-    return HTTP_EV_MORE;
-  if (n == 0)
-    return fail(p, HTTP_E_CHUNK_OVERHEAD);
+  if (len == 0) return HTTP_EV_MORE;
+  if (n == 0) return fail(p, HTTP_E_CHUNK_OVERHEAD);
   http_error e = execute(p, data, n, used, &paused);
-  if (e != HTTP_E_NONE)
-    return fail(p, e);
+  if (e != HTTP_E_NONE) return fail(p, e);
   p->overhead += (uint32_t)*used;
-  if (!paused)
-    return GO_ON;
+  if (!paused) return GO_ON;
 
   p->remaining = p->ll.content_length;
   if (p->remaining == 0) {
@@ -361,11 +327,9 @@ static int step_frame(http_parser *p, const char *data, size_t len, size_t *used
 static int step_chunk(http_parser *p, const char *data, size_t len, size_t *used) {
   bool paused;
   size_t n = at_most(len, p->remaining);
-  if (len == 0)
-    return HTTP_EV_MORE;
+  if (len == 0) return HTTP_EV_MORE;
   http_error e = execute(p, data, n, used, &paused);
-  if (e != HTTP_E_NONE)
-    return fail(p, e);
+  if (e != HTTP_E_NONE) return fail(p, e);
   p->received += n;
   p->remaining -= n;
   p->body = (http_text){data, n};
@@ -379,19 +343,13 @@ static int step_chunk(http_parser *p, const char *data, size_t len, size_t *used
 static int step_trailers(http_parser *p, const char *data, size_t len, size_t *used) {
   bool paused;
   size_t n = at_most(len, p->limits.head - (p->block_len - p->trailers));
-  if (len == 0)
-    return HTTP_EV_MORE;
-  if (n == 0)
-    return fail(p, HTTP_E_TRAILER_SIZE);
+  if (len == 0) return HTTP_EV_MORE;
+  if (n == 0) return fail(p, HTTP_E_TRAILER_SIZE);
   http_error e = execute(p, data, n, used, &paused);
-  if (e == HTTP_E_NONE && !store(p, data, *used))
-    e = HTTP_E_NO_MEMORY;
-  if (e == HTTP_E_NONE && paused)
-    e = http_trailers_check(p);
-  if (e != HTTP_E_NONE)
-    return fail(p, e);
-  if (paused)
-    p->phase = PH_NO_BODY;
+  if (e == HTTP_E_NONE && !store(p, data, *used)) e = HTTP_E_NO_MEMORY;
+  if (e == HTTP_E_NONE && paused) e = http_trailers_check(p);
+  if (e != HTTP_E_NONE) return fail(p, e);
+  if (paused) p->phase = PH_NO_BODY;
   return GO_ON;
 }
 
@@ -403,40 +361,27 @@ static int tell_end(http_parser *p) {
 }
 
 static int step_told(http_parser *p, size_t len) {
-  if (len == 0)
-    return HTTP_EV_MORE;
-  if (!p->head.keepalive)
-    return fail(p, HTTP_E_AFTER_CLOSE);
+  if (len == 0) return HTTP_EV_MORE;
+  if (!p->head.keepalive) return fail(p, HTTP_E_AFTER_CLOSE);
   p->phase = PH_START;
   return GO_ON;
 }
 
 static int step(http_parser *p, const char *data, size_t len, size_t *used) {
   switch (p->phase) {
-  case PH_START:
-  case PH_START_CR:
-    return step_start(p, data, len, used);
-  case PH_HEAD:
-    return step_head(p, data, len, used);
-  case PH_NO_BODY:
-  case PH_UPGRADE:
-    return tell_end(p);
-  case PH_LENGTH:
-    return step_length(p, data, len, used);
-  case PH_CLOSE:
-    return step_close(p, data, len, used);
-  case PH_FRAME:
-    return step_frame(p, data, len, used);
-  case PH_CHUNK:
-    return step_chunk(p, data, len, used);
-  case PH_TRAILERS:
-    return step_trailers(p, data, len, used);
-  case PH_TOLD:
-    return step_told(p, len);
-  case PH_UPGRADED:
-    return len == 0 ? HTTP_EV_MORE : (int)fail(p, HTTP_E_AFTER_UPGRADE);
-  default:
-    return HTTP_EV_ERROR;
+    case PH_START:
+    case PH_START_CR: return step_start(p, data, len, used);
+    case PH_HEAD: return step_head(p, data, len, used);
+    case PH_NO_BODY:
+    case PH_UPGRADE: return tell_end(p);
+    case PH_LENGTH: return step_length(p, data, len, used);
+    case PH_CLOSE: return step_close(p, data, len, used);
+    case PH_FRAME: return step_frame(p, data, len, used);
+    case PH_CHUNK: return step_chunk(p, data, len, used);
+    case PH_TRAILERS: return step_trailers(p, data, len, used);
+    case PH_TOLD: return step_told(p, len);
+    case PH_UPGRADED: return len == 0 ? HTTP_EV_MORE : (int)fail(p, HTTP_E_AFTER_UPGRADE);
+    default: return HTTP_EV_ERROR;
   }
 }
 
@@ -464,8 +409,7 @@ void http_parser_fini(http_parser *p) {
 }
 
 void http_parser_trim(http_parser *p) {
-  if (p->started || (p->block_cap <= BLOCK_MIN && p->fields_cap <= FIELDS_MIN))
-    return;
+  if (p->started || (p->block_cap <= BLOCK_MIN && p->fields_cap <= FIELDS_MIN)) return;
   free(p->block);
   free(p->fields);
   p->block = NULL;
@@ -481,9 +425,10 @@ void http_parser_expect_no_body(http_parser *p) {
 http_event http_parser_feed(http_parser *p, const char *data, size_t len, size_t *used) {
   size_t done = 0;
   int ev;
+  if (!data) data = "";
   do {
     size_t n = 0;
-    ev = step(p, data ? data + done : NULL, len - done, &n);
+    ev = step(p, data + done, len - done, &n);
     done += n;
   } while (ev == GO_ON);
   *used = done;
@@ -492,36 +437,27 @@ http_event http_parser_feed(http_parser *p, const char *data, size_t len, size_t
 
 static http_error cut(const http_parser *p) {
   switch (p->phase) {
-  case PH_HEAD:
-    return p->block_len && memchr(p->block, '\n', p->block_len) ? HTTP_E_CUT_HEADERS
-                                                                : HTTP_E_CUT_START;
-  case PH_LENGTH:
-    return HTTP_E_CUT_BODY;
-  case PH_TRAILERS:
-    return HTTP_E_CUT_TRAILERS;
-  default:
-    return HTTP_E_CUT_CHUNK;
+    case PH_HEAD:
+      return p->block_len && memchr(p->block, '\n', p->block_len) ? HTTP_E_CUT_HEADERS
+                                                                  : HTTP_E_CUT_START;
+    case PH_LENGTH: return HTTP_E_CUT_BODY;
+    case PH_TRAILERS: return HTTP_E_CUT_TRAILERS;
+    default: return HTTP_E_CUT_CHUNK;
   }
 }
 
 http_event http_parser_finish(http_parser *p) {
-  if (p->phase == PH_LENGTH && p->remaining == 0)
-    p->phase = PH_NO_BODY;
+  if (p->phase == PH_LENGTH && p->remaining == 0) p->phase = PH_NO_BODY;
   switch (p->phase) {
-  case PH_START:
-  case PH_START_CR:
-    return p->interim > 0 ? fail(p, HTTP_E_CUT_INTERIM) : HTTP_EV_END;
-  case PH_TOLD:
-  case PH_UPGRADED:
-    return HTTP_EV_END;
-  case PH_CLOSE:
-  case PH_NO_BODY:
-  case PH_UPGRADE:
-    return (http_event)tell_end(p);
-  case PH_FAILED:
-    return HTTP_EV_ERROR;
-  default:
-    return fail(p, cut(p));
+    case PH_START:
+    case PH_START_CR: return p->interim > 0 ? fail(p, HTTP_E_CUT_INTERIM) : HTTP_EV_END;
+    case PH_TOLD:
+    case PH_UPGRADED: return HTTP_EV_END;
+    case PH_CLOSE:
+    case PH_NO_BODY:
+    case PH_UPGRADE: return (http_event)tell_end(p);
+    case PH_FAILED: return HTTP_EV_ERROR;
+    default: return fail(p, cut(p));
   }
 }
 
@@ -539,15 +475,13 @@ http_text http_parser_method(const http_parser *p) {
 
 http_text http_parser_target(const http_parser *p) {
   const uint32_t around = sizeof "  HTTP/1.1" - 1;
-  if (p->head.method == 0)
-    return (http_text){NULL, 0};
+  if (p->head.method == 0) return (http_text){NULL, 0};
   return text(p, p->head.method + 1u, p->head.start_len - p->head.method - around);
 }
 
 http_text http_parser_reason(const http_parser *p) {
   const uint32_t before = sizeof "HTTP/1.1 200 " - 1;
-  if (p->head.status == 0 || p->head.start_len < before)
-    return (http_text){NULL, 0};
+  if (p->head.status == 0 || p->head.start_len < before) return (http_text){NULL, 0};
   return text(p, before, p->head.start_len - before);
 }
 
@@ -563,8 +497,7 @@ http_text http_parser_find(const http_parser *p, const char *name, size_t len, u
   for (uint32_t k = i ? *i : 0; k < p->head.count; k++) {
     const http_field *f = &p->fields[k];
     if (f->name_len == len && memcmp(p->block + f->name, name, len) == 0) {
-      if (i)
-        *i = k;
+      if (i) *i = k;
       return text(p, f->value, f->value_len);
     }
   }

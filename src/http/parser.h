@@ -37,46 +37,46 @@ typedef enum http_event {
 } http_event;
 
 // X(name, code, status a server answers with, sentence)
-#define HTTP_ERRORS(X)                                                                          \
-  X(NONE, "none", 0, "no error")                                                                \
-  X(NO_MEMORY, "no-memory", 500, "out of memory")                                               \
-  X(METHOD, "method", 501, "the request method is unknown")                                     \
-  X(REQUEST_LINE, "request-line", 400, "the request line is malformed")                         \
-  X(STATUS_LINE, "status-line", 400, "the status line is malformed")                            \
-  X(VERSION, "version", 505, "the HTTP version is not 1.0 or 1.1")                              \
-  X(TARGET, "target", 400, "the request target has a character that is not allowed")            \
-  X(TARGET_LENGTH, "target-length", 414, "the request target is over the limit")                \
-  X(LINE_END, "line-end", 400, "a line does not end with CR LF")                                \
-  X(HEAD_SIZE, "head-size", 431, "the header block is over the limit")                          \
-  X(HEADER_COUNT, "header-count", 431, "more headers than the limit")                           \
-  X(HEADER_NAME, "header-name", 400,                                                            \
-    "a header name has a character that is not allowed, or a space before the colon")           \
-  X(EMPTY_NAME, "empty-name", 400, "a header without a name")                                   \
-  X(HEADER_VALUE, "header-value", 400, "a header value has a control character")                \
-  X(HEADER_LINE, "header-line", 400, "a header line is malformed")                              \
-  X(FOLD, "fold", 400, "a header value is folded over two lines")                               \
-  X(NO_HOST, "no-host", 400, "no Host header in an HTTP/1.1 request")                           \
-  X(TWO_HOSTS, "two-hosts", 400, "more than one Host header")                                   \
-  X(HOST, "host", 400, "the Host header has a character that is not allowed")                   \
-  X(LENGTH, "length", 400, "the Content-Length header is not a number in range")                \
-  X(TWO_LENGTHS, "two-lengths", 400, "more than one Content-Length header")                     \
-  X(LENGTH_AND_CODING, "length-and-coding", 400,                                                \
-    "both a Transfer-Encoding and a Content-Length header")                                     \
-  X(CODING, "coding", 501, "the Transfer-Encoding is not exactly chunked")                      \
-  X(CODING_IN_1_0, "coding-in-1.0", 400, "a Transfer-Encoding header in an HTTP/1.0 message")   \
-  X(BODY_SIZE, "body-size", 413, "the body is over the limit")                                  \
-  X(CHUNK_SIZE, "chunk-size", 400, "the line with the size of a chunk is malformed")            \
-  X(CHUNK_END, "chunk-end", 400, "the data of a chunk is not followed by CR LF")                \
-  X(CHUNK_OVERHEAD, "chunk-overhead", 400, "chunk framing out of proportion to its data")       \
-  X(TRAILER_SIZE, "trailer-size", 431, "the trailers are over the limit")                       \
-  X(INTERIM, "interim", 400, "too many interim responses")                                      \
-  X(AFTER_CLOSE, "after-close", 400, "bytes after a message that closes the connection")        \
-  X(AFTER_UPGRADE, "after-upgrade", 400, "the connection speaks another protocol now")          \
-  X(CUT_START, "cut-start", 400, "the connection was closed inside the start line")             \
-  X(CUT_HEADERS, "cut-headers", 400, "the connection was closed inside the headers")            \
-  X(CUT_INTERIM, "cut-interim", 400, "the connection was closed after an interim response")     \
-  X(CUT_BODY, "cut-body", 400, "the connection was closed inside the body")                     \
-  X(CUT_CHUNK, "cut-chunk", 400, "the connection was closed inside a chunked body")             \
+#define HTTP_ERRORS(X)                                                                        \
+  X(NONE, "none", 0, "no error")                                                              \
+  X(NO_MEMORY, "no-memory", 500, "out of memory")                                             \
+  X(METHOD, "method", 501, "the request method is unknown")                                   \
+  X(REQUEST_LINE, "request-line", 400, "the request line is malformed")                       \
+  X(STATUS_LINE, "status-line", 400, "the status line is malformed")                          \
+  X(VERSION, "version", 505, "the HTTP version is not 1.0 or 1.1")                            \
+  X(TARGET, "target", 400, "the request target has a character that is not allowed")          \
+  X(TARGET_LENGTH, "target-length", 414, "the request target is over the limit")              \
+  X(LINE_END, "line-end", 400, "a line does not end with CR LF")                              \
+  X(HEAD_SIZE, "head-size", 431, "the header block is over the limit")                        \
+  X(HEADER_COUNT, "header-count", 431, "more headers than the limit")                         \
+  X(HEADER_NAME, "header-name", 400,                                                          \
+    "a header name has a character that is not allowed, or a space before the colon")         \
+  X(EMPTY_NAME, "empty-name", 400, "a header without a name")                                 \
+  X(HEADER_VALUE, "header-value", 400, "a header value has a control character")              \
+  X(HEADER_LINE, "header-line", 400, "a header line is malformed")                            \
+  X(FOLD, "fold", 400, "a header value is folded over two lines")                             \
+  X(NO_HOST, "no-host", 400, "no Host header in an HTTP/1.1 request")                         \
+  X(TWO_HOSTS, "two-hosts", 400, "more than one Host header")                                 \
+  X(HOST, "host", 400, "the Host header has a character that is not allowed")                 \
+  X(LENGTH, "length", 400, "the Content-Length header is not a number in range")              \
+  X(TWO_LENGTHS, "two-lengths", 400, "more than one Content-Length header")                   \
+  X(LENGTH_AND_CODING, "length-and-coding", 400,                                              \
+    "both a Transfer-Encoding and a Content-Length header")                                   \
+  X(CODING, "coding", 501, "the Transfer-Encoding is not exactly chunked")                    \
+  X(CODING_IN_1_0, "coding-in-1.0", 400, "a Transfer-Encoding header in an HTTP/1.0 message") \
+  X(BODY_SIZE, "body-size", 413, "the body is over the limit")                                \
+  X(CHUNK_SIZE, "chunk-size", 400, "the line with the size of a chunk is malformed")          \
+  X(CHUNK_END, "chunk-end", 400, "the data of a chunk is not followed by CR LF")              \
+  X(CHUNK_OVERHEAD, "chunk-overhead", 400, "chunk framing out of proportion to its data")     \
+  X(TRAILER_SIZE, "trailer-size", 431, "the trailers are over the limit")                     \
+  X(INTERIM, "interim", 400, "too many interim responses")                                    \
+  X(AFTER_CLOSE, "after-close", 400, "bytes after a message that closes the connection")      \
+  X(AFTER_UPGRADE, "after-upgrade", 400, "the connection speaks another protocol now")        \
+  X(CUT_START, "cut-start", 400, "the connection was closed inside the start line")           \
+  X(CUT_HEADERS, "cut-headers", 400, "the connection was closed inside the headers")          \
+  X(CUT_INTERIM, "cut-interim", 400, "the connection was closed after an interim response")   \
+  X(CUT_BODY, "cut-body", 400, "the connection was closed inside the body")                   \
+  X(CUT_CHUNK, "cut-chunk", 400, "the connection was closed inside a chunked body")           \
   X(CUT_TRAILERS, "cut-trailers", 400, "the connection was closed inside the trailers")
 
 #define HTTP_ERROR_NAME(name, code, status, sentence) HTTP_E_##name,
@@ -84,8 +84,8 @@ typedef enum http_error { HTTP_ERRORS(HTTP_ERROR_NAME) } http_error;
 #undef HTTP_ERROR_NAME
 
 typedef struct http_limits {
-  uint32_t head;     // bytes of the start line with the headers, at most 2^30; as much again for the
-                     // trailers, and for chunk framing beyond 16 bytes and twice the data a chunk
+  uint32_t head;  // bytes of the start line with the headers, at most 2^30; as much again for the
+                  // trailers, and for chunk framing beyond 16 bytes and twice the data a chunk
   uint32_t headers;  // headers and trailers together
   uint32_t target;   // bytes of the request target
   uint32_t interim;  // 1xx responses before the final one

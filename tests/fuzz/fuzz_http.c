@@ -9,8 +9,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   static const http_limits small = {
     .head = 64, .headers = 3, .target = 16, .interim = 1, .body = 8};
-  if (size < 2)
-    return 0;
+  if (size < 2) return 0;
 
   http_kind kind = data[0] & 1 ? HTTP_KIND_RESPONSE : HTTP_KIND_REQUEST;
   int flags = data[0] & 2 ? TRACE_NO_BODY : 0;

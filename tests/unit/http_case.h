@@ -44,13 +44,11 @@ static inline void expect_cut(const parse_case *c, const http_limits *limits, si
 static inline void expect_limited(const parse_case *c, const http_limits *limits) {
   expect_cut(c, limits, TRACE_WHOLE);
   expect_cut(c, limits, TRACE_BYTES);
-  for (size_t cut = 1; cut < c->len; cut++)
-    expect_cut(c, limits, cut);
+  for (size_t cut = 1; cut < c->len; cut++) expect_cut(c, limits, cut);
 }
 
 static inline void expect_all(const parse_case *cases, size_t n) {
-  for (size_t i = 0; i < n; i++)
-    expect_limited(&cases[i], NULL);
+  for (size_t i = 0; i < n; i++) expect_limited(&cases[i], NULL);
 }
 
 #endif

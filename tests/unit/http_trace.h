@@ -39,8 +39,7 @@ static inline void trace_put(trace *t, const char *s, size_t n) {
     t->s = realloc(t->s, t->cap);
     must(t->s);
   }
-  if (n > 0)
-    memcpy(t->s + t->n, s, n);
+  if (n > 0) memcpy(t->s + t->n, s, n);
   t->n += n;
   t->s[t->n] = '\0';
 }
@@ -85,7 +84,8 @@ static inline void trace_head(trace *t, const http_parser *p) {
   trace_str(t, p->head.expect_continue ? " expect" : "");
   trace_str(t, framing[p->head.framing]);
   if (p->head.framing == HTTP_BODY_LENGTH)
-    trace_put(t, num, (size_t)snprintf(num, sizeof num, "%llu", (unsigned long long)p->head.length));
+    trace_put(t, num,
+              (size_t)snprintf(num, sizeof num, "%llu", (unsigned long long)p->head.length));
   trace_headers(t, p);
   trace_str(t, "}");
 }
@@ -125,11 +125,10 @@ static inline size_t trace_feed(trace *t, http_parser *p, const char *data, size
     must(used <= len - at);
     must(ev != HTTP_EV_MORE || used == len - at);
     must(ev != HTTP_EV_BODY ||
-           (p->body.n > 0 && p->body.s >= copy && p->body.s + p->body.n == copy + at + used));
+         (p->body.n > 0 && p->body.s >= copy && p->body.s + p->body.n == copy + at + used));
     at += used;
     trace_event(t, p, ev);
-    if (ev == HTTP_EV_COMPLETE && (flags & TRACE_NO_BODY))
-      http_parser_expect_no_body(p);
+    if (ev == HTTP_EV_COMPLETE && (flags & TRACE_NO_BODY)) http_parser_expect_no_body(p);
   } while (ev != HTTP_EV_MORE && !t->over);
   free(copy);
   return at;
@@ -143,8 +142,7 @@ static inline char *http_trace(http_kind kind, int flags, const http_limits *lim
   size_t at = 0;
 
   http_parser_init(&p, kind, limits);
-  if (flags & TRACE_NO_BODY)
-    http_parser_expect_no_body(&p);
+  if (flags & TRACE_NO_BODY) http_parser_expect_no_body(&p);
   trace_str(&t, "");
   while (at < len && !t.over) {
     size_t n = cut == TRACE_BYTES ? 1 : at < cut && cut < len ? cut - at : len - at;

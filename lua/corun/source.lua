@@ -1,0 +1,47 @@
+-- SPDX-License-Identifier: MIT
+-- Sources of items for map, each and any: a list, a function or callable object that yields values,
+-- or a channel. Owns nothing.
+
+local getmetatable, type = getmetatable, type
+
+local source = {}
+
+---Say whether `value` can be called.
+function source.is_callable(value)
+  if type(value) == "function" then return true end
+  local mt = getmetatable(value)
+  return type(mt) == "table" and mt.__call ~= nil
+end
+
+local function method(value, name)
+  local mt = getmetatable(value)
+  local index = type(mt) == "table" and mt.__index
+  return type(index) == "table" and index[name]
+end
+
+---Turn `src` into a function that gives the next item, nil at the end.
+---
+---The second result has to be closed (`local c <close>`) when no more items are wanted, nil where
+---there is nothing to close. A channel is not closed: it belongs to the caller.
+---@param src table|function|userdata
+---@param operation string for messages
+function source.open(src, operation)
+  if type(src) == "function" then return src, nil end
+  local recv = method(src, "recv")
+  if recv then return function() return recv(src) end, nil end
+  if source.is_callable(src) then
+    local mt = getmetatable(src)
+    return src, mt.__close and src or nil
+  end
+  if type(src) ~= "table" then
+    require("corun.options").misuse(("%s takes a list, a function or a channel as source, got %s")
+      :format(operation, type(src)), 3)
+  end
+  local i, n = 0, src.n or #src
+  return function()
+    i = i + 1
+    if i <= n then return src[i] end
+  end, nil
+end
+
+return source

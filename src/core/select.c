@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT
+// Select. See select.h. The frame holds the cases as given, the selection, and for each case its
+// key, its object and the item to send; the coroutine keeps them while it waits.
+#include "core/select.h"
+
+#include <lauxlib.h>
+#include <stdio.h>
+
+#include "core/error.h"
+#include "core/runtime.h"
+#include "core/task.h"
+#include "core/timer.h"
+#include "core/waitable.h"
+
+#define CASES 1 // place of the cases in the frame
+
+enum { KEY, OBJECT, ITEM, PLACES }; // places of a case, from its first on
+
+typedef struct select_case {
+  waiter w; // first, so that a waiter of a select is a case
+  int at;   // the place of its key in the frame
+} select_case;
+
+struct selection {
+  double seconds;
+  select_case *won;
+  int n;
+  select_case cases[];
+};
+
+// --- The cases as the script gives them ------------------------------------------------------
+
+static int refuse(lua_State *L, int key, const char *why) {
+  return err_misuse(L, "case %s of select %s", luaL_tolstring(L, key, NULL), why);
+}
+
+// Complete the case whose key and description are on top of the stack: key, object, item.
+static void read_case(lua_State *L, select_case *c) {
+  int key = lua_gettop(L) - 1, given = key + 1;
+  int sends = lua_istable(L, given);
+  if (sends) {
+    lua_rawgeti(L, given, 1);
+    lua_pushliteral(L, "send");
+    lua_rawget(L, given);
+    lua_remove(L, given);
+    if (lua_isnil(L, given + 1)) refuse(L, key, "has no value to send: {channel, send = value}");
+  } else {
+    lua_pushnil(L);
+  }
+  const waitable *cls = waitable_of(L, given);
+  if (!cls) {
+    lua_pushfstring(L, "must be a channel or {channel, send = value}, got %s",
+                    luaL_typename(L, given));
+    refuse(L, key, lua_tostring(L, -1));
+  }
+  if (sends && !cls->sends) {
+    lua_pushfstring(L, "cannot send: %s only gives values", luaL_tolstring(L, given, NULL));
+    refuse(L, key, lua_tostring(L, -1));
+  }
+  c->at = key;
+  c->w.L = L;
+  c->w.object = lua_touserdata(L, given);
+  c->w.cls = cls;
+  c->w.item = sends ? key + ITEM : 0;
+}
+
+// Read all cases into a new selection.
+static selection *read_cases(lua_State *L) {
+  int n = 0;
+  luaL_checktype(L, CASES, LUA_TTABLE);
+  for (lua_pushnil(L); lua_next(L, CASES); lua_pop(L, 1)) n++;
+  if (!n) err_misuse(L, "select needs at least one case");
+  luaL_checkstack(L, PLACES * n + LUA_MINSTACK, "too many cases");
+  lua_settop(L, CASES);
+  selection *s = lua_newuserdatauv(L, sizeof *s + (size_t)n * sizeof *s->cases, 0);
+  s->won = NULL;
+  s->n = n;
+  lua_pushnil(L);
+  for (int i = 0; i < n; i++) {
+    if (i > 0) lua_pushvalue(L, -PLACES);
+    lua_next(L, CASES);
+    read_case(L, &s->cases[i]);
+    s->cases[i].w.t = rt_of(L)->current;
+    s->cases[i].w.of = s;
+  }
+  return s;
+}
+
+// --- Deciding --------------------------------------------------------------------------------
+
+// Put the key of the case below its `n` results on top of the stack.
+static int give(lua_State *L, const select_case *c, int n) {
+  lua_pushvalue(L, c->at + KEY);
+  lua_insert(L, -n - 1);
+  return n + 1;
+}
+
+// Try the cases in random order, so that all that are ready have the same chance.
+static int poll_cases(lua_State *L, selection *s) {
+  rt *r = rt_of(L);
+  for (int i = 0; i < s->n; i++) {
+    int j = i + (int)(rt_random(r) % (uint64_t)(s->n - i));
+    select_case c = s->cases[j];
+    s->cases[j] = s->cases[i];
+    s->cases[i] = c;
+    int n = c.w.cls->poll(L, c.at + OBJECT, c.w.item);
+    if (n >= 0) return give(L, &c, n);
+  }
+  return -1;
+}
+
+static void leave_queues(selection *s) {
+  for (int i = 0; i < s->n; i++) s->cases[i].w.cls->dequeue(&s->cases[i].w);
+}
+
+void select_decide(selection *s, waiter *w) {
+  leave_queues(s);
+  s->won = (select_case *)(void *)w;
+}
+
+static wait_answer cancel_select(task *t, void *arg) {
+  (void)t;
+  leave_queues(arg);
+  return WAIT_STOPPED;
+}
+
+static int selected(lua_State *L, void *arg, int rc) {
+  selection *s = arg;
+  if (rc == UV_ENOMEM) return luaL_error(L, "not enough memory");
+  if (!s->won) {
+    lua_pushfstring(L, "%f s passed", s->seconds);
+    return err_return(L, "ETIMEDOUT", "select", NULL, "%s", lua_tostring(L, -1));
+  }
+  select_case *c = s->won;
+  return give(L, c, c->w.cls->finish(L, c->at + OBJECT, c->w.item, rc));
+}
+
+static void describe(const task *t, const void *arg, char *buf, size_t n) {
+  const selection *s = arg;
+  int len = 0;
+  for (int i = 0; i < s->n && (size_t)len + 1 < n; i++) {
+    if (i > 0) len += snprintf(buf + len, n - (size_t)len, ", ");
+    if ((size_t)len + 1 >= n) break;
+    waitable_describe(t, &s->cases[i].w, buf + len, n - (size_t)len);
+    while ((size_t)len + 1 < n && buf[len]) len++;
+  }
+}
+
+static const wait_ops select_ops = {"select", cancel_select, selected, describe};
+
+int select_begin(lua_State *L, double seconds) {
+  selection *s = read_cases(L);
+  task_checkpoint(L);
+  int n = poll_cases(L, s);
+  if (n >= 0) return n;
+  wait_check(L);
+  s->seconds = seconds;
+  for (int i = 0; i < s->n; i++) s->cases[i].w.cls->enqueue(&s->cases[i].w);
+  return wait_begin_until(L, &select_ops, s, timer_after(rt_of(L), seconds));
+}
