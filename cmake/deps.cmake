@@ -2,20 +2,16 @@
 # What corun stands on, each as one target: lua54, uv, llhttp, simdjson, cjson. Static where that
 # keeps the start short (CORUN_STATIC_DEPS); what Debian has only as source comes through tools/fetch.
 
-# find_archive(VAR NAMES...): the static library, or with CORUN_STATIC_DEPS=OFF the shared one.
-function(find_archive var)
-  set(shared)
-  foreach(name IN LISTS ARGN)
-    string(REGEX REPLACE "^lib|\\.a$" "" bare ${name})
-    list(APPEND shared ${bare})
-  endforeach()
+# find_archive(VAR NAME ARCHIVES...): one of the archives, or with CORUN_STATIC_DEPS=OFF the shared
+# library NAME where there is one.
+function(find_archive var name)
   if(CORUN_STATIC_DEPS)
-    find_library(${var} NAMES ${ARGN} ${shared})
+    find_library(${var} NAMES ${ARGN} ${name})
   else()
-    find_library(${var} NAMES ${shared} ${ARGN})
+    find_library(${var} NAMES ${name} ${ARGN})
   endif()
   if(NOT ${var})
-    message(FATAL_ERROR "corun: ${ARGN} not found; tools/setup installs what is needed")
+    message(FATAL_ERROR "corun: ${name} not found; tools/setup installs what is needed")
   endif()
 endfunction()
 
@@ -76,12 +72,12 @@ set_property(TARGET lua54 APPEND PROPERTY INTERFACE_LINK_LIBRARIES m ${CMAKE_DL_
 
 # --- libuv -----------------------------------------------------------------------------------
 find_path(UV_INCLUDE uv.h REQUIRED)
-find_archive(UV_LIBRARY libuv_a.a libuv.a)
+find_archive(UV_LIBRARY uv libuv_a.a libuv.a)
 imported(uv ${UV_LIBRARY} ${UV_INCLUDE})
 set_property(TARGET uv PROPERTY INTERFACE_LINK_LIBRARIES Threads::Threads ${CMAKE_DL_LIBS})
 
 # --- lua-cjson, for `require "cjson"` ----------------------------------------------------------
-find_library(CJSON_LIBRARY NAMES liblua5.4-cjson.a libcjson-lua.a)
+find_library(CJSON_LIBRARY NAMES liblua5.4-cjson.a)
 if(NOT CJSON_LIBRARY)
   message(FATAL_ERROR "corun: liblua5.4-cjson.a not found; tools/setup installs lua-cjson-dev")
 endif()
@@ -89,7 +85,11 @@ imported(cjson ${CJSON_LIBRARY} "")
 
 # --- llhttp: packaged, or the C sources of Debian's node-llhttp ----------------------------------
 find_path(LLHTTP_INCLUDE llhttp.h)
-find_library(LLHTTP_LIBRARY NAMES libllhttp.a llhttp)
+if(CORUN_STATIC_DEPS)
+  find_library(LLHTTP_LIBRARY NAMES libllhttp.a llhttp)
+else()
+  find_library(LLHTTP_LIBRARY NAMES llhttp libllhttp.a)
+endif()
 if(LLHTTP_LIBRARY AND LLHTTP_INCLUDE AND NOT CORUN_LLHTTP_SOURCE)
   imported(llhttp ${LLHTTP_LIBRARY} ${LLHTTP_INCLUDE})
 else()
@@ -126,19 +126,20 @@ if(EXISTS ${simdjson_src}/src/simdjson.cpp)
   endif()
   target_compile_features(simdjson PUBLIC cxx_std_17)
   set(CORUN_JSON_MODULE OFF)
+  set(json_libraries simdjson)
+  if(APPLE)
+    list(APPEND json_libraries c++)
+  elseif(CORUN_SANITIZE OR CORUN_FUZZ OR NOT CORUN_STATIC_DEPS)
+    list(APPEND json_libraries stdc++)
+  else()
+    # The shared one costs 0.4 ms at start-up.
+    list(APPEND json_libraries -static-libgcc -Wl,-Bstatic -lstdc++ -Wl,-Bdynamic)
+  endif()
 else()
   find_package(simdjson REQUIRED)
   add_library(simdjson INTERFACE)
   target_link_libraries(simdjson INTERFACE simdjson::simdjson)
   target_compile_features(simdjson INTERFACE cxx_std_17)
   set(CORUN_JSON_MODULE ON)
-endif()
-if(CORUN_SANITIZE OR CORUN_FUZZ OR APPLE OR NOT CORUN_STATIC_DEPS)
-  set(cxx_runtime stdc++)
-  if(APPLE)
-    set(cxx_runtime c++)
-  endif()
-else()
-  # The shared one costs 0.4 ms at start-up.
-  set(cxx_runtime -static-libgcc -Wl,-Bstatic -lstdc++ -Wl,-Bdynamic)
+  set(json_libraries ${CMAKE_DL_LIBS})
 endif()

@@ -2,9 +2,11 @@
 # Compiler and linker flags: warnings for our own files, sanitizers for all, the export list.
 
 add_library(corun_warnings INTERFACE)
-set(both -Wall -Wextra -Wshadow -Wundef -Wvla)
 target_compile_options(corun_warnings INTERFACE
-  ${both} $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes -Wmissing-prototypes>
+  -Wall -Wextra -Wshadow -Wundef -Wvla
+  "$<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes;-Wmissing-prototypes>"
+  # What later compilers refuse anyway.
+  "$<$<COMPILE_LANGUAGE:C>:-Werror=implicit-function-declaration;-Werror=int-conversion>"
   $<$<BOOL:${CORUN_WERROR}>:-Werror>)
 
 add_library(corun_includes INTERFACE)

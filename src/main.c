@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The program `corun`: arguments -> runtime -> exit status. Owns the table of modules. Runs on the
-// main thread; nothing below it calls exit on input.
+// The program `corun`: arguments -> runtime -> exit status. Owns the table of modules and the
+// process: nothing below it calls exit on input. Runs on the main thread. Invariant: Lua is entered
+// through lua_pcall or rt_run alone, so that every failure ends as a report and a status.
 #include <errno.h>
 #include <lauxlib.h>
 #include <lualib.h>
@@ -13,114 +14,141 @@
 
 #include "core/error.h"
 #include "core/host.h"
-#include "core/modules.h"
 #include "core/mods.h"
+#include "core/modules.h"
 #include "core/runtime.h"
 #include "core/trace.h"
 #include "data/mods.h"
+#include "http/mods.h"
+#include "net/mods.h"
 
-#ifndef CORUN_VERSION
-#define CORUN_VERSION "0.1.0"
-#endif
+#define MOST_OTHERS 10  // further failures that a report shows
+#define MOST_CAUSES 8
 
-enum { EXIT_USAGE = 2, EXIT_DEADLOCK = 13, EXIT_TIMEOUT = 124, EXIT_INTERNAL = 70 };
+enum { EXIT_USAGE = 2, EXIT_DEADLOCK = 13, EXIT_INTERNAL = 70, EXIT_TIMEOUT = 124 };
 
 static const luaL_Reg modules[] = {{"corun.task", luaopen_corun_task},
                                    {"corun.debug", luaopen_corun_debug},
+                                   {"corun.sync", luaopen_corun_sync},
+                                   {"corun.netcore", luaopen_corun_netcore},
+                                   {"corun.httpcore", luaopen_corun_httpcore},
                                    {"corun.json", luaopen_corun_json},
                                    {"cjson", luaopen_cjson},
                                    {NULL, NULL}};
 
 static const char usage[] =
-    "usage: corun [options] script.lua [args]\n"
-    "       corun [options] test [busted options] [files]\n"
-    "\n"
-    "  script.lua     the script to run; - reads it from standard input\n"
-    "  run SCRIPT     the same, for a script that is named like a subcommand\n"
-    "  test           run busted specs inside the runtime\n"
-    "\n"
-    "  -e CODE        run CODE (before the script, if there is one)\n"
-    "  -l MODULE      require MODULE into a global of its name\n"
-    "  --timeout S    cancel everything after S seconds and exit with 124\n"
-    "  --grace S      seconds that cleanup may take at exit (5)\n"
-    "  --dev          warn about slow steps and guards left to the collector\n"
-    "  --stats        print counts and memory to standard error at the end\n"
-    "  -v, --version  print the version\n"
-    "  -h, --help     print this text\n"
-    "  --             end of options\n";
+  "usage: corun [options] script.lua [args]\n"
+  "       corun [options] test [busted options] [files]\n"
+  "\n"
+  "  script.lua     the script to run; - reads it from standard input\n"
+  "  run SCRIPT     the same, for a script that is named like a subcommand\n"
+  "  test           run busted specs inside the runtime (tests/spec if none are given)\n"
+  "\n"
+  "  -e CODE        run CODE (before the script, if there is one)\n"
+  "  -l MODULE      require MODULE into a global of its name; -l NAME=MODULE into NAME\n"
+  "  --timeout S    cancel everything after S seconds and exit with 124\n"
+  "  --grace S      seconds that cleanup may take at exit (5)\n"
+  "  --dev          warn about slow steps and guards left to the collector\n"
+  "  --stats        print counts and memory to standard error at the end\n"
+  "  -v, --version  print the version\n"
+  "  -h, --help     print this text\n"
+  "  --             end of options\n";
+
+static const char *const long_options[] = {"--timeout", "--grace", "--dev", "--stats",
+                                           "--version", "--help",  NULL};
 
 typedef struct options {
+  char **argv;
   double timeout;
   int stats, is_test;
-  int first; // index of the first -e or -l in argv
-  int script; // index of the script in argv, argc when there is none
+  int script;     // index of the script in argv, of the end when there is none
+  int preludes;   // number of -e and -l
+  int no_script;  // the script's file cannot be read
   rt_options rt;
 } options;
 
-static int complain(const char *fmt, const char *what) {
-  fprintf(stderr, "corun: ");
-  fprintf(stderr, fmt, what);
-  fprintf(stderr, "\nTry 'corun --help'.\n");
+// --- The command line ------------------------------------------------------------------------
+
+static int refuse(const char *fmt, const char *what, const char *more) {
+  fputs("corun: ", stderr);
+  fprintf(stderr, fmt, what, more);
+  fputs("\nTry 'corun --help'.\n", stderr);
   return EXIT_USAGE;
 }
 
-static int read_seconds(const char *text, double *out) {
+// Refuse an option; name the one that begins like it, if any.
+static int refuse_option(const char *text) {
+  const char *near = NULL;
+  size_t longest = strlen("--x");
+  for (const char *const *o = long_options; *o; o++) {
+    size_t n = 0;
+    while (text[n] && text[n] == (*o)[n]) n++;
+    if (n < longest) continue;
+    longest = n + 1;
+    near = *o;
+  }
+  if (near) return refuse("unknown option '%s' (did you mean '%s'?)", text, near);
+  return refuse("unknown option '%s'", text, "");
+}
+
+// Take a number of seconds, from "--name=S" or the next argument. Answers -1 when argv[*i] is
+// another option, 0 when it was taken, else the exit status.
+static int take_seconds(char **argv, int *i, const char *name, double *out) {
+  size_t n = strlen(name);
+  const char *text = argv[*i];
+  if (strncmp(text, name, n) != 0 || (text[n] && text[n] != '=')) return -1;
+  text = text[n] ? text + n + 1 : argv[++*i];
+  if (!text) return refuse("option '%s' needs a number of seconds", name, "");
   char *end;
   *out = strtod(text, &end);
-  return *text && !*end && *out >= 0;
+  if (*text && !*end && *out >= 0) return 0;
+  return refuse("option '%s' needs a number of seconds, got '%s'", name, text);
 }
 
-// The value of option `name` at argv[*i], given as "--name=V" or in the next argument; NULL when
-// argv[*i] is something else or the value is missing.
-static const char *value_of(char **argv, int *i, const char *name) {
-  size_t n = strlen(name);
-  if (strncmp(argv[*i], name, n) != 0) return NULL;
-  if (argv[*i][n] == '=') return argv[*i] + n + 1;
-  if (argv[*i][n] || !argv[*i + 1]) return NULL;
-  return argv[++*i];
+// Take the option at argv[*i]. Answers 0 when it was taken, else the exit status.
+static int take_option(char **argv, int *i, options *o) {
+  const char *a = argv[*i];
+  if (a[1] == 'e' || a[1] == 'l') {
+    o->preludes++;
+    if (!a[2] && !argv[++*i]) return refuse("option '%s' needs an argument", a, "");
+    return 0;
+  }
+  int *flag = strcmp(a, "--dev") == 0 ? &o->rt.dev : strcmp(a, "--stats") == 0 ? &o->stats : NULL;
+  if (flag) {
+    *flag = 1;
+    return 0;
+  }
+  int status = take_seconds(argv, i, "--timeout", &o->timeout);
+  if (status < 0) status = take_seconds(argv, i, "--grace", &o->rt.grace);
+  return status < 0 ? refuse_option(a) : status;
 }
 
-// Parse the options before the script. Answers -1 to go on, else the exit status.
+// Read the options before the script. Answers -1 to go on, else the exit status.
 static int parse(char **argv, options *o) {
   int i = 1;
   for (; argv[i] && argv[i][0] == '-' && argv[i][1]; i++) {
-    const char *a = argv[i], *v;
+    const char *a = argv[i];
     if (strcmp(a, "--") == 0) {
       i++;
       break;
     }
     if (strcmp(a, "-h") == 0 || strcmp(a, "--help") == 0) {
       fputs(usage, stdout);
-      return 0;
+      return EXIT_SUCCESS;
     }
     if (strcmp(a, "-v") == 0 || strcmp(a, "--version") == 0) {
       printf("corun %s (%s, libuv %s)\n", CORUN_VERSION, LUA_RELEASE, uv_version_string());
-      return 0;
+      return EXIT_SUCCESS;
     }
-    if (strcmp(a, "--dev") == 0) {
-      o->rt.dev = 1;
-    } else if (strcmp(a, "--stats") == 0) {
-      o->stats = 1;
-    } else if (a[1] == 'e' || a[1] == 'l') {
-      if (!o->first) o->first = i;
-      if (!a[2] && !argv[++i]) return complain("option %s needs an argument", a);
-    } else if ((v = value_of(argv, &i, "--timeout"))) {
-      if (!read_seconds(v, &o->timeout)) return complain("--timeout needs seconds, got '%s'", v);
-    } else if ((v = value_of(argv, &i, "--grace"))) {
-      if (!read_seconds(v, &o->rt.grace)) return complain("--grace needs seconds, got '%s'", v);
-    } else {
-      return complain("unknown option '%s'", a);
-    }
+    int status = take_option(argv, &i, o);
+    if (status) return status;
   }
+  if (argv[i] && strcmp(argv[i], "test") == 0) o->is_test = 1;
+  if (argv[i] && strcmp(argv[i], "run") == 0) i++;
   o->script = i;
-  if (!argv[i]) return o->first ? -1 : complain("%s", "no script given");
-  if (strcmp(argv[i], "test") == 0) {
-    o->is_test = 1;
-  } else if (strcmp(argv[i], "run") == 0) {
-    o->script++;
-    if (!argv[i + 1]) return complain("%s", "no script given");
-  }
-  return -1;
+  if (argv[i] || (o->preludes && strcmp(argv[i - 1], "run") != 0)) return -1;
+  fputs(usage, stderr);
+  return EXIT_USAGE;
 }
 
 // --- The root task's function ----------------------------------------------------------------
@@ -135,86 +163,147 @@ static void set_arg(lua_State *L, char **argv, int script) {
   lua_setglobal(L, "arg");
 }
 
-static void load_code(lua_State *L, const char *code) {
-  if (luaL_loadbuffer(L, code, strlen(code), "=(command line)") != LUA_OK) lua_error(L);
+static void load_code(lua_State *L, const char *code, const char *name) {
+  if (luaL_loadbuffer(L, code, strlen(code), name) != LUA_OK) lua_error(L);
 }
 
-// Push a function that requires the module into a global of its name.
-static void load_module(lua_State *L, const char *name) {
-  load_code(L, "local name = ...\nreturn function() _G[name] = require(name) end");
-  lua_pushstring(L, name);
-  lua_call(L, 1, 1);
+// Push a function that requires a module into a global: "module" or "global=module".
+static void load_module(lua_State *L, const char *text) {
+  load_code(L, "local global, name = ... return function() _G[global] = require(name) end",
+            "=[corun main]");
+  const char *equal = strchr(text, '=');
+  lua_pushlstring(L, text, equal ? (size_t)(equal - text) : strlen(text));
+  lua_pushstring(L, equal ? equal + 1 : text);
+  lua_call(L, 2, 1);
 }
 
-// Push the functions to run, each followed by its arguments' number; answer how many.
+// Store the functions of -e and -l into the table at index 1.
+static void load_preludes(lua_State *L, const options *o) {
+  char **argv = o->argv;
+  lua_Integer n = 0;
+  for (int i = 1; n < o->preludes; i++) {
+    const char *a = argv[i];
+    if (strcmp(a, "--timeout") == 0 || strcmp(a, "--grace") == 0) i++;
+    if (a[1] != 'e' && a[1] != 'l') continue;
+    const char *text = a[2] ? a + 2 : argv[++i];
+    if (a[1] == 'e')
+      load_code(L, text, "=(command line)");
+    else
+      load_module(L, text);
+    lua_rawseti(L, 1, ++n);
+  }
+}
+
+// Push the function of the script, or of `corun test`; answer whether there is one.
+static int load_script(lua_State *L, options *o) {
+  const char *name = o->argv[o->script];
+  if (!name) return 0;
+  if (o->is_test) {
+    load_code(L, "return require('corun.test')(...)", "=[corun main]");
+    return 1;
+  }
+  int status = luaL_loadfile(L, strcmp(name, "-") == 0 ? NULL : name);
+  o->no_script = status == LUA_ERRFILE;
+  if (status != LUA_OK) lua_error(L);
+  return 1;
+}
+
+// options -> the root task's function and its arguments.
 static int l_load(lua_State *L) {
-  char **argv = lua_touserdata(L, 1);
-  const options *o = lua_touserdata(L, 2);
+  options *o = lua_touserdata(L, 1);
   lua_settop(L, 0);
-  set_arg(L, argv, o->script);
+  modules_open(L, modules);
+  set_arg(L, o->argv, o->script);
   lua_getglobal(L, "require");
   lua_pushliteral(L, "corun.require");
   lua_call(L, 1, 1);
   lua_setglobal(L, "require");
   lua_newtable(L);
-  lua_Integer n = 0;
-  for (int i = o->first; i && i < o->script && argv[i]; i++) {
-    const char *a = argv[i];
-    if (a[0] != '-' || (a[1] != 'e' && a[1] != 'l')) continue;
-    const char *v = a[2] ? a + 2 : argv[++i];
-    if (a[1] == 'e')
-      load_code(L, v);
-    else
-      load_module(L, v);
-    lua_rawseti(L, 1, ++n);
-  }
-  if (o->is_test) {
-    load_code(L, "return require('corun.test')(...)");
-    lua_rawseti(L, 1, ++n);
-  } else if (argv[o->script]) {
-    const char *file = strcmp(argv[o->script], "-") == 0 ? NULL : argv[o->script];
-    if (luaL_loadfile(L, file) != LUA_OK) lua_error(L);
-    lua_rawseti(L, 1, ++n);
-  }
-  if (n == 1) {
+  load_preludes(L, o);
+  if (load_script(L, o)) lua_rawseti(L, 1, o->preludes + 1);
+  if (lua_rawlen(L, 1) == 1) {
     lua_rawgeti(L, 1, 1);
-    return 1;
+  } else {
+    load_code(L,
+              "local list = ... return function(...)\n"
+              "  for i = 1, #list - 1 do list[i]() end\n"
+              "  return list[#list](...)\n"
+              "end",
+              "=[corun main]");
+    lua_pushvalue(L, 1);
+    lua_call(L, 1, 1);
   }
-  load_code(L, "local list = ...\n"
-               "return function(...)\n"
-               "  for i = 1, #list - 1 do list[i]() end\n"
-               "  return list[#list](...)\n"
-               "end");
-  lua_pushvalue(L, 1);
-  lua_call(L, 1, 1);
-  return 1;
+  for (char **a = o->argv + o->script; *a && *++a;) {
+    luaL_checkstack(L, 1, "too many arguments");
+    lua_pushstring(L, *a);
+  }
+  return lua_gettop(L) - 1;
 }
 
-// --- Ending ----------------------------------------------------------------------------------
+// --- The end ---------------------------------------------------------------------------------
 
-// Print the error on top of the main state's stack with its traceback.
-static int l_report(lua_State *L) {
-  const char *text = luaL_tolstring(L, 1, NULL);
-  if (lua_isnil(L, 1)) text = "nil";
-  fprintf(stderr, "corun: %s\n", text);
-  trace_push(L, 1);
-  if (lua_isstring(L, -1)) fprintf(stderr, "%s\n", lua_tostring(L, -1));
-  if (lua_istable(L, 1) && err_is(L, 1) && lua_getfield(L, 1, "others") == LUA_TTABLE) {
-    lua_Integer n = (lua_Integer)lua_rawlen(L, -1);
-    for (lua_Integer i = 1; i <= n && i <= 10; i++) {
-      lua_rawgeti(L, -1, i);
-      fprintf(stderr, "also: %s\n", luaL_tolstring(L, -1, NULL));
-      lua_pop(L, 2);
-    }
-    if (n > 10) fprintf(stderr, "and %d more\n", (int)n - 10);
+// Push a text for the error at `idx`, as lua(1) does.
+static void push_text(lua_State *L, int idx) {
+  if (lua_isstring(L, idx)) {
+    lua_pushvalue(L, idx);
+    return;
   }
+  if (luaL_getmetafield(L, idx, "__tostring") != LUA_TNIL) {
+    lua_pushvalue(L, idx);
+    if (lua_pcall(L, 1, 1, 0) == LUA_OK && lua_isstring(L, -1)) return;
+    lua_pop(L, 1);
+  }
+  lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, idx));
+}
+
+// Print the text on top of the stack as a line, and pop it.
+static void print_line(lua_State *L, const char *label) {
+  size_t n;
+  const char *text = lua_tolstring(L, -1, &n);
+  fputs(label, stderr);
+  fwrite(text, 1, n, stderr);
+  fputc('\n', stderr);
+  lua_pop(L, 1);
+}
+
+// Print the error on top of the stack with its traceback, its causes and what else failed, and pop
+// it.
+static void print_error(lua_State *L, const char *label, int depth) {
+  int idx = lua_gettop(L);
+  luaL_checkstack(L, 10, NULL);
+  push_text(L, idx);
+  print_line(L, label);
+  trace_push(L, idx);
+  if (lua_isstring(L, -1)) print_line(L, "");
+  lua_settop(L, idx);
+  if (depth < MOST_CAUSES && err_is(L, idx)) {
+    if (lua_getfield(L, idx, "cause") != LUA_TNIL) print_error(L, "caused by: ", depth + 1);
+    lua_settop(L, idx);
+    if (lua_getfield(L, idx, "others") == LUA_TTABLE) {
+      lua_Integer n = (lua_Integer)lua_rawlen(L, -1);
+      for (lua_Integer i = 1; i <= n && i <= MOST_OTHERS; i++) {
+        lua_rawgeti(L, idx + 1, i);
+        print_error(L, "also: ", depth + 1);
+      }
+      lua_getfield(L, idx, "omitted");
+      n += lua_tointeger(L, -1);
+      if (n > MOST_OTHERS) fprintf(stderr, "and %d more\n", (int)(n - MOST_OTHERS));
+    }
+  }
+  lua_settop(L, idx - 1);
+}
+
+static int l_report(lua_State *L) {
+  print_error(L, "corun: ", 0);
   return 0;
 }
 
+// Print the error on top of the main state's stack, and pop it.
 static void report(lua_State *L) {
+  fflush(stdout);
   lua_pushcfunction(L, l_report);
   lua_insert(L, -2);
-  if (lua_pcall(L, 1, 0, 0) != LUA_OK) fprintf(stderr, "corun: not enough memory\n");
+  if (lua_pcall(L, 1, 0, 0) != LUA_OK) fputs("corun: not enough memory\n", stderr);
 }
 
 static void print_stats(rt *r) {
@@ -224,25 +313,24 @@ static void print_stats(rt *r) {
           (double)(uv_hrtime() - r->started) / 1e9);
 }
 
-static int run(rt *r, char **argv, options *o) {
+static int on_panic(lua_State *L) {
+  const char *text = lua_tostring(L, -1);
+  fprintf(stderr, "corun: internal fault: %s\n", text ? text : "error object is not a string");
+  _exit(EXIT_INTERNAL);
+}
+
+// Run what the options say; answer the exit status.
+static int run(rt *r, options *o) {
   lua_State *L = r->L;
-  modules_open(L, modules);
+  lua_atpanic(L, on_panic);
   lua_pushcfunction(L, l_load);
-  lua_pushlightuserdata(L, argv);
   lua_pushlightuserdata(L, o);
-  if (lua_pcall(L, 2, 1, 0) != LUA_OK) {
+  if (lua_pcall(L, 1, LUA_MULTRET, 0) != LUA_OK) {
     report(L);
-    return argv[o->script] && access(argv[o->script], R_OK) < 0 && strcmp(argv[o->script], "-")
-               ? EXIT_USAGE
-               : EXIT_FAILURE;
-  }
-  int nargs = 0;
-  for (char **a = argv + o->script; *a && *++a; nargs++) {
-    luaL_checkstack(L, 2, "too many arguments");
-    lua_pushstring(L, *a);
+    return o->no_script ? EXIT_USAGE : EXIT_FAILURE;
   }
   if (o->timeout < HUGE_VAL) rt_limit(r, o->timeout);
-  int status = rt_run(r, nargs);
+  int status = rt_run(r, lua_gettop(L) - 1);
   if (status != LUA_OK) report(L);
   if (r->deadlocked) return EXIT_DEADLOCK;
   if (r->timed_out) {
@@ -253,23 +341,41 @@ static int run(rt *r, char **argv, options *o) {
   return r->exit_code >= 0 ? r->exit_code : EXIT_SUCCESS;
 }
 
+static void ignore_signal(int number) {
+  (void)number;
+}
+
+// A handler instead of SIG_IGN, which the programs that a script starts would inherit.
+static void ignore_sigpipe(void) {
+  struct sigaction sa = {.sa_handler = ignore_signal, .sa_flags = SA_RESTART};
+  sigemptyset(&sa.sa_mask);
+  sigaction(SIGPIPE, &sa, NULL);
+}
+
+static uint64_t env_number(const char *name) {
+  const char *text = getenv(name);
+  return text ? strtoull(text, NULL, 10) : 0;
+}
+
 int main(int argc, char **argv) {
-  options o = {.timeout = HUGE_VAL, .script = argc, .rt = {.grace = 5, .own_signals = 1}};
+  options o = {.argv = argv, .timeout = HUGE_VAL, .rt = {.grace = 5, .own_signals = 1}};
+  if (argc < 1) return EXIT_USAGE;
   int status = parse(argv, &o);
   if (status >= 0) return status;
-  const char *seed = getenv("CORUN_SEED"), *fail = getenv("CORUN_FAIL_ALLOC");
-  if (seed) o.rt.seed = strtoull(seed, NULL, 10);
-  if (fail) o.rt.fail_alloc = strtoull(fail, NULL, 10);
-  signal(SIGPIPE, SIG_IGN);
+  o.rt.seed = env_number("CORUN_SEED");
+  o.rt.fail_alloc = env_number("CORUN_FAIL_ALLOC");
+  ignore_sigpipe();
   rt *r = rt_new(&o.rt);
   if (!r) {
-    fprintf(stderr, "corun: cannot start: out of memory or descriptors\n");
+    fputs("corun: cannot start: out of memory or descriptors\n", stderr);
     return EXIT_INTERNAL;
   }
-  status = run(r, argv, &o);
+  status = run(r, &o);
   if (o.stats) print_stats(r);
   int stopped_by = r->stopped_by;
   rt_close(r);
-  if (stopped_by) host_die(stopped_by);
+  if (!stopped_by) return status;
+  fflush(NULL);
+  host_die(stopped_by);
   return status;
 }

@@ -144,7 +144,7 @@ specs() {
 language() {
   local log=$1/language.log status=0
   [ -x tests/language/run.sh ] || return 0
-  CORUN=$root/$1/corun limited 300 tests/language/run.sh >"$log" 2>&1 || status=$?
+  limited 900 tests/language/run.sh "$1/corun" >"$log" 2>&1 || status=$?
   if [ "$status" -ne 0 ]; then tail -n 60 "$log" >&2; fi
   add "$log" 'language spec' "$status"
 }

@@ -1,13 +1,20 @@
 -- SPDX-License-Identifier: MIT
--- `corun test`: busted inside the runtime. Each `it` runs in a scope of its own and fails when it
--- leaves a task, handle or job behind. Busted itself comes from the distribution (lua-busted).
+-- `corun test`: busted inside the runtime. Each `it` runs in a scope of its own, on the real clock
+-- unless it asks for the virtual one, and fails when it leaves a task, handle or job behind. Busted
+-- itself comes from the distribution (lua-busted). Embedded, loaded by the program alone; gives the
+-- function that runs the tests: exit status 0, 1 when one failed, 2 for a wrong command line.
 local corun = require "corun"
+local task = require "corun.task"
 local debug_ = require "corun.debug"
 
-local SETTLE_TRIES = 200 -- turns of the loop in which closed handles may disappear
+local DEFAULT_FOLDER = "tests/spec"
+local SETTLE_TRIES = 200 -- times that closed handles are given a millisecond to disappear
 local COUNTS = {"tasks", "handles", "jobs"}
 
+local exit = corun.exit
 local EXIT = {} -- marks busted's wish to end the program
+
+-- Leaks -----------------------------------------------------------------------------------------
 
 -- Say what is there now and was not before; nil when nothing is.
 local function leaks(before)
@@ -22,7 +29,6 @@ end
 
 -- The same, once closing handles had the time to close.
 local function settled_leaks(before)
-  debug_.virtual(false)
   local found = leaks(before)
   for _ = 1, SETTLE_TRIES do
     if not found then return nil end
@@ -32,72 +38,145 @@ local function settled_leaks(before)
   return found
 end
 
+local function list_tasks(count)
+  local list = table.concat(debug_.tasks(), "\n  ")
+  return ("%d %s:\n  %s"):format(count, count == 1 and "task" or "tasks", list)
+end
+
 -- Run the body of an `it` in a scope; fail it when it leaves something behind.
-local function run_checked(busted, run, ...)
+local function run_checked(run, ...)
   local args = table.pack(...)
   local before = debug_.stats()
   local left
-  local function body(s)
+  local ok, err = pcall(corun.scope, function(s)
     run(table.unpack(args, 1, args.n))
     if s:count() == 0 then return end
-    left = "tasks:\n  " .. table.concat(debug_.tasks(), "\n  ")
+    left = list_tasks(s:count())
     s:cancel("its test has ended")
-  end
-  local ok, err = pcall(corun.scope, body)
-  if not ok and corun.is_cancelled(err) then
-    busted.skipAll = true -- the program is to end: no use in failing all other tests too
-    error(err, 0)
-  end
-  left = left or settled_leaks(before)
+  end)
+  debug_.virtual(false)
   if not ok then error(err, 0) end
+  left = left or settled_leaks(before)
   if left then error("the test left behind " .. left, 0) end
 end
 
-local function patch(busted)
-  local safe = busted.safe
-  busted.safe = function(descriptor, run, element)
-    if descriptor ~= "it" then return safe(descriptor, run, element) end
-    return safe(descriptor, function(...) return run_checked(busted, run, ...) end, element)
+-- Busted ----------------------------------------------------------------------------------------
+
+-- Let busted show where an error was raised, not where the scope raised it again.
+local function show_origin(get_trace)
+  return function(element, level, message)
+    local info = get_trace(element, (level or 3) + 1, message)
+    local kept = message ~= nil and debug_.traceback(message)
+    if kept then info.traceback = "\n" .. kept end
+    local file, line = info.traceback:match("\n\t([^\n%[:][^\n:]*):(%d+): in ")
+    if kept and file then
+      info.short_src, info.currentline = file, math.tointeger(line)
+    elseif info.short_src:sub(1, 1) == "[" and element.trace then
+      info.short_src, info.currentline = element.trace.short_src, element.trace.currentline
+    end
+    return info
   end
+end
+
+-- Each turn of the loop raises in a program that is to end; nothing else does here.
+local function is_ending()
+  return not pcall(corun.yield)
+end
+
+local function patch_core(busted, state)
+  local safe = busted.safe
+  busted.getTrace = show_origin(busted.getTrace)
+  busted.safe = function(descriptor, run, element)
+    local checked = run
+    if descriptor == "it" then
+      checked = function(...) return run_checked(run, ...) end
+    end
+    local results = table.pack(safe(descriptor, checked, element))
+    -- Else all remaining tests would fail, one by one.
+    if not results[1]:success() and is_ending() then busted.skipAll = true end
+    return table.unpack(results, 1, results.n)
+  end
+  busted.subscribe({"suite", "start"}, function()
+    state.started = true
+    return nil, true
+  end)
   return busted
 end
 
--- The spec files are what is no option; without any, the project's own folder is meant.
-local function arguments(...)
-  local list, has_file = {[0] = "corun test", ...}, false
-  for _, a in ipairs(list) do has_file = has_file or a:sub(1, 1) ~= "-" end
-  if not has_file and require("lfs").attributes("tests/spec", "mode") == "directory" then
-    list[#list + 1] = "tests/spec"
-  end
-  return list
+local function is_folder(path)
+  return require("lfs").attributes(path, "mode") == "directory"
 end
 
-local function prepare()
+-- Give the command line our name, and our folder where busted's own does not exist.
+local function patch_cli(cli)
+  local set_name, parse = cli.set_name, cli.parse
+  cli.set_name = function(self) return set_name(self, "corun test") end
+  cli.parse = function(self, argv)
+    local options, err = parse(self, argv)
+    local usage = err and err:match("error: (Usage: .*); re%-run with")
+    if usage then
+      print(usage)
+      error({EXIT, code = 0}, 0)
+    end
+    local roots = options and options.ROOT
+    if roots and #roots == 1 and roots[1] == "spec" and not is_folder("spec") then
+      roots[1] = DEFAULT_FOLDER
+    end
+    return options, err
+  end
+  return cli
+end
+
+-- A test that ends the program would end all others with it, as if nothing had failed.
+local function forbid_exit(module, name, label)
+  local original = module[name]
+  module[name] = function(code)
+    error(("%s(%s) was called in a test"):format(label, code == nil and "" or tostring(code)), 2)
+  end
+  return corun.defer(function() module[name] = original end)
+end
+
+local function patch_busted(state)
   local ok, compatibility = pcall(require, "busted.compatibility")
   if not ok then
-    io.stderr:write("corun: 'corun test' needs busted (Debian: lua-busted)\n")
-    corun.exit(2)
+    io.stderr:write("corun: 'corun test' needs busted (Debian: apt install lua-busted)\n")
+    exit(2)
   end
   compatibility.exit = function(code) error({EXIT, code = code}, 0) end
-  local core = require "busted.core"
-  package.loaded["busted.core"] = function() return patch(core()) end
-  local exit = os.exit
-  os.exit = function(code) -- luacheck: ignore
-    error(("os.exit(%s) was called in a test"):format(tostring(code)), 2)
-  end
-  return corun.defer(function() os.exit = exit end) -- luacheck: ignore
+  local core, cli = require "busted.core", require "busted.modules.cli"
+  package.loaded["busted.core"] = function() return patch_core(core(), state) end
+  package.loaded["busted.modules.cli"] = function(...) return patch_cli(cli(...)) end
 end
 
-return function(...)
-  local _ <close> = prepare()
-  arg = arguments(...) -- luacheck: ignore
+-- Answer the exit status that busted asks for.
+local function run_busted(state)
   local run = require "busted.runner"
   local ok, err = pcall(function()
-    run({standalone = false, output = os.getenv("CORUN_TEST_OUTPUT")})
+    run({standalone = false})
     return nil -- no tail call: busted looks at its caller
   end)
-  if ok then return end
+  if ok then return 0 end
   if type(err) ~= "table" or err[1] ~= EXIT then error(err, 0) end
-  local code = tonumber(err.code) or (err.code and 0 or 1)
-  if code ~= 0 then corun.exit(1) end
+  if err.code == 0 or err.code == true then return 0 end
+  return state.started and 1 or 2
+end
+
+---Run the tests that busted's command line names.
+---@param ... string the arguments after `corun test`
+return function(...)
+  local state = {}
+  patch_busted(state)
+  arg = {[0] = "corun test", ...} -- luacheck: ignore 121
+  local code
+  corun.scope(function(s)
+    local _ <close> = forbid_exit(os, "exit", "os.exit")
+    local _ <close> = forbid_exit(corun, "exit", "corun.exit")
+    local _ <close> = forbid_exit(task, "exit", "corun.exit")
+    code = run_busted(state)
+    if s:count() == 0 then return end
+    io.stderr:write("corun: the tests left behind ", list_tasks(s:count()), "\n")
+    code = 1
+    s:cancel("the tests have ended")
+  end)
+  if code ~= 0 then exit(code) end
 end

@@ -236,14 +236,11 @@ function corun.map(src, fn, o) end
 --- ```
 ---
 --- - Suspends: `each` itself no; each step of the loop yes.
---- - Raises: each step: what `fn` or the source raised.
+--- - Raises: each step: what `fn` or the source raised, once the results before it are out.
 ---@param src corun.source
 ---@param fn fun(item: any): ...
 ---@param o? corun.map.options
----@return fun(): any, ... iterator the item, then what `fn(item)` returned
----@return nil state
----@return nil control
----@return table closing
+---@return fun(): any, ... iterator the item, then what `fn(item)` returned; closable
 function corun.each(src, fn, o) end
 
 --- Run functions at the same time and return the outcome of the first to end, failure included.
@@ -266,7 +263,8 @@ function corun.race(fns) end
 --- The calls still running then are cancelled and awaited. With `stagger` a call starts only when
 --- the one before it has failed or has taken that long.
 ---
---- - Fails: all have failed: the first error, with the rest in `err.others`.
+--- - Fails: all have failed: the first error, with the rest in `err.others`; `EINVAL` when there
+---   was nothing to try.
 --- - Source: RFC 8305 ("happy eyeballs"), for `stagger`.
 ---@async
 ---@param src corun.source items, or a list of functions when `fn` is absent
@@ -311,10 +309,18 @@ function corun.deadline() end
 --- ```
 ---
 --- - Suspends: `every` itself no; each step of the loop yes.
---- - Raises: when `s` is not above 0.
+--- - Raises: when `s` is not above 0, or infinite.
 ---@param s corun.seconds
----@return fun(): integer iterator the number of the tick: 1, 2, 3 ...
+---@return corun.every ticks gives the number of the tick: 1, 2, 3 ...
 function corun.every(s) end
+
+--- The ticks of a loop.
+---@class corun.every
+---@overload fun(): integer?
+local every = {}
+
+--- End the loop: a task that waits for the next tick gets nil. A second call does nothing.
+function every:close() end
 
 --- Make a loop over attempts, with a pause between two that grows.
 ---

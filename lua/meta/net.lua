@@ -7,13 +7,15 @@
 ---@class corun.net
 local net = {}
 
---- `"host:port"`, `"[v6]:port"` or `{host = "...", port = 80}`.
+--- `"host:port"`, `"[v6]:port"` or `{host = "...", port = 80}`. To listen on every address of the
+--- machine: `":port"` or `"*:port"`.
 ---@alias corun.address string|{host: string, port: integer}
 
 -- ## Connecting
 
---- Connect to `addr`.
+--- Connect to `addr`. The addresses that a name has are tried in turn.
 ---
+--- - Raises: when `addr` is no address.
 --- - Fails: `ECONNREFUSED`, `ETIMEDOUT`, the resolver's `EAI_NONAME` ...
 ---@async
 ---@param addr corun.address
@@ -23,27 +25,35 @@ local net = {}
 function net.connect(addr, o) end
 
 ---@class corun.net.connect_options
----@field timeout? corun.seconds for connecting, name resolution included
----@field bind? corun.address the local address
+---@field timeout? corun.seconds give up after so long, the resolver's time included
+---@field bind? corun.address the local address, numeric
 ---@field nodelay? boolean send small writes at once (default true)
 
 -- ## TCP servers
 
 --- Listen on `addr`; port 0 takes a free one.
 ---
---- - Fails: `EADDRINUSE`, `EACCES` ...
+--- - Raises: when `addr` is no address.
+--- - Fails: `EADDRINUSE`, `EACCES`, `EAI_NONAME` ...
+---@async
 ---@param addr corun.address
+---@param o? corun.net.listen_options
 ---@return corun.listener? listener
 ---@return corun.err? err
-function net.listen(addr) end
+function net.listen(addr, o) end
+
+---@class corun.net.listen_options
+---@field backlog? integer so many connections may wait in the system's queue (default 1024)
+---@field reuse? boolean listen although old connections of the address linger (default true)
 
 --- A listening socket.
 ---@class corun.listener
 local listener = {}
 
---- Wait for the next connection.
+--- Wait for the next connection. Several tasks may wait.
 ---
---- - Fails: `ECLOSED` when the listener was closed meanwhile (S20).
+--- - Raises: `ECLOSED`.
+--- - Fails: `ECLOSED` when the listener was closed meanwhile (S20); the system's reason.
 ---@async
 ---@return corun.tcp? stream
 ---@return corun.err? err
@@ -61,7 +71,9 @@ function listener:close() end
 --- The stream is closed when `fn` returns. A failure of `fn` is logged and ends its connection
 --- alone. The server is a child of the calling scope (S42).
 ---
+--- - Raises: when `addr` is no address.
 --- - Fails: as `listen`.
+---@async
 ---@param addr corun.address
 ---@param fn fun(stream: corun.tcp)
 ---@param o? corun.net.serve_options
@@ -80,13 +92,15 @@ local server = {}
 ---@return string address `"127.0.0.1:8080"`
 function server:address() end
 
---- Stop listening and end the connections. A second call does nothing.
+--- Stop listening, let the connections end by themselves for `drain` seconds, cancel the rest.
+---
+--- It returns when all have ended; in a handler of this very server at once.
 ---@async
 ---@param o? corun.server.close_options
 function server:close(o) end
 
 ---@class corun.server.close_options
----@field drain? corun.seconds let the connections end by themselves for so long (default 0)
+---@field drain? corun.seconds (default 0)
 
 --- Wait until the server is closed and its connections have ended.
 ---@async
@@ -103,16 +117,16 @@ local stream = {}
 
 --- Read as Lua's `io` does (S41).
 ---
---- `"l"` is a line without its end, `"L"` with it, `"a"` everything up to the end, a number at
---- most so many bytes.
+--- `"l"` is a line without its end, `"L"` with it, `"a"` everything up to the end, `"n"` a number,
+--- an integer so many bytes, fewer only at the end. `format` may be left out before the options.
 ---
 --- - Raises: `EBUSY`, `ECLOSED`.
---- - Fails: `ETIMEDOUT`; `EMSGSIZE` for a line longer than `max`; `ECONNRESET` ...; the end of the
----   stream is nil alone.
+--- - Fails: `ETIMEDOUT`; `EMSGSIZE` for what is longer than `max`; `EINVAL` when no number comes;
+---   `ECONNRESET` ...; the end of the stream is nil alone.
 ---@async
----@param format? "l"|"L"|"a"|integer (default `"l"`)
+---@param format? "l"|"L"|"a"|"n"|integer (default `"l"`)
 ---@param o? corun.stream.read_options
----@return string? data
+---@return string|number|nil data
 ---@return corun.err? err
 function stream:read(format, o) end
 
@@ -130,7 +144,7 @@ function stream:recv(max, o) end
 --- Read exactly `n` bytes.
 ---
 --- - Raises: `EBUSY`, `ECLOSED`.
---- - Fails: `ETIMEDOUT`; `EOF` when the stream ends before.
+--- - Fails: `ETIMEDOUT`; `EOF` when the stream ends in the middle; its end is nil alone.
 ---@async
 ---@param n integer
 ---@param o? corun.stream.timeout_options
@@ -141,7 +155,8 @@ function stream:read_exactly(n, o) end
 --- Read up to and including `str`.
 ---
 --- - Raises: `EBUSY`, `ECLOSED`.
---- - Fails: `ETIMEDOUT`; `EMSGSIZE` when it is not within `max` bytes.
+--- - Fails: `ETIMEDOUT`; `EMSGSIZE` when more than `max` bytes come before it; `EOF` when the
+---   stream ends in the middle; its end is nil alone.
 ---@async
 ---@param str string not empty
 ---@param o? corun.stream.read_options
@@ -153,9 +168,9 @@ function stream:read_until(str, o) end
 ---
 --- - Suspends: `lines` itself no; each step of the loop yes.
 --- - Raises: each step: what `read` returns as an error.
----@param format? "l"|"L"|integer (default `"l"`)
+---@param format? "l"|"L"|"n"|integer (default `"l"`)
 ---@param o? corun.stream.read_options
----@return fun(): string? iterator
+---@return fun(): string|number|nil iterator
 function stream:lines(format, o) end
 
 --- Write all arguments, in order and without a gap.
@@ -163,21 +178,28 @@ function stream:lines(format, o) end
 --- It waits only while more is queued than the peer takes. A write is queued whole or not at all
 --- (S19).
 ---
---- - Raises: `ECLOSED`; when an argument is no string or number.
---- - Fails: `ETIMEDOUT`, `EPIPE`, `ECONNRESET` ...
+--- - Raises: `ECLOSED`, also after `shutdown`; when an argument is no string or number.
+--- - Fails: `ETIMEDOUT` before anything was queued; `EPIPE`, `ECONNRESET` ...
 ---@async
 ---@param ... string|number|corun.stream.timeout_options strings; options may come last
 ---@return true? ok
 ---@return corun.err? err
 function stream:write(...) end
 
---- Close the stream. A second call does nothing.
+--- Close the stream once all that was written has been sent. A second call does nothing.
+---
+--- It is shielded, but gives up on a peer that takes nothing for `--grace` seconds (5).
+---
+--- - Fails: what kept the bytes from being sent.
+---@async
+---@return true? ok
+---@return corun.err? err
 function stream:close() end
 
 --- Options of a call that reads up to a limit.
 ---@class corun.stream.read_options
 ---@field timeout? corun.seconds give up after so long
----@field max? integer at most so many bytes for one line (default 1 MiB)
+---@field max? integer at most so many bytes (default 1 MiB; for `"a"` no bound)
 
 --- Options of a call that waits.
 ---@class corun.stream.timeout_options
@@ -187,17 +209,24 @@ function stream:close() end
 ---@class corun.tcp: corun.stream
 local tcp = {}
 
---- Send the end of the stream; reading goes on.
+--- Send the end of the stream after all that was written; reading goes on.
+---
+--- - Raises: `ECLOSED`.
+--- - Fails: `EPIPE`, `ECONNRESET` ...
 ---@async
 ---@return true? ok
 ---@return corun.err? err
 function tcp:shutdown() end
 
 --- The address of the other side.
+---
+--- - Raises: `ECLOSED`.
 ---@return string address `"10.0.0.1:443"`
 function tcp:peer() end
 
 --- The local address.
+---
+--- - Raises: `ECLOSED`.
 ---@return string address
 function tcp:address() end
 

@@ -68,16 +68,16 @@ function channel:close() end
 --- local which, v = corun.select({job = jobs, out = {results, send = r}}, {timeout = 1})
 --- ```
 ---
---- - Raises: when there is no case.
+--- - Raises: when there is no case, or one is neither of these.
 --- - Fails: `ETIMEDOUT` when `timeout` has passed.
 ---@async
----@param cases table<any, corun.channel|corun.select.send>
+---@param cases table<any, corun.channel|corun.signals|corun.event|corun.select.send>
 ---@param o? corun.select.options
----@return any key of the operation that was done
----@return any v the item received; as `send` returns for a send
+---@return any key the key of the operation that was done
+---@return any ... what `recv`, `wait` or `send` gives
 function corun.select(cases, o) end
 
---- A case that sends.
+--- A case that sends: `{c, send = v}`.
 ---@class corun.select.send
 ---@field [1] corun.channel
 ---@field send any the item
@@ -105,6 +105,10 @@ local semaphore = {}
 ---@return corun.guard guard
 function semaphore:acquire() end
 
+--- `acquire` if that is possible at once.
+---@return corun.guard? guard nil when there is no permit left
+function semaphore:try_acquire() end
+
 --- Make a mutex: a semaphore with one permit.
 ---
 --- It is not re-entrant.
@@ -122,6 +126,10 @@ local mutex = {}
 ---@return corun.guard guard
 function mutex:acquire() end
 
+--- `acquire` if that is possible at once.
+---@return corun.guard? guard nil while it is locked
+function mutex:try_acquire() end
+
 --- What is held. `local g <close> = ...` gives it back when the block ends, also when the task is
 --- cancelled.
 ---@class corun.guard
@@ -129,6 +137,9 @@ local guard = {}
 
 --- Give it back now. A second call does nothing.
 function guard:close() end
+
+--- Another name for `close`.
+function guard:release() end
 
 --- Make an event.
 ---@return corun.event e
@@ -150,7 +161,13 @@ function event:wait() end
 --- Let `wait` wait again.
 function event:clear() end
 
---- Make a rate limit of `n` in `per` seconds: a token bucket.
+--- Whether the event is set.
+---@return boolean yes
+function event:is_set() end
+
+--- Make a rate limit of `n` in `per` seconds: a token bucket, full at first.
+---
+--- - Raises: when a number is not above 0, or infinite.
 ---@param n number
 ---@param per corun.seconds
 ---@param o? corun.limiter.options
@@ -158,30 +175,55 @@ function event:clear() end
 function corun.limiter(n, per, o) end
 
 ---@class corun.limiter.options
----@field burst? number so many at once after a pause (default: `n`)
+---@field burst? number so many at once after a pause (default `n`, but at least 1)
 
 --- A rate limit. Waiters are served first come, first served.
 ---@class corun.limiter
 local limiter = {}
 
---- Wait until `k` more are allowed.
+--- Wait until `k` more are allowed. A waiter that is cancelled has used nothing.
 ---
---- - Raises: when `k` is more than the burst.
+--- - Raises: when `k` is negative or more than the burst.
 ---@async
 ---@param k? number (default 1)
 function limiter:wait(k) end
 
 -- ## Signals
 
---- Receive signals: their names come through a channel.
+--- Receive signals, by name, as from a channel.
+---
+--- While it is open these signals do nothing else.
 ---
 --- ```lua
 --- for name in corun.signal("SIGHUP") do reload() end
 --- ```
 ---
---- A task that waits for a signal does not keep a deadlock from being seen in others, and is none
---- itself (S38).
+--- - Raises: for a name that is no signal, or one that cannot be received (`"SIGKILL"`).
+--- - Fails: the system's reason.
 ---@param name string `"SIGHUP"`, `"SIGUSR1"` ...
----@param ... string
----@return corun.channel names
+---@param ... string further names
+---@return corun.signals? names
+---@return corun.err? err
 function corun.signal(name, ...) end
+
+--- Signals as they come; for `select` too. One that comes again before it was received counts
+--- once. A task that waits here waits for the world, so it is not part of a deadlock (S38).
+---@class corun.signals
+---@operator len: integer
+---@overload fun(): string?
+local signals = {}
+
+--- Wait for the next signal.
+---@async
+---@return string? name nil once it is closed
+function signals:recv() end
+
+--- `recv` if that is possible at once.
+---
+--- - Fails: `EEMPTY` when there is none now; closed is nil alone.
+---@return string? name
+---@return corun.err? err
+function signals:try_recv() end
+
+--- Let the signals do again what they did before. A second call does nothing.
+function signals:close() end

@@ -151,8 +151,18 @@ static int finish(lua_State *L, int object, int item, int rc) {
 
 const waitable channel_class = {"channel", 1, poll, enqueue, dequeue, finish};
 
-static const wait_ops send_ops = {"send", waitable_cancel, waitable_sent, waitable_describe};
-static const wait_ops recv_ops = {"recv", waitable_cancel, waitable_received, waitable_describe};
+static int sent(lua_State *L, void *arg, int rc) {
+  (void)arg;
+  return waitable_done(L, &channel_class, 2, rc);
+}
+
+static int received(lua_State *L, void *arg, int rc) {
+  (void)arg;
+  return waitable_done(L, &channel_class, 0, rc);
+}
+
+static const wait_ops send_ops = {"send", waitable_cancel, sent, waitable_describe};
+static const wait_ops recv_ops = {"recv", waitable_cancel, received, waitable_describe};
 
 int channel_send(lua_State *L) {
   return waitable_begin(L, &send_ops, &channel_class, 2);

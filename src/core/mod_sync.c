@@ -46,8 +46,6 @@ static void make_class(lua_State *L, const char *name, const luaL_Reg *methods,
   lua_createtable(L, 0, 8);
   lua_pushstring(L, name);
   lua_setfield(L, -2, "__name");
-  lua_pushstring(L, name);
-  lua_setfield(L, -2, "__metatable");
   lua_pushvalue(L, -1);
   lua_pushvalue(L, second);
   luaL_setfuncs(L, metamethods, 2);
@@ -88,7 +86,7 @@ static void check_item(lua_State *L, const char *name) {
   if (lua_gettop(L) > 2)
     err_misuse(L, "%s takes one value, got %d: put them into a table", name, lua_gettop(L) - 1);
   if (lua_isnoneornil(L, 2))
-    err_misuse(L, "%s of nil: it stands for the end of a channel; close it instead", name);
+    err_misuse(L, "cannot %s nil: it stands for the end of the channel; close it instead", name);
 }
 
 static int l_send(lua_State *L) {

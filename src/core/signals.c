@@ -65,6 +65,32 @@ signals *signals_new(lua_State *L) {
   return s;
 }
 
+// --- What a signal does while no script listens to it ------------------------------------------
+
+// libuv sets the default action once the last handle of the process for a signal has stopped: keep
+// what it was before the first one started.
+#define SIGNALS 64 // numbers of signals are below
+
+static struct {
+  pthread_mutex_t lock;
+  struct {
+    int users;
+    struct sigaction action;
+  } kept[SIGNALS];
+} process = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void host_listen(int number) {
+  pthread_mutex_lock(&process.lock);
+  if (process.kept[number].users++ == 0) sigaction(number, NULL, &process.kept[number].action);
+  pthread_mutex_unlock(&process.lock);
+}
+
+static void host_unlisten(int number) {
+  pthread_mutex_lock(&process.lock);
+  if (--process.kept[number].users == 0) sigaction(number, &process.kept[number].action, NULL);
+  pthread_mutex_unlock(&process.lock);
+}
+
 // --- The handles -----------------------------------------------------------------------------
 
 static void on_closed(uv_handle_t *h) {
@@ -179,7 +205,12 @@ static int finish(lua_State *L, int object, int item, int rc) {
 
 const waitable signals_class = {"signals", 0, poll, enqueue, dequeue, finish};
 
-static const wait_ops recv_ops = {"recv", waitable_cancel, waitable_received, waitable_describe};
+static int received(lua_State *L, void *arg, int rc) {
+  (void)arg;
+  return waitable_done(L, &signals_class, 0, rc);
+}
+
+static const wait_ops recv_ops = {"recv", waitable_cancel, received, waitable_describe};
 
 int signals_recv(lua_State *L) {
   return waitable_begin(L, &recv_ops, &signals_class, 0);

@@ -248,6 +248,7 @@ task *task_spawn(lua_State *L, scope *s, task_kind kind, int nargs) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, r->refs.task_mt);
   lua_setmetatable(L, -2);
   t->site = site_here(L, 1); // level 0 is the binding
+  if (!t->site && r->current) t->site = r->current->site; // spawned by corun's own Lua code
   t->co = thread_get(L, &t->slot);
   if (nargs > FEW && !lua_checkstack(t->co, nargs + FEW)) {
     thread_put(r, t->co, t->slot, 1);

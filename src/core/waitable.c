@@ -12,17 +12,31 @@
 #include "core/select.h"
 #include "core/task.h"
 
-static const char class_key; // its address is the key in metatables
+static const char classes; // its address is the key in the registry
 
+// The table that leads from metatables to classes is out of reach of scripts: what it says of a
+// userdata can be trusted.
 void waitable_register(lua_State *L, const waitable *cls) {
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &classes) == LUA_TNIL) {
+    lua_pop(L, 1);
+    lua_newtable(L);
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &classes);
+  }
+  lua_pushvalue(L, -2);
   lua_pushlightuserdata(L, (void *)(uintptr_t)cls);
-  lua_rawsetp(L, -2, &class_key);
+  lua_rawset(L, -3);
+  lua_pop(L, 1);
 }
 
 const waitable *waitable_of(lua_State *L, int idx) {
   if (lua_type(L, idx) != LUA_TUSERDATA || !lua_getmetatable(L, idx)) return NULL;
-  lua_rawgetp(L, -1, &class_key);
-  const waitable *cls = lua_touserdata(L, -1);
+  const waitable *cls = NULL;
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &classes) == LUA_TTABLE) {
+    lua_insert(L, -2);
+    lua_rawget(L, -2);
+    cls = lua_touserdata(L, -1);
+  }
   lua_pop(L, 2);
   return cls;
 }
@@ -52,19 +66,9 @@ wait_answer waitable_cancel(task *t, void *arg) {
   return WAIT_STOPPED;
 }
 
-static int finish(lua_State *L, int item, int rc) {
+int waitable_done(lua_State *L, const waitable *cls, int item, int rc) {
   if (rc == UV_ENOMEM) return luaL_error(L, "not enough memory");
-  return waitable_of(L, 1)->finish(L, 1, item, rc);
-}
-
-int waitable_received(lua_State *L, void *arg, int rc) {
-  (void)arg; // freed when it was served
-  return finish(L, 0, rc);
-}
-
-int waitable_sent(lua_State *L, void *arg, int rc) {
-  (void)arg;
-  return finish(L, 2, rc);
+  return cls->finish(L, 1, item, rc);
 }
 
 void waitable_describe(const task *t, const void *arg, char *buf, size_t n) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Waitables: objects on which a task can wait for an operation, alone or as one case of a select.
-// A class says in a static table how to try an operation, how to queue for it and what it gives; the
-// table stands in the metatable of the class, so that classes of higher layers can join. Runs on the
+// A class says in a static table how to try an operation, how to queue for it and what it gives; it is
+// registered under the metatable of the class, so that classes of higher layers can join. Runs on the
 // loop thread. Invariant: a queued waiter is served, or taken out, exactly once; when one case of a
 // select is served, the others leave their queues in the same instant.
 #ifndef CORE_WAITABLE_H
@@ -49,22 +49,23 @@ struct waitable {
   int (*finish)(lua_State *L, int object, int item, int rc);
 };
 
-// Make the class whose metatable is on top of the stack waitable. [loop] Raises on out of memory.
+// Make the class waitable whose metatable is on top of the stack. [loop] Raises on out of memory.
 void waitable_register(lua_State *L, const waitable *cls);
 
 // The class of the value at `idx`, NULL when it cannot be waited for. [loop]
 const waitable *waitable_of(lua_State *L, int idx);
 
 // Do the operation on the object at index 1, or suspend until it is done; `item` is the index of the
-// item to send, 0 to receive. To be returned from a lua_CFunction, with `ops` made of the functions
-// below. Raises a cancellation before any effect. [loop]
+// item to send, 0 to receive. To be returned from a lua_CFunction. Raises a cancellation before any
+// effect. The `done` function of `ops` gets a waiter that is freed already; the other two are those
+// below. [loop]
 int waitable_begin(lua_State *L, const wait_ops *ops, const waitable *cls, int item);
 
-// The members of a wait_ops for waitable_begin. [loop]
 wait_answer waitable_cancel(task *t, void *arg);
-int waitable_received(lua_State *L, void *arg, int rc);
-int waitable_sent(lua_State *L, void *arg, int rc); // for items at index 2
 void waitable_describe(const task *t, const void *arg, char *buf, size_t n);
+
+// What the `done` function of such an operation answers. [loop]
+int waitable_done(lua_State *L, const waitable *cls, int item, int rc);
 
 // Serve a queued waiter: take it, and the other cases of its select, out of the queues and wake its
 // task with `rc` and the `n` values on top of `from`, which are popped. [loop] Must not run Lua.

@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "core/options.h"
 #include "data/json.h"
+#include "data/mods.h"
 
 // Upvalues of the iterators.
 enum { UP_NULL = 1, UP_LINE, UP_TEXT, UP_PLACE, UP_NEXT = UP_TEXT, UP_STATE, UP_CONTROL };
@@ -181,8 +182,6 @@ static int l_lines(lua_State *L) {
   lua_callk(L, 1, 4, null, push_iterator);
   return push_iterator(L, LUA_OK, null);
 }
-
-int luaopen_corun_json(lua_State *L);
 
 int luaopen_corun_json(lua_State *L) {
   static const luaL_Reg functions[] = {{"encode", l_encode},

@@ -34,9 +34,9 @@ typedef struct stream_transport {
   int (*write)(stream *s, uv_write_t *req, uv_buf_t buf);
   // Begin to end the write side, which leads to stream_shut. 0 or an error.
   int (*shutdown)(stream *s, uv_shutdown_t *req);
-  // Write `buf` now, waiting until the instant `until` (uv_hrtime): the runtime ends. `buf` is what
-  // follows the write under way. 0 or an error.
-  int (*flush)(stream *s, uv_buf_t buf, uint64_t until);
+  // Write `buf` now, waiting until the instant `until` (uv_hrtime) at most: the runtime ends. If it
+  // is under way: what the transport has not written of it. 0 or an error.
+  int (*flush)(stream *s, uv_buf_t buf, int under_way, uint64_t until);
   // Begin to close, which leads to stream_closed.
   void (*close)(stream *s);
   // Say whether the loop must stay alive for what this stream may read.
@@ -113,10 +113,12 @@ void stream_unref(stream *s);
 // where, for messages, or 0. A second call does nothing. [loop]
 void stream_close(stream *s, uint32_t site);
 
-// Wait until a closed stream has sent what it had queued, also in a cancelled scope but then not
-// for longer than the grace period; `done` gets 0 or what kept the bytes from being sent. Calls
-// `done` at once when nothing is left, or when the running function cannot suspend. [loop]
-int stream_linger(lua_State *L, stream *s, const wait_ops *ops, void *arg);
+// Suspend until a closed stream has sent what it had queued, also in a cancelled scope, but then not
+// for longer than the grace period. `ops` has stream_cancel_linger; its done function gets 0 or
+// what kept the bytes from being sent, at once when the running function cannot suspend. [loop]
+int stream_linger(lua_State *L, stream *s, const wait_ops *ops);
+
+wait_answer stream_cancel_linger(task *t, void *s);
 
 // --- Reading ---------------------------------------------------------------------------------
 
@@ -128,6 +130,9 @@ static inline const char *stream_peek(const stream *s, size_t *n) {
 
 // Drop `n` of them from the front. [loop]
 void stream_consume(stream *s, size_t n);
+
+// Make room for `n` bytes altogether, which are to be waited for in one piece. [loop]
+void stream_expect(stream *s, size_t n);
 
 // Why no further bytes will come: 0 while they may, UV_EOF, or an error. [loop]
 static inline int stream_end(const stream *s) {
@@ -147,23 +152,22 @@ static inline int stream_is_busy(const stream *s) {
 // --- Writing ---------------------------------------------------------------------------------
 
 // Say whether a write may be queued without waiting. [loop]
-static inline int stream_is_writable(const stream *s) {
-  return s->out_rc || (list_empty(&s->writers) && !s->granted && !s->out);
-}
+int stream_is_writable(const stream *s);
 
 // Suspend until it is this task's turn to write. `ops` has no cancel function; its done function
-// gets 0 (then it must call stream_take_turn before it writes), UV_ETIMEDOUT or STREAM_CLOSED. To be
-// returned in tail position. [loop]
+// must first call stream_take_turn. To be returned in tail position. [loop]
 int stream_wait_turn(lua_State *L, stream *s, uint64_t when, const wait_ops *ops, void *arg);
 
-// The task runs that was woken because it is its turn. [loop]
-void stream_take_turn(stream *s);
+// Take the turn that the wait ended with: 0 when the task may write, else UV_ETIMEDOUT,
+// STREAM_CLOSED, or the error of the write side. `rc` is what the done function got. [loop]
+int stream_take_turn(stream *s, int rc);
 
-// Write `n` buffers as one piece: what the transport does not take at once is copied and queued. [loop]
-// Answers 0, or an error, which stays that of the stream.
+// Write `n` buffers as one piece: what the transport does not take at once is copied and queued.
+// Answers 0, or an error, which stays that of the write side. [loop]
 int stream_write(stream *s, const uv_buf_t *bufs, unsigned n);
 
-// End the write side once all is written. [loop] Answers 0 or an error. Waiters are in `writers`.
+// End the write side once all is written. Tasks that wait for it are in `writers`. [loop] 0 or an
+// error.
 int stream_shutdown(stream *s);
 
 // --- For transports --------------------------------------------------------------------------

@@ -9,9 +9,9 @@
 
 #include "core/error.h"
 #include "data/json.h"
+#include "data/mods.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-int luaopen_corun_json(lua_State *L);
 
 static void must(int truth) {
   if (!truth) abort();

@@ -377,8 +377,8 @@ end, false, "too many results to resume", 450000, "end")
 
 check("a stack overflow inside a coroutine kills it alone", function()
   local co = create(function()
-    local function f() return 1 + f() end
-    return f()
+    local function f(...) return 1 + f(...) end
+    return f(table.unpack({}, 1, 200))
   end)
   local ok, message = resume(co)
   return ok, message:find("stack overflow", 1, true) ~= nil, status(co)
@@ -386,8 +386,8 @@ end, false, true, "dead")
 
 check("a stack overflow caught inside a coroutine", function()
   local f = wrap(function()
-    local function deep() return 1 + deep() end
-    local ok = pcall(deep)
+    local function deep(...) return 1 + deep(...) end
+    local ok = pcall(deep, table.unpack({}, 1, 200))
     yield(ok)
     return "end"
   end)
@@ -410,7 +410,9 @@ check("debug.traceback of a suspended coroutine", function()
   local co = create(load("local function f()\ncoroutine.yield()\nend\nf()", "=chunk"))
   resume(co)
   local lines = {}
-  for line in debug.traceback(co):gmatch("[^\n]+") do lines[#lines + 1] = line:match("^%s*(.*)$") end
+  for line in debug.traceback(co):gmatch("[^\n]+") do
+    lines[#lines + 1] = line:match("^%s*(.*)$")
+  end
   return lines[1], lines[2], lines[3], (lines[4]:gsub(" in .*", ""))
 end, "stack traceback:", "[C]: in function 'coroutine.yield'", "chunk:2: in local 'f'", "chunk:4:")
 

@@ -156,7 +156,8 @@ end, false, "bad second", "second first(bad second)", "dead")
 
 check("close gives the last of several errors", function()
   local log = {}
-  local co = holding(log, function() error("bad first", 0) end, function() error("bad second", 0) end)
+  local co = holding(log, function() error("bad first", 0) end,
+    function() error("bad second", 0) end)
   local ok, message = close(co)
   return ok, message, table.concat(log, " ")
 end, false, "bad first", "second first(bad second)")

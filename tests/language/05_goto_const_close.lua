@@ -91,7 +91,8 @@ rejected("goto into a block", "goto inside\ndo ::inside:: end",
   "chunk:2: no visible label 'inside' for ")
 rejected("goto into the scope of a local", "goto l\nlocal a\n::l:: print(a)",
   "chunk:3: <goto l> at line 1 jumps into the scope of local 'a'")
-rejected("a label defined twice", "::l:: local x\n::l::", "chunk:2: label 'l' already defined on line 1")
+rejected("a label defined twice", "::l:: local x\n::l::",
+  "chunk:2: label 'l' already defined on line 1")
 rejected("a label defined twice in nested blocks", "::l:: local x\ndo ::l:: end",
   "chunk:2: label 'l' already defined on line 1")
 rejected("break outside a loop", "break", "chunk:1: break outside")

@@ -349,7 +349,8 @@ fails("comparison of a number with a string", "return 1 < '2'",
 fails("comparison of nil with a number", "return nil >= 1", "attempt to compare number with nil")
 fails("call of nil", "local x x()", "attempt to call a nil value (local 'x')")
 fails("call of a field", "local t = {} t.method()", "attempt to call a nil value (field 'method')")
-fails("call of a method", "local t = {} t:method()", "attempt to call a nil value (method 'method')")
+fails("call of a method", "local t = {} t:method()",
+  "attempt to call a nil value (method 'method')")
 fails("call of a global", "undefined_name()",
   "attempt to call a nil value (global 'undefined_name')")
 fails("call of a number in a tail position", "return (42)()", "attempt to call a number value")

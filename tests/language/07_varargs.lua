@@ -82,7 +82,8 @@ check("unpack of ranges", function()
 end, {1, 2, 3, 4}, {3, 4}, {2, 3}, {})
 
 check("unpack of absent entries", function()
-  return count(table.unpack({}, 1, 3)), count(table.unpack({}, -1, 1)), (table.unpack({[0] = "z"}, 0))
+  return count(table.unpack({}, 1, 3)), count(table.unpack({}, -1, 1)),
+    (table.unpack({[0] = "z"}, 0))
 end, 3, 3, "z")
 
 check("unpack at the ends of the integers", function()

@@ -26,7 +26,8 @@ check("bad escapes are refused", function()
     local _, m = load("return '" .. s .. "'", "=c")
     return m:match("^c:1: (.-) near")
   end
-  return message("\\q"), message("\\300"), message("\\xZZ"), message("\\u{110000000}"), message("\\u41")
+  return message("\\q"), message("\\300"), message("\\xZZ"), message("\\u{110000000}"),
+    message("\\u41")
 end, "invalid escape sequence", "decimal escape too large", "hexadecimal digit expected",
   "UTF-8 value too large", "missing '{'")
 
@@ -68,7 +69,8 @@ end, "bad argument #1 to 'string.char' (value out of range)",
   "bad argument #2 to 'string.char' (value out of range)")
 
 check("rep with and without a separator", function()
-  return ("ab"):rep(3), ("ab"):rep(3, "-"), ("ab"):rep(1, "-"), ("ab"):rep(0), ("ab"):rep(-1), (""):rep(1e6)
+  return ("ab"):rep(3), ("ab"):rep(3, "-"), ("ab"):rep(1, "-"), ("ab"):rep(0), ("ab"):rep(-1),
+    (""):rep(1e6)
 end, "ababab", "ab-ab-ab", "ab", "", "", "")
 
 check("rep too large", function()
@@ -89,7 +91,8 @@ check("format of negative integers in hexadecimal", function()
 end, "ffffffffffffffff")
 
 check("format of floats", function()
-  return ("%.2f %8.3f|%-8.1f|%e %.3E %g %G"):format(3.14159, 2.5, 2.5, 12345.678, 0.00012, 1e20, 1e-10)
+  return ("%.2f %8.3f|%-8.1f|%e %.3E %g %G"):format(3.14159, 2.5, 2.5, 12345.678, 0.00012, 1e20,
+    1e-10)
 end, "3.14    2.500|2.5     |1.234568e+04 1.200E-04 1e+20 1E-10")
 
 check("format of special floats", function()
@@ -119,7 +122,8 @@ end, "a\0b", "bad argument #2 to 'string.format' (string contains zeros)")
 
 check("format by %q reads back", function()
   local values = {
-    "quote \" back \\ newline \n zero \0 zero1 \0001 tab \t", 42, math.mininteger, 0.1, 1e300, 1 / 0,
+    "quote \" back \\ newline \n zero \0 zero1 \0001 tab \t", 42, math.mininteger, 0.1, 1e300,
+      1 / 0,
     -1 / 0, true, false,
   }
   for i, v in ipairs(values) do
@@ -148,7 +152,8 @@ end, "10 16 ff")
 check("format: missing and bad arguments", function()
   return select(2, pcall(string.format, "%d")), select(2, pcall(string.format, "%s")),
     select(2, pcall(string.format, "%d", "x"))
-end, "bad argument #2 to 'string.format' (no value)", "bad argument #2 to 'string.format' (no value)",
+end, "bad argument #2 to 'string.format' (no value)",
+  "bad argument #2 to 'string.format' (no value)",
   "bad argument #2 to 'string.format' (number expected, got string)")
 
 check("format: bad specifications", function()
@@ -159,7 +164,8 @@ end, "invalid conversion '%y' to 'format'", "invalid conversion '%' to 'format'"
 
 check("format of pointers", function()
   local t = {}
-  return ("%p"):format(t) == ("%p"):format(t), ("%p"):format(1), ("%p"):format(t):match("^0x%x+$") ~= nil
+  return ("%p"):format(t) == ("%p"):format(t), ("%p"):format(1),
+    ("%p"):format(t):match("^0x%x+$") ~= nil
 end, true, "(null)", true)
 
 check("format of a large string", function()

@@ -13,15 +13,18 @@ check("find nothing", function()
 end, nil, nil)
 
 check("find the empty pattern", function()
-  return {("abc"):find("")}, {("abc"):find("", 2)}, {("abc"):find("", 4)}, {("abc"):find("", 5)}, {(""):find("")}
+  return {("abc"):find("")}, {("abc"):find("", 2)}, {("abc"):find("", 4)}, {("abc"):find("", 5)},
+    {(""):find("")}
 end, {1, 0}, {2, 1}, {4, 3}, {}, {1, 0})
 
 check("find from a position", function()
-  return {("abab"):find("ab", 2)}, {("abab"):find("ab", -2)}, {("abab"):find("ab", -9)}, {("abab"):find("ab", 9)}
+  return {("abab"):find("ab", 2)}, {("abab"):find("ab", -2)}, {("abab"):find("ab", -9)},
+    {("abab"):find("ab", 9)}
 end, {3, 4}, {3, 4}, {1, 2}, {})
 
 check("find without magic", function()
-  return {("a.b%c"):find(".", 1, true)}, {("a.b%c"):find("%c", 1, true)}, {("a+b"):find("+", 1, true)}
+  return {("a.b%c"):find(".", 1, true)}, {("a.b%c"):find("%c", 1, true)},
+    {("a+b"):find("+", 1, true)}
 end, {2, 2}, {4, 5}, {2, 2})
 
 check("find gives captures", function()
@@ -44,7 +47,8 @@ check("complemented classes", function()
 end, "a..b.", ".1..2", ".. ..", 4)
 
 check("sets with ranges and classes", function()
-  return ("x-9]^"):match("[%]x]"), ("x-9]^"):match("[]-]"), ("0xfF"):match("[%x]+", 3), ("a-b"):match("[a%-]+"),
+  return ("x-9]^"):match("[%]x]"), ("x-9]^"):match("[]-]"), ("0xfF"):match("[%x]+", 3),
+    ("a-b"):match("[a%-]+"),
     ("a^"):match("[\\^]"), ("b"):match("[^a]"), ("a-z"):match("[-z]+", 2)
 end, "x", "-", "fF", "a-", "^", "b", "-z")
 
@@ -74,7 +78,8 @@ check("back references", function()
 end, '"', "it's")
 
 check("balanced matches", function()
-  return ("f(a(b)c)d"):match("%b()"), ("((x)"):match("%b()"), ("[[x]]"):match("%b[]"), ("'a'"):match("%b''")
+  return ("f(a(b)c)d"):match("%b()"), ("((x)"):match("%b()"), ("[[x]]"):match("%b[]"),
+    ("'a'"):match("%b''")
 end, "(a(b)c)", "(x)", "[[x]]", "'a'")
 
 check("frontiers", function()
@@ -83,7 +88,8 @@ check("frontiers", function()
 end, 1, "Foo Bar", "x", nil)
 
 check("zeros in subjects and patterns", function()
-  return ("a\0b"):find("\0"), ("a\0b"):match("[\0]b"), ("a\0b"):match("%zb"), ("a\0\0b"):gsub("\0", "-")
+  return ("a\0b"):find("\0"), ("a\0b"):match("[\0]b"), ("a\0b"):match("%zb"),
+    ("a\0\0b"):gsub("\0", "-")
 end, 2, "\0b", "\0b", "a--b", 2)
 
 check("match from a position", function()
@@ -132,7 +138,8 @@ check("gsub with a string", function()
 end, "heLLo", 2)
 
 check("gsub with captures in the replacement", function()
-  return ("key=value"):gsub("(%w+)=(%w+)", "%2=%1"), ("abc"):gsub("%w", "%0%0"), ("abc"):gsub("%w", "%%%1"),
+  return ("key=value"):gsub("(%w+)=(%w+)", "%2=%1"), ("abc"):gsub("%w", "%0%0"),
+    ("abc"):gsub("%w", "%%%1"),
     ("hello"):gsub("", "-")
 end, "value=key", "aabbcc", "%a%b%c", "-h-e-l-l-o-", 6)
 
@@ -178,7 +185,8 @@ end, "<a+b>;<c+d>")
 
 check("gsub: bad replacement values", function()
   return select(2, pcall(string.gsub, "x", "x", function() return {} end)),
-    select(2, pcall(string.gsub, "x", "x", {x = true})), select(2, pcall(string.gsub, "x", "x", nil))
+    select(2, pcall(string.gsub, "x", "x", {x = true})),
+      select(2, pcall(string.gsub, "x", "x", nil))
 end, "invalid replacement value (a table)", "invalid replacement value (a boolean)",
   "bad argument #3 to 'string.gsub' (string/function/table expected, got nil)")
 
@@ -240,7 +248,8 @@ end, {"a", "b", "", "c"}, "x y")
 
 check("decoding a query string", function()
   local function decode(s)
-    return (s:gsub("+", " "):gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end))
+    return (s:gsub("+", " "):gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex,
+      16)) end))
   end
   return decode("a%20b+c%2Bd")
 end, "a b c+d")

@@ -8,7 +8,8 @@ local function hex(s) return (s:gsub(".", function(c) return ("%02x"):format(c:b
 local function message(f, ...) return (select(2, pcall(f, ...))) end
 
 check("pack of integers in both orders", function()
-  return hex(string.pack("<i2", 1)), hex(string.pack(">i2", 1)), hex(string.pack("<I4", 0xDEADBEEF)),
+  return hex(string.pack("<i2", 1)), hex(string.pack(">i2", 1)),
+    hex(string.pack("<I4", 0xDEADBEEF)),
     hex(string.pack(">I3", 0x010203))
 end, "0100", "0001", "efbeadde", "010203")
 
@@ -18,7 +19,8 @@ check("pack of negative integers", function()
 end, "ff", "fffffe", ("f"):rep(32), ("f"):rep(16))
 
 check("unpack of integers", function()
-  return string.unpack("<i2", "\xFE\xFF"), (string.unpack(">I2", "\x01\x02")), (string.unpack("b", "\x80"))
+  return string.unpack("<i2", "\xFE\xFF"), (string.unpack(">I2", "\x01\x02")),
+    (string.unpack("b", "\x80"))
 end, -2, 258, -128)
 
 check("unpack gives the next position", function()
@@ -26,7 +28,8 @@ check("unpack gives the next position", function()
 end, 1, 2, 3)
 
 check("integers that do not fit", function()
-  return message(string.pack, "i1", 128), message(string.pack, "I1", 256), message(string.pack, "i1", -129),
+  return message(string.pack, "i1", 128), message(string.pack, "I1", 256),
+    message(string.pack, "i1", -129),
     message(string.unpack, "<i16", ("\255"):rep(8) .. "\1" .. ("\0"):rep(7))
 end, "bad argument #2 to 'string.pack' (integer overflow)",
   "bad argument #2 to 'string.pack' (unsigned overflow)",
@@ -34,11 +37,13 @@ end, "bad argument #2 to 'string.pack' (integer overflow)",
   "16-byte integer does not fit into Lua Integer")
 
 check("sixteen-byte integers that fit", function()
-  return (string.unpack("<i16", string.pack("<i16", -12345))), (string.unpack(">I16", string.pack(">I16", 7)))
+  return (string.unpack("<i16", string.pack("<i16", -12345))),
+    (string.unpack(">I16", string.pack(">I16", 7)))
 end, -12345, 7)
 
 check("floats and doubles", function()
-  return hex(string.pack(">f", 1.5)), hex(string.pack(">d", -2.0)), (string.unpack("<d", string.pack("<d", 0.1))),
+  return hex(string.pack(">f", 1.5)), hex(string.pack(">d", -2.0)),
+    (string.unpack("<d", string.pack("<d", 0.1))),
     (string.unpack("n", string.pack("n", math.huge)))
 end, "3fc00000", "c000000000000000", 0.1, math.huge)
 
@@ -49,7 +54,8 @@ end, "abc\0\0", "abc\0", "0300616263", "abc", "abc", "xy")
 
 check("strings that do not fit", function()
   return message(string.pack, "c2", "abc"), message(string.pack, "z", "a\0b"),
-    message(string.pack, "s1", ("x"):rep(256)), message(string.unpack, "z", "abc"), message(string.unpack, "s1", "\9abc")
+    message(string.pack, "s1", ("x"):rep(256)), message(string.unpack, "z", "abc"),
+      message(string.unpack, "s1", "\9abc")
 end, "bad argument #2 to 'string.pack' (string longer than given size)",
   "bad argument #2 to 'string.pack' (string contains zeros)",
   "bad argument #2 to 'string.pack' (string length does not fit in given size)",
@@ -62,7 +68,8 @@ check("alignment and padding", function()
 end, "0100000002000000", "01000200", "01000000", 16)
 
 check("packsize", function()
-  return string.packsize("<i4i4"), string.packsize("!4 i1 i4"), string.packsize(""), string.packsize("c10 b")
+  return string.packsize("<i4i4"), string.packsize("!4 i1 i4"), string.packsize(""),
+    string.packsize("c10 b")
 end, 8, 8, 0, 11)
 
 check("packsize of variable formats", function()
@@ -71,7 +78,8 @@ end, "bad argument #1 to 'string.packsize' (variable-length format)",
   "bad argument #1 to 'string.packsize' (variable-length format)")
 
 check("bad formats", function()
-  return message(string.pack, "y", 1), message(string.pack, "i17", 1), message(string.pack, "c", "x"),
+  return message(string.pack, "y", 1), message(string.pack, "i17", 1),
+    message(string.pack, "c", "x"),
     message(string.pack, "!3 i4", 1), message(string.pack, "X", 1)
 end, "invalid format option 'y'", "integral size (17) out of limits [1,16]",
   "missing size for format option 'c'",
@@ -79,7 +87,8 @@ end, "invalid format option 'y'", "integral size (17) out of limits [1,16]",
   "bad argument #1 to 'string.pack' (invalid next option for option 'X')")
 
 check("unpack from a position", function()
-  return string.unpack("<i2", "\0\0\1\0", 3), (string.unpack("b", "\1\2\3", -1)), message(string.unpack, "b", "a", 3)
+  return string.unpack("<i2", "\0\0\1\0", 3), (string.unpack("b", "\1\2\3", -1)),
+    message(string.unpack, "b", "a", 3)
 end, 1, 3, "bad argument #3 to 'string.unpack' (initial position out of string)")
 
 check("unpack of too little data", function()
@@ -101,11 +110,13 @@ check("utf8.charpattern", function()
 end, "[\0-\x7F\xC2-\xFD][\x80-\xBF]*", 4)
 
 check("utf8.len", function()
-  return utf8.len("aä€😀"), utf8.len(""), utf8.len("äöü", 3), utf8.len("äöü", 1, 2), utf8.len("abc", 4)
+  return utf8.len("aä€😀"), utf8.len(""), utf8.len("äöü", 3), utf8.len("äöü", 1, 2),
+    utf8.len("abc", 4)
 end, 4, 0, 2, 1, 0)
 
 check("utf8.len of invalid text gives the position", function()
-  return {utf8.len("ab\x80c")}, {utf8.len("\xC0\x80")}, {utf8.len("a\xE2\x82")}, {utf8.len("\xED\xA0\x80")},
+  return {utf8.len("ab\x80c")}, {utf8.len("\xC0\x80")}, {utf8.len("a\xE2\x82")},
+    {utf8.len("\xED\xA0\x80")},
     {utf8.len("\xF4\x90\x80\x80")}
 end, {nil, 3}, {nil, 1}, {nil, 2}, {nil, 1}, {nil, 1})
 
@@ -118,7 +129,8 @@ check("utf8.codepoint", function()
 end, 97, 228, 8364, 128512)
 
 check("utf8.codepoint by position", function()
-  return utf8.codepoint("aä", 2), select("#", utf8.codepoint("abc", 3, 2)), utf8.codepoint("abc", -1)
+  return utf8.codepoint("aä", 2), select("#", utf8.codepoint("abc", 3, 2)),
+    utf8.codepoint("abc", -1)
 end, 228, 0, 99)
 
 check("utf8.codepoint of invalid text", function()
@@ -127,7 +139,8 @@ end, "invalid UTF-8 code", "bad argument #3 to 'utf8.codepoint' (out of bounds)"
 
 check("utf8.offset", function()
   local s = "aä€😀z"
-  return utf8.offset(s, 3), utf8.offset(s, -1), utf8.offset(s, -2), utf8.offset(s, 0, 3), utf8.offset(s, 9),
+  return utf8.offset(s, 3), utf8.offset(s, -1), utf8.offset(s, -2), utf8.offset(s, 0, 3),
+    utf8.offset(s, 9),
     utf8.offset(s, 6), utf8.offset(s, 1, 2)
 end, 4, 11, 7, 2, nil, 12, 2)
 

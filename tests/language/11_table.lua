@@ -133,7 +133,8 @@ end, "zero", nil)
 
 check("concat", function()
   return table.concat{}, table.concat{1, 2.5, "x"}, table.concat({1, 2, 3}, ", "),
-    table.concat({1, 2, 3}, "-", 2), table.concat({1, 2, 3}, "-", 2, 2), table.concat({1, 2}, "-", 3)
+    table.concat({1, 2, 3}, "-", 2), table.concat({1, 2, 3}, "-", 2, 2),
+      table.concat({1, 2}, "-", 3)
 end, "", "12.5x", "1, 2, 3", "2-3", "2", "")
 
 check("concat of a bad value", function()
@@ -143,11 +144,13 @@ end, true, true)
 
 check("concat at the ends of the integers", function()
   local t = {[math.maxinteger] = "end"}
-  return table.concat(t, "x", math.maxinteger, math.maxinteger), table.concat({}, "x", 1, math.mininteger)
+  return table.concat(t, "x", math.maxinteger, math.maxinteger),
+    table.concat({}, "x", 1, math.mininteger)
 end, "end", "")
 
 check("move within a table, both ways", function()
-  return table.move({1, 2, 3}, 1, 3, 2), table.move({1, 2, 3}, 2, 3, 1), table.move({1, 2, 3}, 1, 0, 9)
+  return table.move({1, 2, 3}, 1, 3, 2), table.move({1, 2, 3}, 2, 3, 1),
+    table.move({1, 2, 3}, 1, 0, 9)
 end, {1, 1, 2, 3}, {2, 3, 3}, {1, 2, 3})
 
 check("move to another table gives that table", function()
@@ -156,7 +159,8 @@ check("move to another table gives that table", function()
 end, true, {"x", 1, 2})
 
 check("move too far", function()
-  return message(table.move, {}, 1, math.maxinteger, 2), message(table.move, {}, -1, math.maxinteger, 2)
+  return message(table.move, {}, 1, math.maxinteger, 2),
+    message(table.move, {}, -1, math.maxinteger, 2)
 end, "bad argument #4 to 'table.move' (destination wrap around)",
   "bad argument #3 to 'table.move' (too many elements to move)")
 

@@ -17,7 +17,8 @@ end, true, true, -2, true, true, -2)
 
 check("kinds of results", function()
   local function k(v) return math.type(v) end
-  return k(1 + 1), k(1 + 1.0), k(4 / 2), k(7 // 2), k(7 // 2.0), k(2 ^ 2), k(7 % 2), k(7.5 % 2), k(-1)
+  return k(1 + 1), k(1 + 1.0), k(4 / 2), k(7 // 2), k(7 // 2.0), k(2 ^ 2), k(7 % 2), k(7.5 % 2),
+    k(-1)
 end, "integer", "float", "float", "integer", "float", "float", "integer", "float", "integer")
 
 check("math.type of other values", function()
@@ -35,7 +36,8 @@ end, true, 0, max, true)
 check("integer division by zero", function()
   local a = 0
   return (pcall(chunk, "return 1 // 0")), (pcall(chunk, "return 1 % 0")),
-    (pcall(function() return 5 % a end)), message(chunk, "return 1 % 0"):match("^chunk:1: attempt to ")
+    (pcall(function() return 5 % a end)), message(chunk,
+      "return 1 % 0"):match("^chunk:1: attempt to ")
 end, false, false, false, "chunk:1: attempt to ")
 
 check("float division and modulo by zero", function()
@@ -51,8 +53,10 @@ check("powers", function()
 end, 1024.0, 0.5, 4.0, -4.0, 512.0, 2.0)
 
 check("precedence of operators", function()
-  return 1 + 2 * 3, (1 + 2) * 3, 1 .. 2 + 3, 2 * 3 % 4, not nil == true, -3 ^ 2, 1 << 2 + 1, 5 & 3 == 1 and 1 or 0 -- luacheck: ignore 581
-end, 7, 9, "15", 2, true, -9.0, 8, 1)
+  local one = 1
+  return 1 + 2 * 3, (1 + 2) * 3, 1 .. 2 + 3, 2 * 3 % 4, not one == nil, -3 ^ 2, 1 << 2 + 1,
+    (5 & 3 == 1) and 1 or 0
+end, 7, 9, "15", 2, false, -9.0, 8, 1)
 
 check("bitwise operations", function()
   return 0xF0 & 0x3C, 0xF0 | 0x0F, 0xFF ~ 0x0F, ~0, ~5, 1 << 4, 256 >> 4
@@ -67,7 +71,8 @@ check("bitwise operations on whole floats", function()
 end, 1, 9007199254740992, -3)
 
 check("bitwise operations on fractions", function()
-  return message(chunk, "return 1 & 1.5"), message(chunk, "return 2 ^ 63 | 0"), message(chunk, "return '1.5' | 0")
+  return message(chunk, "return 1 & 1.5"), message(chunk, "return 2 ^ 63 | 0"),
+    message(chunk, "return '1.5' | 0")
 end, "chunk:1: number has no integer representation",
   "chunk:1: number has no integer representation",
   "chunk:1: attempt to perform bitwise operation on a string value (constant '1.5')")
@@ -79,7 +84,8 @@ end, true, false, true, true, true, true)
 
 check("NaN is not equal to itself", function()
   local nan = 0 / 0
-  return nan == nan, nan ~= nan, nan < nan, nan <= nan, 1 < nan, nan < 1, max < nan -- luacheck: ignore
+  local same = nan
+  return nan == same, nan ~= same, nan < same, nan <= same, 1 < nan, nan < 1, max < nan
 end, false, true, false, false, false, false, false)
 
 check("signed zeros", function()
@@ -87,7 +93,8 @@ check("signed zeros", function()
 end, true, math.huge, -math.huge, true, "-0.0")
 
 check("floor and ceil", function()
-  return math.floor(3.7), math.floor(-3.7), math.ceil(3.2), math.ceil(-3.2), math.floor(5), math.type(math.floor(3.7))
+  return math.floor(3.7), math.floor(-3.7), math.ceil(3.2), math.ceil(-3.2), math.floor(5),
+    math.type(math.floor(3.7))
 end, 3, -4, 4, -3, 5, "integer")
 
 check("floor of what is no integer", function()
@@ -108,7 +115,8 @@ check("abs", function()
 end, 5, 5.5, 0.0, true, "integer")
 
 check("max and min", function()
-  return math.max(1, 2.5, -3), math.min(1, 2.5, -3), math.max(1), math.max(2, 2.0), message(math.max):match("^[^(]*")
+  return math.max(1, 2.5, -3), math.min(1, 2.5, -3), math.max(1), math.max(2, 2.0),
+    message(math.max):match("^[^(]*")
 end, 2.5, -3, 1, 2, "bad argument #1 to 'math.max' ")
 
 check("fmod", function()
@@ -129,7 +137,8 @@ check("modf", function()
 end, "3+0.7 -3+-0.7 5+0.0 inf+0.0 1e+300+0.0")
 
 check("the second result of modf is a float", function()
-  return math.type((select(2, math.modf(3.7)))), math.type((select(2, math.modf(5)))), select(2, math.modf(5))
+  return math.type((select(2, math.modf(3.7)))), math.type((select(2, math.modf(5)))),
+    select(2, math.modf(5))
 end, "float", "float", 0.0)
 
 check("ult", function()
@@ -137,7 +146,8 @@ check("ult", function()
 end, true, false, true, false, false)
 
 check("sqrt, exp, log", function()
-  return math.sqrt(16), math.exp(0), math.log(1), math.log(8, 2), math.log(1000, 10), math.log(81, 3) - 4 < 1e-9
+  return math.sqrt(16), math.exp(0), math.log(1), math.log(8, 2), math.log(1000, 10),
+    math.log(81, 3) - 4 < 1e-9
 end, 4.0, 1.0, 0.0, 3.0, 3.0, true)
 
 check("log and sqrt of what has none", function()
@@ -146,13 +156,15 @@ end, -math.huge, 0 / 0, 0 / 0)
 
 check("trigonometry", function()
   local function r(x) return ("%.6f"):format(x) end
-  return r(math.sin(1)), r(math.cos(1)), r(math.tan(1)), r(math.asin(1)), r(math.acos(0)), r(math.atan(1)),
+  return r(math.sin(1)), r(math.cos(1)), r(math.tan(1)), r(math.asin(1)), r(math.acos(0)),
+    r(math.atan(1)),
     r(math.atan(-1, -1)), r(math.deg(math.pi)), r(math.rad(180))
 end, "0.841471", "0.540302", "1.557408", "1.570796", "1.570796", "0.785398", "-2.356194",
   "180.000000", "3.141593")
 
 check("atan with two arguments knows the quadrant", function()
-  return math.atan(0, -1) == math.pi, math.atan(-0.0, -1) == -math.pi, math.atan(1, 0) == math.pi / 2
+  return math.atan(0, -1) == math.pi, math.atan(-0.0, -1) == -math.pi,
+    math.atan(1, 0) == math.pi / 2
 end, true, true, true)
 
 check("random numbers of one seed are repeatable", function()
@@ -181,7 +193,8 @@ check("random stays in its range", function()
 end, 5, true)
 
 check("random of an empty range", function()
-  return message(math.random, 0, -1):match("%((.*)%)"), message(math.random, 1, 2, 3), message(math.random, -5)
+  return message(math.random, 0, -1):match("%((.*)%)"), message(math.random, 1, 2, 3),
+    message(math.random, -5)
 end, "interval is empty", "wrong number of arguments",
   "bad argument #1 to 'math.random' (interval is empty)")
 

@@ -24,26 +24,31 @@ check("the smallest integer has no numeral", function()
 end, "float", "integer")
 
 check("bad numerals", function()
-  local function bad(s) return (select(2, load("return " .. s, "=c")):match("malformed number.*")) end
+  local function bad(s) return (select(2, load("return " .. s,
+    "=c")):match("malformed number.*")) end
   return bad("3x"), bad("0x"), bad("1e"), bad("1..2"), bad("0xep"), bad("08z")
 end, "malformed number near '3x'", "malformed number near '0x'", "malformed number near '1e'",
   "malformed number near '1..2'", "malformed number near '0xep'", "malformed number near '08z'")
 
 check("tonumber of decimal text", function()
-  return tonumber("42"), tonumber("  -7  "), tonumber("3.5"), tonumber("1e1"), tonumber("+5"), tonumber(".5"), tonumber("5.")
+  return tonumber("42"), tonumber("  -7  "), tonumber("3.5"), tonumber("1e1"), tonumber("+5"),
+    tonumber(".5"), tonumber("5.")
 end, 42, -7, 3.5, 10.0, 5, 0.5, 5.0)
 
 check("tonumber of hexadecimal text", function()
-  return tonumber("0xff"), tonumber("-0x10"), tonumber("0x.8"), tonumber("0x1p4"), tonumber("0xFFFFFFFFFFFFFFFF")
+  return tonumber("0xff"), tonumber("-0x10"), tonumber("0x.8"), tonumber("0x1p4"),
+    tonumber("0xFFFFFFFFFFFFFFFF")
 end, 255, -16, 0.5, 16.0, -1)
 
 check("tonumber of large decimal text", function()
-  return tonumber("9223372036854775807"), tonumber("9223372036854775808"), tonumber("-9223372036854775808") == min,
+  return tonumber("9223372036854775807"), tonumber("9223372036854775808"),
+    tonumber("-9223372036854775808") == min,
     tonumber("1e400"), tonumber(("1"):rep(60)) > 1e59
 end, max, 2 ^ 63, true, math.huge, true)
 
 check("tonumber of what is no number", function()
-  return tonumber(""), tonumber(" "), tonumber("abc"), tonumber("1 2"), tonumber("0x"), tonumber("1e"), tonumber("--1"),
+  return tonumber(""), tonumber(" "), tonumber("abc"), tonumber("1 2"),
+    tonumber("0x"), tonumber("1e"), tonumber("--1"),
     tonumber("inf"), tonumber("nan"), tonumber("1\0"), tonumber("1_000"), tonumber("0b1")
 end, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil)
 
@@ -52,7 +57,8 @@ check("tonumber of other values", function()
 end, 5, 5.5, nil, nil, nil, "bad argument #1 to 'tonumber' (value expected)")
 
 check("tonumber with a base", function()
-  return tonumber("ff", 16), tonumber("777", 8), tonumber("1010", 2), tonumber("zz", 36), tonumber("-ff", 16),
+  return tonumber("ff", 16), tonumber("777", 8), tonumber("1010", 2), tonumber("zz", 36),
+    tonumber("-ff", 16),
     tonumber("  11  ", 2), tonumber("8", 8), tonumber("1.0", 10), tonumber("7fffffffffffffff", 16)
 end, 255, 511, 10, 1295, -255, 3, nil, nil, max)
 
@@ -67,7 +73,8 @@ check("tostring of integers", function()
 end, "0", "-1", "9223372036854775807", "-9223372036854775808")
 
 check("tostring of floats", function()
-  return tostring(1.0), tostring(0.1), tostring(1e15), tostring(1e100), tostring(-1e-7), tostring(123456.789),
+  return tostring(1.0), tostring(0.1), tostring(1e15), tostring(1e100), tostring(-1e-7),
+    tostring(123456.789),
     tostring(2 ^ 63), tostring(3.14159265358979)
 end, "1.0", "0.1", "1e+15", "1e+100", "-1e-07", "123456.789", "9.2233720368548e+18",
   "3.1415926535898")
@@ -77,7 +84,8 @@ check("tostring of special floats", function()
 end, "inf", "-inf", "nan", "-0.0")
 
 check("tostring of other values", function()
-  return tostring(nil), tostring(true), tostring(false), tostring("s"), tostring(print):match("^builtin") or
+  return tostring(nil), tostring(true), tostring(false), tostring("s"),
+    tostring(print):match("^builtin") or
     tostring(print):match("^function")
 end, "nil", "true", "false", "s", "function")
 
@@ -91,11 +99,14 @@ end, "integer", "float", "float")
 
 check("strings are not converted by comparison", function()
   return "10" == 10, message(chunk, "return '1' < 2"), message(chunk, "return 1 <= '2'")
-end, false, "chunk:1: attempt to compare string with number", "chunk:1: attempt to compare number with string")
+end, false, "chunk:1: attempt to compare string with number",
+  "chunk:1: attempt to compare number with string")
 
 check("strings that are no numbers", function()
-  return message(chunk, "return 'a' * 1"), message(chunk, "return -'x'"), (pcall(chunk, "return {} + '1'"))
-end, "chunk:1: attempt to mul a 'string' with a 'number'", "chunk:1: attempt to unm a 'string' with a 'string'",
+  return message(chunk, "return 'a' * 1"), message(chunk, "return -'x'"),
+    (pcall(chunk, "return {} + '1'"))
+end, "chunk:1: attempt to mul a 'string' with a 'number'",
+  "chunk:1: attempt to unm a 'string' with a 'string'",
   false)
 
 check("strings as numeric arguments", function()
@@ -201,10 +212,12 @@ check("truth of values", function()
 end, true, true, true, false, false, true)
 
 check("and, or and not", function()
-  return 1 and 2, nil and 1, false or nil, nil or "x", 1 or error(), not 0, not nil, false and error()
+  return 1 and 2, nil and 1, false or nil, nil or "x", 1 or error(), not 0, not nil,
+    false and error()
 end, 2, nil, nil, "x", 1, false, true, false)
 
 check("large float to integer conversions", function()
-  return math.tointeger(2 ^ 53), ("%d"):format(2 ^ 31), message(string.format, "%d", 2 ^ 63), 1e15 // 1 | 0
+  return math.tointeger(2 ^ 53), ("%d"):format(2 ^ 31), message(string.format, "%d", 2 ^ 63),
+    1e15 // 1 | 0
 end, 9007199254740992, "2147483648",
   "bad argument #2 to 'string.format' (number has no integer representation)", 1000000000000000)

@@ -312,7 +312,8 @@ check("io.tmpfile", function()
 end, "temporary", "file")
 
 check("the standard files", function()
-  return io.type(io.stdin), io.type(io.stdout), io.type(io.stderr), io.output() == io.stdout, io.input() == io.stdin
+  return io.type(io.stdin), io.type(io.stdout), io.type(io.stderr), io.output() == io.stdout,
+    io.input() == io.stdin
 end, "file", "file", "file", true, true)
 
 check("popen to read", function()

@@ -7,12 +7,14 @@ local check, chunk = h.check, h.chunk
 local function message(f, ...) return (select(2, pcall(f, ...))) end
 
 check("date in UTC", function()
-  return os.date("!%Y-%m-%d %H:%M:%S", 0), os.date("!%Y-%m-%d %H:%M:%S", 1e9 // 1 | 0), os.date("!%a %b %d %j", 86400)
+  return os.date("!%Y-%m-%d %H:%M:%S", 0), os.date("!%Y-%m-%d %H:%M:%S", 1e9 // 1 | 0),
+    os.date("!%a %b %d %j", 86400)
 end, "1970-01-01 00:00:00", "2001-09-09 01:46:40", "Fri Jan 02 002")
 
 check("date as a table", function()
   return os.date("!*t", 1709210096)
-end, {year = 2024, month = 2, day = 29, hour = 12, min = 34, sec = 56, yday = 60, wday = 5, isdst = false})
+end, {year = 2024, month = 2, day = 29, hour = 12, min = 34, sec = 56, yday = 60, wday = 5,
+  isdst = false})
 
 check("date with a literal percent sign and an empty format", function()
   return os.date("!100%%", 0), os.date("!", 0), os.date("", 0)
@@ -50,9 +52,12 @@ check("time defaults to noon", function()
 end, 12, 0, 0)
 
 check("time with missing and bad fields", function()
-  return message(os.time, {year = 2024, month = 1}), message(os.time, {year = "x", month = 1, day = 1}),
-    message(os.time, {year = 2024, month = 1.5, day = 1}), message(os.time, {year = 1 << 40, month = 1, day = 1})
-end, "field 'day' missing in date table", "field 'year' is not an integer", "field 'month' is not an integer",
+  return message(os.time, {year = 2024, month = 1}),
+    message(os.time, {year = "x", month = 1, day = 1}),
+    message(os.time, {year = 2024, month = 1.5, day = 1}),
+      message(os.time, {year = 1 << 40, month = 1, day = 1})
+end, "field 'day' missing in date table", "field 'year' is not an integer",
+  "field 'month' is not an integer",
   "field 'year' is out-of-bound")
 
 check("time accepts strings as fields", function()

@@ -27,7 +27,13 @@ end, false, "chunk:3: boom")
 check("error levels", function()
   return select(2, pcall(chunk, "error('boom', 0)")), select(2, pcall(chunk, "error('boom', 1)")),
     select(2, pcall(chunk, "local function f() error('boom', 2) end\nf()")),
-    select(2, pcall(chunk, "local function g()\nlocal function f() error('boom', 3) end\nf()\nend\ng()"))
+    select(2, pcall(chunk, [[
+      local function f() error("boom", 3) end
+      local function g()
+        f()
+      end
+      g()
+    ]]))
 end, "boom", "chunk:1: boom", "chunk:2: boom", "chunk:5: boom")
 
 check("an error level that is a C function has no position", function()
@@ -52,7 +58,8 @@ end, 1, 3)
 
 check("assert fails with its message", function()
   return select(2, pcall(assert, false, "why")), select(2, pcall(chunk, "assert(nil, 'why')")),
-    select(2, pcall(assert, nil)), select(2, pcall(assert, false, {1})), select(2, pcall(assert, nil, nil))
+    select(2, pcall(assert, nil)), select(2, pcall(assert, false, {1})),
+      select(2, pcall(assert, nil, nil))
 end, "why", "chunk:1: why", "assertion failed!", {1}, nil)
 
 check("assert without arguments", function()
@@ -138,14 +145,17 @@ check("xpcall's handler runs where the error was raised", function()
 end, false, "e in error and inner")
 
 check("xpcall with a traceback as its handler", function()
-  local ok, text = xpcall(chunk, debug.traceback, "local function inner()\nerror('e')\nend\ninner()")
+  local ok, text = xpcall(chunk, debug.traceback,
+    "local function inner()\nerror('e')\nend\ninner()")
   local lines = {}
   for line in text:gmatch("[^\n]+") do lines[#lines + 1] = line:match("^%s*(.*)$") end
   return ok, lines[1], lines[2], lines[3], lines[4], (lines[5]:gsub(" in .*", ""))
-end, false, "chunk:2: e", "stack traceback:", "[C]: in function 'error'", "chunk:2: in local 'inner'", "chunk:4:")
+end, false, "chunk:2: e", "stack traceback:", "[C]: in function 'error'",
+  "chunk:2: in local 'inner'", "chunk:4:")
 
 check("xpcall with a handler that returns nothing", function()
-  return select("#", xpcall(error, function() end, "e")), (select(2, xpcall(error, function() end, "e")))
+  return select("#", xpcall(error, function() end, "e")),
+    (select(2, xpcall(error, function() end, "e")))
 end, 2, nil)
 
 check("a handler that fails", function()
@@ -187,7 +197,8 @@ end, false, "e nested")
 
 check("error in a close method while an error unwinds", function()
   local ok, e = pcall(function()
-    local x <close> = setmetatable({}, {__close = function(_, cause) error(cause .. ", then close", 0) end})
+    local x <close> = setmetatable({}, {__close = function(_, cause) error(cause .. ", then close",
+      0) end})
     error("first", x and 0)
   end)
   return ok, e
@@ -211,25 +222,30 @@ end, false, "chunk:1: it")
 
 check("argument errors of library functions", function()
   return select(2, pcall(chunk, "setmetatable(1)")), select(2, pcall(chunk, "rawlen(1)")),
-    select(2, pcall(chunk, "rawset({}, nil, 1)")), select(2, pcall(chunk, "local t = setmetatable({}, {}) next(t, 1)"))
+    select(2, pcall(chunk, "rawset({}, nil, 1)")),
+      select(2, pcall(chunk, "local t = setmetatable({}, {}) next(t, 1)"))
 end, "chunk:1: bad argument #1 to 'setmetatable' (table expected, got number)",
-  "chunk:1: bad argument #1 to 'rawlen' (table or string expected, got number)", "table index is nil",
+  "chunk:1: bad argument #1 to 'rawlen' (table or string expected, got number)",
+    "table index is nil",
   "invalid key to 'next'")
 
 check("type, rawequal, rawget with bad arguments", function()
   local function m(f, ...) return (select(2, pcall(f, ...))) end
   return m(type), m(rawget, 5, 1), m(rawequal, 1)
 end, "bad argument #1 to 'type' (value expected)",
-  "bad argument #1 to 'rawget' (table expected, got number)", "bad argument #2 to 'rawequal' (value expected)")
+  "bad argument #1 to 'rawget' (table expected, got number)",
+    "bad argument #2 to 'rawequal' (value expected)")
 
 check("names of functions in argument errors", function()
-  return select(2, pcall(chunk, "local f = string.rep\nf()")), select(2, pcall(chunk, "local t = {f = string.rep}\nt.f()"))
+  return select(2, pcall(chunk, "local f = string.rep\nf()")),
+    select(2, pcall(chunk, "local t = {f = string.rep}\nt.f()"))
 end, "chunk:2: bad argument #1 to 'f' (string expected, got no value)",
   "chunk:2: bad argument #1 to 'f' (string expected, got no value)")
 
 check("error messages name the variable", function()
   local function m(source) return (select(2, pcall(chunk, source)):gsub("^chunk:1: ", "")) end
-  return m("local a = {} ; return a.b.c.d"), m("local a ; a.x = 1"), m("return (nil)()"), m("string.nope()"),
+  return m("local a = {} ; return a.b.c.d"), m("local a ; a.x = 1"), m("return (nil)()"),
+    m("string.nope()"),
     m("local s = 'x' ; return s:nope()"), m("local t = {} ; return t.x.y")
 end, "attempt to index a nil value (field 'b')", "attempt to index a nil value (local 'a')",
   "attempt to call a nil value", "attempt to call a nil value (field 'nope')",

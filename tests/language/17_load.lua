@@ -106,7 +106,8 @@ end, 42, "text", 1.5, nil, true)
 
 check("dump of every kind of constant", function()
   local long = ("long "):rep(60)
-  local source = "return 1, -1, 2.5, math.maxinteger, 1e300, 'a\\0b', '" .. long .. "', nil, true, false"
+  local source = "return 1, -1, 2.5, math.maxinteger, 1e300, 'a\\0b', '" .. long
+    .. "', nil, true, false"
   local a, b = {load(source)()}, {load(string.dump(load(source)))()}
   return h.show(a) == h.show(b), #a
 end, true, 10)
@@ -124,8 +125,8 @@ end, 13)
 check("dumped upvalues are fresh", function()
   local n = 5
   local f = load(string.dump(function() return n end))
-  return f()
-end, _G)
+  return f() == n, f() == _G
+end, false, true)
 
 check("dump with several upvalues", function()
   local a, b = 1, 2
@@ -144,7 +145,8 @@ end, true, "attempt to index a nil value", "chunk:2: attempt to index a nil valu
 
 check("dump of a C function", function()
   return message(string.dump, print), message(string.dump, {})
-end, "unable to dump given function", "bad argument #1 to 'string.dump' (function expected, got table)")
+end, "unable to dump given function",
+  "bad argument #1 to 'string.dump' (function expected, got table)")
 
 check("a dump starts with the escape character", function()
   return string.dump(function() end):sub(1, 4)
@@ -218,14 +220,14 @@ end, false, ":1: unexpected symbol near 'return'")
 
 check("a local _ENV", function()
   local function f()
-    local _ENV = {x = "local env"}
+    local _ENV = {x = "local env"} -- luacheck: ignore 211
     return x -- luacheck: ignore 113
   end
   return f()
 end, "local env")
 
 check("_ENV as a parameter", function()
-  local function f(_ENV) return x, y end -- luacheck: ignore 113
+  local function f(_ENV) return x, y end -- luacheck: ignore 113 212
   return f{x = 1, y = 2}
 end, 1, 2)
 
@@ -250,11 +252,14 @@ local function rejected(name, source, part)
 end
 
 rejected("an expression as a statement", "1 + 1", "chunk:1: unexpected symbol near '1'")
-rejected("a missing end", "if x then\n\n", "chunk:3: 'end' expected (to close 'if' at line 1) near <eof>")
-rejected("a missing parenthesis", "print((1)\n", "chunk:2: ')' expected (to close '(' at line 1) near <eof>")
+rejected("a missing end", "if x then\n\n",
+  "chunk:3: 'end' expected (to close 'if' at line 1) near <eof>")
+rejected("a missing parenthesis", "print((1)\n",
+  "chunk:2: ')' expected (to close '(' at line 1) near <eof>")
 rejected("an unfinished string", "x = 'abc", "chunk:1: unfinished string near ")
 rejected("a newline in a string", "x = 'abc\n'", "chunk:1: unfinished string near ''abc'")
-rejected("an unfinished long string", "x = [[abc\n", "unfinished long string (starting at line 1) near")
+rejected("an unfinished long string", "x = [[abc\n",
+  "unfinished long string (starting at line 1) near")
 rejected("an unfinished comment", "--[[ abc", "unfinished long comment (starting at line 1) near")
 rejected("assignment to a call", "f() = 1", "chunk:1: syntax error near '='")
 rejected("a reserved word as a name", "local end = 1", "chunk:1: <name> expected near 'end'")
@@ -263,7 +268,8 @@ rejected("a control character", "x = \1", "unexpected symbol near '<\\1>'")
 rejected("a missing then", "if x print() end", "chunk:1: 'then' expected near 'print'")
 rejected("a statement after return", "return 1 print()", "chunk:1: <eof> expected near 'print'")
 rejected("a numeric for without a limit", "for i = 1 do end", "chunk:1: ',' expected near 'do'")
-rejected("a function name with a keyword", "function a.end() end", "chunk:1: <name> expected near 'end'")
+rejected("a function name with a keyword", "function a.end() end",
+  "chunk:1: <name> expected near 'end'")
 rejected("a table without a comma", "x = {1 2}", "chunk:1: '}' expected near '2'")
 rejected("an invalid long bracket", "x = [=abc", "invalid long string delimiter near '[=")
 rejected("parentheses nested too deep", ("("):rep(250) .. "1" .. (")"):rep(250), "overflow")
@@ -277,8 +283,8 @@ check("semicolons and empty statements", function()
 end, 1)
 
 check("ambiguous calls are calls", function()
-  return chunk("local f = function() return function(x) return x end end\nlocal a = f()\n(5)\nreturn a")
-end, 5)
+  return chunk("local f = function() return tostring end\nlocal a = f()\n(5)\nreturn a")
+end, "5")
 
 check("a chunk with many functions and constants", function()
   local parts = {"local t = {}"}

@@ -119,8 +119,8 @@ end, false, "module 'nope' not found:\n\tno field package.preload['nope']\n\tno 
 
 check("a dotted module that is not found", function()
   return in_folder({}, function() return pcall(require, "no.pe") end)
-end, false, "module 'no.pe' not found:\n\tno field package.preload['no.pe']\n\tno file 'DIR/no/pe.lua'"
-  .. "\n\tno file 'DIR/no/pe.so'\n\tno file 'DIR/no.so'")
+end, false, "module 'no.pe' not found:\n\tno field package.preload['no.pe']"
+  .. "\n\tno file 'DIR/no/pe.lua'\n\tno file 'DIR/no/pe.so'\n\tno file 'DIR/no.so'")
 
 check("a missing module has the caller's position", function()
   return in_folder({}, function()
@@ -132,7 +132,8 @@ check("a module with a syntax error", function()
   return in_folder({["bad.lua"] = "return return"}, function()
     return message(chunk, "require('bad')")
   end)
-end, "error loading module 'bad' from file 'DIR/bad.lua':\n\tDIR/bad.lua:1: unexpected symbol near 'return'")
+end, "error loading module 'bad' from file 'DIR/bad.lua':\n\t"
+  .. "DIR/bad.lua:1: unexpected symbol near 'return'")
 
 check("a module that fails", function()
   return in_folder({["bad.lua"] = "\nerror('top level')"}, function()
@@ -148,7 +149,8 @@ check("a module that fails with a table", function()
 end, {code = 5})
 
 check("a failed module may be required again", function()
-  return in_folder({["m.lua"] = "if not ready then error('not yet', 0) end return 'ready'"}, function()
+  return in_folder({["m.lua"] = "if not ready then error('not yet', 0) end return 'ready'"},
+    function()
     local first = message(require, "m")
     _G.ready = true
     local second = require("m")
@@ -198,7 +200,8 @@ end, "file")
 
 check("a searcher that gives a loader without data", function()
   return in_folder({}, function()
-    table.insert(package.searchers, 1, function() return function(...) return select("#", ...) end end)
+    table.insert(package.searchers, 1, function() return function(...) return select("#",
+      ...) end end)
     local m, where = require("m")
     table.remove(package.searchers, 1)
     return m, where
@@ -270,8 +273,11 @@ end, "/\n;\n?\n!\n-\n")
 
 check("the standard libraries are loaded", function()
   local missing = {}
-  for _, name in ipairs{"coroutine", "debug", "io", "math", "os", "package", "string", "table", "utf8"} do
-    if package.loaded[name] ~= _G[name] or require(name) ~= _G[name] then missing[#missing + 1] = name end
+  for _, name in ipairs{"coroutine", "debug", "io", "math", "os", "package", "string", "table",
+    "utf8"} do
+    if package.loaded[name] ~= _G[name] or require(name) ~= _G[name] then
+      missing[#missing + 1] = name
+    end
   end
   return missing, package.loaded._G == _G, require("_G") == _G
 end, {}, true, true)
@@ -293,7 +299,8 @@ end, true)
 check("a module that uses coroutines at its top level", function()
   return in_folder({["m.lua"] = [[
     local sum = 0
-    for v in coroutine.wrap(function() for i = 1, 4 do coroutine.yield(i) end end) do sum = sum + v end
+    for v in coroutine.wrap(function() for i = 1,
+      4 do coroutine.yield(i) end end) do sum = sum + v end
     return sum
   ]]}, function() return (require("m")) end)
 end, 10)
@@ -309,12 +316,15 @@ check("a module with close variables at its top level", function()
 end, "closed")
 
 check("a module whose top level is caught by pcall", function()
-  return in_folder({["m.lua"] = "local ok, e = pcall(require, 'missing') return {ok, type(e)}"}, function()
+  return in_folder({["m.lua"] = "local ok, e = pcall(require, 'missing') return {ok, type(e)}"},
+    function()
     return (require("m"))
   end)
 end, {false, "string"})
 
-check("require in the debug name of a module's function", function()
-  return in_folder({["m.lua"] = "return debug.getinfo(1, 'S').what .. ' ' .. debug.getinfo(1, 'l').currentline"},
-    function() return (require("m")) end)
-end, "main 1")
+check("a module's top level is a main chunk", function()
+  return in_folder({["m.lua"] = [[
+    local info = debug.getinfo(1, "Sl")
+    return {info.what, info.currentline}
+  ]]}, function() return (require("m")) end)
+end, {"main", 1})

@@ -229,25 +229,23 @@ check("resurrection", function()
 end, 6)
 
 check("a resurrected object is not finalised again unless marked again", function()
-  local n, saved = 0, nil
+  local n, kept = 0, {}
   local meta
   meta = {__gc = function(o)
     n = n + 1
     if n == 2 then setmetatable(o, meta) end
-    saved = o
+    kept[1] = o
   end}
+  local function drop()
+    kept[1] = nil
+    full()
+    return n
+  end
   setmetatable({}, meta)
-  full()
-  saved = nil
-  full()
-  local unmarked = n
-  saved = setmetatable({}, meta)
-  saved = nil
-  full()
-  saved = nil
-  full()
-  return unmarked, n, type(saved)
-end, 1, 3, "table")
+  local first, unmarked = drop(), drop()
+  setmetatable({}, meta)
+  return first, unmarked, drop(), drop(), type(kept[1])
+end, 1, 1, 2, 3, "table")
 
 check("weak values are cleared before a finaliser, weak keys after", function()
   local seen_value, seen_key
@@ -300,7 +298,8 @@ end, 11)
 check("a finaliser may use coroutines", function()
   local out = {}
   setmetatable({}, {__gc = function()
-    for v in coroutine.wrap(function() coroutine.yield(1); coroutine.yield(2) end) do out[#out + 1] = v end
+    local f = coroutine.wrap(function() coroutine.yield(1); coroutine.yield(2) end)
+    for v in f do out[#out + 1] = v end
   end})
   full()
   return out

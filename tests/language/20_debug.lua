@@ -17,7 +17,8 @@ end
 check("getinfo of a function", function()
   local f = load("\n\nreturn function(a, b, ...)\n  return a\nend", "=chunk")()
   local i = debug.getinfo(f)
-  return i.what, i.short_src, i.source, i.linedefined, i.lastlinedefined, i.nparams, i.isvararg, i.nups,
+  return i.what, i.short_src, i.source, i.linedefined, i.lastlinedefined, i.nparams, i.isvararg,
+    i.nups,
     i.currentline, i.func == f, i.name
 end, "Lua", "chunk", "=chunk", 3, 5, 2, true, 0, -1, true, nil)
 
@@ -58,11 +59,13 @@ end, true, nil, nil, nil)
 
 check("getinfo with a bad option", function()
   return message(debug.getinfo, 1, "X"), message(debug.getinfo, 1, ">")
-end, "bad argument #2 to 'debug.getinfo' (invalid option)", "bad argument #2 to 'debug.getinfo' (invalid option '>')")
+end, "bad argument #2 to 'debug.getinfo' (invalid option)",
+  "bad argument #2 to 'debug.getinfo' (invalid option '>')")
 
 check("names of called functions", function()
   return chunk([[
-    local function what() local i = debug.getinfo(2, "n") return tostring(i.name) .. "/" .. i.namewhat end
+    local function what() local i = debug.getinfo(2, "n") return tostring(i.name) .. "/"
+      .. i.namewhat end
     local out = {}
     local function lf() out[#out + 1] = what() end
     function gf() out[#out + 1] = what() end
@@ -79,7 +82,8 @@ check("names of called functions", function()
     gf = nil
     return table.unpack(out)
   ]])
-end, "lf/local", "gf/global", "field/field", "method/method", "add/metamethod", "index/metamethod", "close/metamethod",
+end, "lf/local", "gf/global", "field/field", "method/method", "add/metamethod", "index/metamethod",
+  "close/metamethod",
   "for iterator/for iterator")
 
 check("tail calls are marked and have no name", function()
@@ -95,7 +99,8 @@ end, true, nil, false)
 
 check("active lines", function()
   local lines = {}
-  for line in pairs(debug.getinfo(load("local a\n\nlocal b = a\nreturn b", "=c"), "L").activelines) do
+  for line in pairs(debug.getinfo(load("local a\n\nlocal b = a\nreturn b", "=c"),
+    "L").activelines) do
     lines[#lines + 1] = line
   end
   table.sort(lines)
@@ -113,7 +118,7 @@ check("getlocal by level", function()
 end, "a", 1, "b", "two")
 
 check("getlocal of varargs", function()
-  local function f(a, ...)
+  local function f(a, ...) -- luacheck: ignore 212
     local n1, v1 = debug.getlocal(1, -1)
     local n2, v2 = debug.getlocal(1, -2)
     return a, n1, v1, n2, v2, debug.getlocal(1, -3)
@@ -152,7 +157,8 @@ end, "p", 21, "q", 42, "q", "changed")
 check("getinfo of a suspended coroutine", function()
   local co = coroutine.create(load("local x\ncoroutine.yield()\n", "=chunk"))
   coroutine.resume(co)
-  return debug.getinfo(co, 0, "S").what, debug.getinfo(co, 0, "n").name, debug.getinfo(co, 1, "l").currentline
+  return debug.getinfo(co, 0, "S").what, debug.getinfo(co, 0, "n").name,
+    debug.getinfo(co, 1, "l").currentline
 end, "C", "yield", 2)
 
 check("getinfo of a fresh coroutine has no level", function()
@@ -175,7 +181,8 @@ check("upvalueid tells shared variables", function()
   local a, b = 1, 2
   local function f() return a, b end
   local function g() return b, a end
-  return debug.upvalueid(f, 1) == debug.upvalueid(g, 2), debug.upvalueid(f, 1) == debug.upvalueid(f, 2),
+  return debug.upvalueid(f, 1) == debug.upvalueid(g, 2),
+    debug.upvalueid(f, 1) == debug.upvalueid(f, 2),
     type(debug.upvalueid(f, 1)), debug.upvalueid(f, 9)
 end, true, false, "userdata", nil)
 
@@ -205,7 +212,7 @@ check("a metatable for numbers, nil and functions", function()
   local a = (21):double()
   debug.setmetatable(1, nil)
   debug.setmetatable(nil, {__index = function() return "of nil" end})
-  local none
+  local none = nil
   local b = none.field
   debug.setmetatable(nil, nil)
   debug.setmetatable(print, {__concat = function() return "joined" end})
@@ -230,7 +237,8 @@ end, "hello\nstack traceback:")
 
 check("traceback of a value that is no string", function()
   local t = {}
-  return debug.traceback(t) == t, debug.traceback(nil):match("^stack traceback:"), debug.traceback(42):match("^42\n")
+  return debug.traceback(t) == t, debug.traceback(nil):match("^stack traceback:"),
+    debug.traceback(42):match("^42\n")
 end, true, "stack traceback:", "42\n")
 
 check("traceback from a level", function()
@@ -272,7 +280,8 @@ end, {"line1", "line2", "line3", "line4", "line6"})
 check("a line hook in a loop", function()
   local n = 0
   local f = load("for i = 1, 10 do\n  local x = i\nend", "=chunk")
-  hooked(function(_, line) if line == 2 and debug.getinfo(2, "S").source == "=chunk" then n = n + 1 end end,
+  hooked(function(_, line) if line == 2 and debug.getinfo(2,
+    "S").source == "=chunk" then n = n + 1 end end,
     "l", nil, f)
   return n
 end, 10)
@@ -383,7 +392,8 @@ end, true, true, nil)
 
 check("a hook is not called in coroutines made while it is set", function()
   local inside, made = 0, nil
-  hooked(function() if made and coroutine.running() == made then inside = inside + 1 end end, "l", nil, function()
+  hooked(function() if made and coroutine.running() == made then inside = inside + 1 end end, "l",
+    nil, function()
     made = coroutine.create(function() local x = 1; return x end)
     coroutine.resume(made)
   end)
@@ -406,14 +416,16 @@ check("a hook sees the hooked function's locals", function()
   local seen
   local f = load("local secret = 42\nlocal other = secret\nreturn other", "=chunk")
   hooked(function(_, line)
-    if line == 2 and debug.getinfo(2, "S").source == "=chunk" then seen = select(2, debug.getlocal(2, 1)) end
+    if line == 2 and debug.getinfo(2, "S").source == "=chunk" then seen = select(2,
+      debug.getlocal(2, 1)) end
   end, "l", nil, f)
   return seen
 end, 42)
 
 check("getinfo inside a hook calls it a hook", function()
   local what
-  hooked(function() what = what or debug.getinfo(1, "n").namewhat end, "l", nil, function() local x = 1; return x end)
+  hooked(function() what = what or debug.getinfo(1, "n").namewhat end, "l", nil,
+    function() local x = 1; return x end)
   return what
 end, "hook")
 
@@ -426,8 +438,10 @@ end, nil)
 check("the library's functions", function()
   local missing = {}
   for _, name in ipairs{
-    "debug", "gethook", "getinfo", "getlocal", "getmetatable", "getregistry", "getupvalue", "getuservalue", "sethook",
-    "setlocal", "setmetatable", "setupvalue", "setuservalue", "traceback", "upvalueid", "upvaluejoin",
+    "debug", "gethook", "getinfo", "getlocal", "getmetatable", "getregistry", "getupvalue",
+      "getuservalue", "sethook",
+    "setlocal", "setmetatable", "setupvalue", "setuservalue", "traceback", "upvalueid",
+      "upvaluejoin",
   } do
     if type(debug[name]) ~= "function" then missing[#missing + 1] = name end
   end

@@ -45,7 +45,9 @@ check("an uncaught error has its position", function()
 end, "SCRIPT:3: boom", "exit 1")
 
 check("an uncaught error object with __tostring", function()
-  return run_for("as text", "error(setmetatable({}, {__tostring = function() return 'as text' end}))")
+  return run_for("as text", [[
+    error(setmetatable({}, {__tostring = function() return "as text" end}))
+  ]])
 end, "as text", "exit 1")
 
 check("an uncaught error object without __tostring", function()
@@ -65,7 +67,8 @@ check("os.exit with a number", function()
 end, "before\n", "exit 7")
 
 check("os.exit with true, false and nothing", function()
-  return select(2, run("os.exit(true)")), select(2, run("os.exit(false)")), select(2, run("os.exit()"))
+  return select(2, run("os.exit(true)")), select(2, run("os.exit(false)")),
+    select(2, run("os.exit()"))
 end, "exit 0", "exit 1", "exit 0")
 
 check("os.exit flushes what was written", function()
@@ -81,7 +84,8 @@ check("os.exit that closes the state runs finalisers", function()
 end, "gc\n", "exit 5")
 
 check("os.exit inside a coroutine and inside pcall", function()
-  return select(2, run("coroutine.wrap(function() os.exit(3) end)()")), select(2, run("pcall(os.exit, 4)"))
+  return select(2, run("coroutine.wrap(function() os.exit(3) end)()")),
+    select(2, run("pcall(os.exit, 4)"))
 end, "exit 3", "exit 4")
 
 check("finalisers run at the end, the last marked first", function()
@@ -122,7 +126,8 @@ check("io.read from standard input", function()
 end, "42\t rest\tline\n\tthe\nend\n", "exit 0")
 
 check("io.lines of standard input", function()
-  return run("local n = 0 for l in io.lines() do n = n + 1 io.write(n, l, ' ') end", {input = "a\nb\nc"})
+  return run("local n = 0 for l in io.lines() do n = n + 1 io.write(n, l, ' ') end",
+    {input = "a\nb\nc"})
 end, "1a 2b 3c ", "exit 0")
 
 check("reading at the end of standard input", function()
@@ -183,7 +188,7 @@ check("an error in a finaliser is a warning", function()
     collectgarbage()
     print("goes on")
   ]])
-end, "Lua warning: error in __gc (lost)\ngoes on\n" and "Lua warning: error in __gc\ngoes on\n", "exit 0")
+end, "Lua warning: error in __gc (lost)\ngoes on\n", "exit 0")
 
 check("print uses __tostring and __name", function()
   return run([[
@@ -200,11 +205,6 @@ check("the locale does not come from the environment", function()
   return run("print(os.setlocale(), 1.5, ('%.1f'):format(2.5))")
 end, "C\t1.5\t2.5\n", "exit 0")
 
-check("environment variables of paths", function()
-  local text = run("print(package.path)", {options = ""})
-  return text:find("?.lua", 1, true) ~= nil
-end, true)
-
 check("the globals", function()
   local text = run([[
     local names = {}
@@ -213,6 +213,6 @@ check("the globals", function()
     print(table.concat(names, " "))
   ]])
   return text
-end, "_G _VERSION arg assert collectgarbage coroutine debug dofile error getmetatable io ipairs load loadfile math next os "
-  .. "package pairs pcall print rawequal rawget rawlen rawset require select setmetatable string table tonumber tostring "
-  .. "type utf8 warn xpcall\n")
+end, "_G _VERSION arg assert collectgarbage coroutine debug dofile error getmetatable io ipairs"
+  .. " load loadfile math next os package pairs pcall print rawequal rawget rawlen rawset require"
+  .. " select setmetatable string table tonumber tostring type utf8 warn xpcall\n")

@@ -11,7 +11,8 @@ local harness = {}
 harness.topics = {
   "01_coroutine", "02_coroutine_error", "03_coroutine_close", "04_coroutine_yield",
   "05_goto_const_close", "06_metamethods", "07_varargs", "08_string", "09_pattern", "10_pack_utf8",
-  "11_table", "12_math", "13_number", "14_io", "15_os", "16_error", "17_load", "18_require", "19_gc",
+  "11_table", "12_math", "13_number", "14_io", "15_os", "16_error", "17_load", "18_require",
+    "19_gc",
   "20_debug", "21_limits", "22_process",
 }
 
@@ -50,7 +51,8 @@ local function show_table(t, seen)
   for i = 1, n do parts[i] = show(rawget(t, i), seen) end
   for k, v in next, t do
     if not (math.type(k) == "integer" and k >= 1 and k <= n) then
-      local name = type(k) == "string" and k:find("^[%a_][%w_]*$") and k or "[" .. show(k, seen) .. "]"
+      local name = type(k) == "string" and k:find("^[%a_][%w_]*$") and k or "[" .. show(k, seen)
+        .. "]"
       keyed[#keyed + 1] = name .. " = " .. show(v, seen)
     end
   end
@@ -106,8 +108,8 @@ function harness.verdict(name, fn, want)
   return true, "ok " .. name .. (seen == "" and "" or " = " .. seen)
 end
 
---- Makes a suite. `mode` is "main", "task" or "coroutine"; `dir` ends in a slash; `report` is called
---- with each check as (name, fn, want).
+--- Makes a suite. `mode` is "main", "task" or "coroutine"; `dir` ends in a slash; `report` is
+--- called with each check as (name, fn, want).
 ---@param o {dir: string, mode: string, interpreter: string?, report: function}
 ---@return table suite what a topic file gets: check, outside, chunk, show, mode, interpreter
 function harness.suite(o)
@@ -119,6 +121,7 @@ function harness.suite(o)
 
   function suite.check(name, fn, ...)
     name = topic .. ": " .. name
+    if name:find("[=\n]") then error("a name has no = and no newline: " .. name, 2) end
     if used[name] then error("two checks are named " .. name, 2) end
     used[name] = true
     o.report(name, fn, table.pack(...))

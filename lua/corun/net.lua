@@ -1,0 +1,164 @@
+-- SPDX-License-Identifier: MIT
+-- corun.net: tcp connections, listeners and servers. The sockets are bound in C (corun.netcore); here
+-- is the policy of servers (S42): a task and a scope for each connection, whose failure is logged and
+-- ends that connection alone. Embedded, loaded at first use.
+local corun = require "corun"
+local netcore = require "corun.netcore"
+local options = require "corun.options"
+local debug_ = require "corun.debug"
+
+local now, scope, shield, spawn, try = corun.now, corun.scope, corun.shield, corun.spawn, corun.try
+
+local net = {connect = netcore.connect, listen = netcore.listen}
+
+-- Servers ---------------------------------------------------------------------------------------
+
+local methods = {}
+local server_mt = {__index = methods, __name = "server"}
+
+-- Closed when the task of a connection ends, however it ends: [1] the server, [2] the stream.
+local connection_mt = {
+  __close = function(connection)
+    local server, stream = connection[1], connection[2]
+    server.open[stream] = nil
+    server.count = server.count - 1
+    server.changed:set()
+    stream:close()
+  end,
+}
+
+local function report(server, peer, err)
+  local trace = debug_.traceback(err)
+  io.stderr:write(("corun: connection from %s to %s failed: %s\n"):format(peer, server.name, err),
+    trace and trace .. "\n" or "")
+end
+
+-- The body of a connection's task. Its children end, and fail, inside a scope of its own.
+local function attend(server, stream, peer)
+  local _ <close> = setmetatable({server, stream}, connection_mt)
+  local value, err = try(scope, function() return server.fn(stream) end)
+  if value == nil and err ~= nil then report(server, peer, err) end
+end
+
+local function wait_for_change(server)
+  server.changed:clear()
+  server.changed:wait()
+end
+
+-- Accept until the listener is closed.
+local function accept_all(server, connections)
+  local in_trouble = false
+  while true do
+    while server.limit and server.count >= server.limit and not server.deadline do
+      wait_for_change(server)
+    end
+    if server.deadline then return end
+    local stream, err = server.listener:accept() -- it pauses by itself when descriptors run out
+    if stream then
+      local peer = stream:peer()
+      server.count = server.count + 1
+      server.open[stream] = peer
+      connections:spawn(attend, server, stream, peer)
+    elseif err.code ~= "ECLOSED" and not in_trouble then
+      io.stderr:write(("corun: %s cannot accept: %s\n"):format(server.name, err))
+    end
+    in_trouble = not stream
+  end
+end
+
+-- Let the connections end by themselves until the deadline, which may come nearer meanwhile.
+local function drain(server)
+  while server.count > 0 do
+    local left = server.deadline - now()
+    if left <= 0 then return end
+    corun.timeout(left, wait_for_change, server)
+  end
+end
+
+local function close_all(server)
+  server.listener:close()
+  for stream in pairs(server.open) do stream:close() end -- of tasks that never started
+end
+
+-- The body of the server's task.
+local function run(server)
+  local _ <close> = corun.defer(close_all, server)
+  scope(function(connections)
+    accept_all(server, connections)
+    drain(server)
+    connections:cancel("the server was closed")
+  end)
+end
+
+-- Stop accepting; what is still open at the instant `deadline` is cancelled.
+local function stop(server, deadline)
+  server.deadline = math.min(deadline, server.deadline or deadline)
+  server.listener:close()
+  server.changed:set()
+end
+
+-- From inside a handler this fails at once, rightly: it would wait for itself.
+local function wait_end(server)
+  try(corun.await, server.task)
+end
+
+---The local address.
+---@return string address "127.0.0.1:8080"
+function methods:address()
+  return self.name
+end
+
+---Stop accepting, let the connections end by themselves for `drain` seconds, cancel what is left.
+---
+---Returns when all has ended, unless it is called from a handler of this very server.
+---@param o table? drain (0)
+function methods:close(o)
+  o = options.check(o, "close", {drain = "duration"})
+  stop(self, now() + (o.drain or 0))
+  if pcall(wait_end, self) then return end
+  stop(self, now()) -- the caller was cancelled: no time is left for draining
+  shield(wait_end, self)
+end
+
+---Wait until the server is closed and its connections have ended.
+function methods:wait()
+  corun.await(self.task)
+end
+
+function server_mt:__close()
+  self:close()
+end
+
+function server_mt:__tostring()
+  return ("server (%s, %s)"):format(self.name,
+    self.deadline and "closed" or self.count .. " connections")
+end
+
+local function is_callable(fn)
+  return type(fn) == "function" or getmetatable(fn) and getmetatable(fn).__call ~= nil
+end
+
+---Listen on `addr` and call `fn(stream)` in a task of its own for each connection.
+---
+---The stream is closed when `fn` returns. The server is a child of the calling scope.
+---@param addr string|table "host:port", "[v6]:port" or {host=, port=}
+---@param fn fun(stream: userdata)
+---@param o table? limit: so many connections at once, the others wait in the system's queue
+---@return table? server
+---@return table? err
+function net.serve(addr, fn, o)
+  o = options.check(o, "serve", {limit = "count"})
+  if not is_callable(fn) then
+    options.misuse(("serve needs a function for the connections, got %s"):format(type(fn)))
+  end
+  local listener, err = netcore.listen(addr)
+  if not listener then return nil, err end
+  local server = setmetatable({
+    listener = listener, name = listener:address(), fn = fn, limit = o.limit,
+    count = 0, open = {}, changed = corun.event(),
+  }, server_mt)
+  server.task = spawn(run, server)
+  return server
+end
+
+return net

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: MIT
+// One HTTP/1.1 connection. See connection.h.
+#include "http/connection.h"
+
+#include <lauxlib.h>
+#include <math.h>
+
+#include "core/error.h"
+#include "core/runtime.h"
+#include "core/task.h"
+#include "core/timer.h"
+#include "io/stream_lua.h"
+
+#define HEAD 2 // stack index of the first part of what is sent
+#define BODY 3
+#define SLICE ((size_t)64 << 10) // bytes handed to the stream at once, so that time limits are felt
+#define KEEP ((size_t)16 << 10)  // a body buffer of up to this stays with the connection
+#define NS 1e9
+
+static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+
+void http_connection_init(http_connection *c, stream *s, http_kind kind, const http_limits *limits) {
+  c->s = s;
+  http_parser_init(&c->p, kind, limits);
+  buffer_init(&c->body);
+  c->whole = (http_text){NULL, 0};
+  c->pause = 0;
+  c->until = TIMER_NEVER;
+  c->sent = 0;
+  c->send_rc = 0;
+  c->busy = c->answered = c->receive_next = 0;
+}
+
+void http_connection_close(http_connection *c) {
+  if (c->s && !c->s->closed) stream_close(c->s, 0);
+}
+
+void http_connection_fini(http_connection *c) {
+  if (!c->s) return;
+  http_connection_close(c);
+  stream_unref(c->s);
+  c->s = NULL;
+  http_parser_fini(&c->p);
+  buffer_fini(&c->body);
+}
+
+void http_connection_limit(http_connection *c, double pause, double total) {
+  rt *r = c->s->h.r;
+  c->pause = pause >= 0 && pause < 1e9 ? (uint64_t)(pause * NS) : 0;
+  c->until = total >= 0 ? timer_after(r, total) : TIMER_NEVER;
+}
+
+int http_connection_is_reusable(const http_connection *c) {
+  size_t n = 0;
+  if (!c->s || c->busy || c->s->closed || stream_end(c->s)) return 0;
+  stream_peek(c->s, &n);
+  return n == 0; // bytes nobody asked for: out of step
+}
+
+// The instant when waiting any longer is too long.
+static uint64_t patience(const http_connection *c) {
+  if (!c->pause) return c->until;
+  uint64_t when = timer_now(c->s->h.r) + c->pause;
+  return when < c->until ? when : c->until;
+}
+
+// --- Failures --------------------------------------------------------------------------------
+
+// Push nil, the error on top, the status for a server, and whether no byte was answered.
+static int give_up(lua_State *L, const http_connection *c, int status) {
+  lua_pushnil(L);
+  lua_insert(L, -2);
+  lua_pushinteger(L, status);
+  lua_pushboolean(L, !c->answered);
+  return 4;
+}
+
+static int fail(lua_State *L, const http_connection *c, const char *code, const char *op,
+                const char *message) {
+  char target[128] = "";
+  c->s->t->describe(c->s, target, sizeof target);
+  err_push(L, code, op, target, "%s", message);
+  return give_up(L, c, code[0] == 'E' && code[1] == 'O' ? 0 : http_parser_error_status(&c->p));
+}
+
+static int fail_uv(lua_State *L, const http_connection *c, int rc, const char *op) {
+  if (rc == UV_EOF) return fail(L, c, "EOF", op, "the connection was closed without an answer");
+  stream_fail(L, c->s, rc, op);
+  lua_remove(L, -2);
+  return give_up(L, c, rc == UV_ETIMEDOUT ? 408 : 0);
+}
+
+// --- Receiving -------------------------------------------------------------------------------
+
+static int receive(lua_State *L, http_connection *c);
+
+static int push_message(lua_State *L, http_connection *c) {
+  const http_parser *p = &c->p;
+  int is_request = p->kind == HTTP_KIND_REQUEST;
+  luaL_checkstack(L, 8, NULL);
+  if (is_request) {
+    http_text method = http_parser_method(p), target = http_parser_target(p);
+    lua_pushlstring(L, method.s, method.n);
+    lua_pushlstring(L, target.s, target.n);
+  } else {
+    lua_pushinteger(L, p->head.status);
+  }
+  uint32_t end = p->head.framing == HTTP_BODY_CHUNKED ? p->trailers : p->block_len;
+  lua_pushlstring(L, p->block + p->head.start_len, end - p->head.start_len);
+  if (c->whole.s)
+    lua_pushlstring(L, c->whole.s, c->whole.n);
+  else
+    lua_pushlstring(L, buffer_len(&c->body) ? buffer_bytes(&c->body) : "", buffer_len(&c->body));
+  lua_pushboolean(L, http_parser_keepalive(p) && c->send_rc == 0);
+  if (is_request) lua_pushinteger(L, p->head.minor);
+  return is_request ? 6 : 4;
+}
+
+// Keep a span of the body. A whole one stays in the stream's buffer until it becomes a string.
+static int take_body(http_connection *c) {
+  const http_parser *p = &c->p;
+  if (p->head.framing == HTTP_BODY_LENGTH && p->body.n == p->head.length) {
+    c->whole = p->body;
+    return 0;
+  }
+  if (p->head.framing == HTTP_BODY_LENGTH && !buffer_len(&c->body) &&
+      p->head.length <= 16 * SLICE && buffer_reserve(&c->body, (size_t)p->head.length) < 0)
+    return UV_ENOMEM;
+  return buffer_append(&c->body, p->body.s, p->body.n) < 0 ? UV_ENOMEM : 0;
+}
+
+static void take_head(http_connection *c) {
+  if (c->p.kind != HTTP_KIND_REQUEST || !c->p.head.expect_continue) return;
+  uv_buf_t buf = uv_buf_init((char *)(uintptr_t)go_on, sizeof go_on - 1);
+  stream_write(c->s, &buf, 1); // a failure shows when the answer is written
+}
+
+// The message is complete: give it, and drop `used` bytes that it came in.
+static int complete(lua_State *L, http_connection *c, size_t used) {
+  int n = push_message(L, c);
+  stream_consume(c->s, used);
+  c->whole = (http_text){NULL, 0};
+  buffer_consume(&c->body, buffer_len(&c->body));
+  buffer_trim(&c->body, KEEP);
+  c->busy = 0;
+  return n;
+}
+
+// Parse what has arrived. Answers the number of results, 0 when more bytes are needed.
+static int parse(lua_State *L, http_connection *c) {
+  size_t len, used = 0, n;
+  const char *data = stream_peek(c->s, &len);
+  c->answered = 1;
+  c->busy = 1;
+  for (;;) {
+    http_event ev = http_parser_feed(&c->p, data + used, len - used, &n);
+    used += n;
+    switch (ev) {
+      case HTTP_EV_MORE: stream_consume(c->s, used); return 0;
+      case HTTP_EV_HEAD: take_head(c); break;
+      case HTTP_EV_BODY:
+        if (take_body(c) < 0) return fail_uv(L, c, UV_ENOMEM, "read");
+        break;
+      case HTTP_EV_COMPLETE: return complete(L, c, used);
+      case HTTP_EV_UPGRADE:
+        return fail(L, c, "EPROTO", "read", "the peer switched to a protocol nobody asked for");
+      case HTTP_EV_END:
+      case HTTP_EV_ERROR: return fail(L, c, "EPROTO", "read", http_parser_error(&c->p));
+    }
+  }
+}
+
+static int finish(lua_State *L, http_connection *c) {
+  int rc = stream_end(c->s);
+  if (rc != UV_EOF) return fail_uv(L, c, rc, "read");
+  switch (http_parser_finish(&c->p)) {
+    case HTTP_EV_COMPLETE: return complete(L, c, 0);
+    case HTTP_EV_END:
+      if (c->p.kind == HTTP_KIND_RESPONSE) return fail_uv(L, c, UV_EOF, "read");
+      lua_pushnil(L);
+      return 1;
+    default: return fail(L, c, "EOF", "read", http_parser_error(&c->p));
+  }
+}
+
+static int on_data(lua_State *L, stream *s, void *arg, int rc) {
+  (void)s;
+  if (rc < 0) return fail_uv(L, arg, rc, "read");
+  return receive(L, arg);
+}
+
+static int receive(lua_State *L, http_connection *c) {
+  size_t n;
+  stream_peek(c->s, &n);
+  if (n) {
+    int results = parse(L, c);
+    if (results) return results;
+  }
+  if (stream_end(c->s)) return finish(L, c);
+  return stream_wait(L, c->s, 1, patience(c), on_data, c);
+}
+
+int http_connection_receive(lua_State *L, http_connection *c) {
+  size_t n;
+  task_checkpoint(L);
+  stream_peek(c->s, &n);
+  if (!n) http_parser_trim(&c->p); // it may idle for long
+  c->answered = 0;
+  return receive(L, c);
+}
+
+// --- Sending ---------------------------------------------------------------------------------
+
+static int send_more(lua_State *L, http_connection *c);
+
+static int sent(lua_State *L, http_connection *c) {
+  if (c->receive_next) return receive(L, c);
+  if (c->send_rc) return fail_uv(L, c, c->send_rc, "send");
+  c->busy = 0;
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+static int on_turn(lua_State *L, void *arg, int rc) {
+  http_connection *c = arg;
+  rc = stream_take_turn(c->s, rc);
+  if (rc == UV_ETIMEDOUT) return fail_uv(L, c, rc, "send");
+  if (rc < 0) { // the peer may have answered before it stopped reading
+    c->send_rc = rc;
+    return sent(L, c);
+  }
+  return send_more(L, c);
+}
+
+static void describe_turn(const task *t, const void *arg, char *buf, size_t n) {
+  const http_connection *c = arg;
+  (void)t;
+  c->s->t->describe(c->s, buf, n);
+}
+
+static const wait_ops turn_ops = {"room to write to", NULL, on_turn, describe_turn};
+
+// Hand the next slice of the two parts to the stream.
+static int send_slice(lua_State *L, http_connection *c) {
+  uv_buf_t bufs[2];
+  unsigned n = 0;
+  size_t skip = c->sent, room = SLICE;
+  for (int i = HEAD; i <= BODY; i++) {
+    size_t len = 0;
+    const char *text = lua_tolstring(L, i, &len);
+    if (skip >= len) {
+      skip -= len;
+      continue;
+    }
+    size_t part = len - skip < room ? len - skip : room;
+    if (!part) break;
+    bufs[n++] = uv_buf_init((char *)(uintptr_t)text + skip, (unsigned)part);
+    room -= part;
+    skip = 0;
+  }
+  c->sent += SLICE - room;
+  return n ? stream_write(c->s, bufs, n) : 0;
+}
+
+static int send_more(lua_State *L, http_connection *c) {
+  size_t total = (size_t)lua_rawlen(L, HEAD) + (size_t)lua_rawlen(L, BODY);
+  while (c->sent < total && !c->send_rc) {
+    if (!stream_is_writable(c->s)) return stream_wait_turn(L, c->s, patience(c), &turn_ops, c);
+    c->send_rc = send_slice(L, c);
+  }
+  return sent(L, c);
+}
+
+int http_connection_send(lua_State *L, http_connection *c, int receive_next) {
+  task_checkpoint(L);
+  lua_settop(L, BODY);
+  c->busy = 1;
+  c->sent = 0;
+  c->send_rc = 0;
+  c->answered = 0;
+  c->receive_next = receive_next ? 1 : 0;
+  return send_more(L, c);
+}

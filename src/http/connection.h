@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+// One HTTP/1.1 connection, client or server side: writes whole messages to a stream and parses those
+// that arrive, waiting in between. Lives in the userdata that lua/corun/http*.lua holds; owns the
+// stream. Runs on the loop thread. Invariant: it is `busy` from the first byte of an exchange until
+// the message that ends it is complete, and a busy connection is never used again.
+#ifndef HTTP_CONNECTION_H
+#define HTTP_CONNECTION_H
+
+#include <lua.h>
+
+#include "base/buffer.h"
+#include "http/parser.h"
+#include "io/stream.h"
+
+typedef struct http_connection {
+  stream *s;       // kept until the userdata goes: a task may still wait on it
+  http_parser p;
+  buffer body;     // a body that comes in several spans
+  http_text whole; // a body that came in one span of the stream's buffer
+  uint64_t pause;  // longest silence of the peer, in nanoseconds; 0: any
+  uint64_t until;  // the instant when the whole exchange must be over
+  size_t sent;     // bytes of the message that were handed to the stream
+  int send_rc;     // why not all of it was
+  unsigned busy : 1;
+  unsigned answered : 1;     // a byte of the peer's message has come
+  unsigned receive_next : 1; // after sending, wait for the peer's message
+} http_connection;
+
+// Make a connection in place on a stream, a reference to which it takes over. [loop]
+void http_connection_init(http_connection *c, stream *s, http_kind kind, const http_limits *limits);
+
+// Close the stream; a task that waits on it gets an error. A second call does nothing. [loop]
+void http_connection_close(http_connection *c);
+
+// Free what is held; no task waits. [loop]
+void http_connection_fini(http_connection *c);
+
+// Set the time limits of what follows: `pause` seconds of silence, `total` seconds in all; negative
+// means none. [loop]
+void http_connection_limit(http_connection *c, double pause, double total);
+
+// Send the strings at stack index 2 and 3 (the second may be nil) as one message; with `receive`
+// then wait for the peer's. To be returned from a lua_CFunction whose index 1 keeps the connection.
+// Results: those of http_connection_receive, or true; nil, error, and whether the request may be
+// sent again on a fresh connection because no byte was answered. [loop]
+int http_connection_send(lua_State *L, http_connection *c, int receive);
+
+// Wait for a message of the peer. To be returned from a lua_CFunction. Results of a response: status,
+// head, body, keepalive; of a request: method, target, head, body, keepalive, minor version. nil
+// alone: the peer closed between two messages. nil, error, status that a server answers with, and
+// whether no byte was answered. [loop]
+int http_connection_receive(lua_State *L, http_connection *c);
+
+// Say whether it is idle, alive and in step, so that it may serve another exchange. [loop]
+int http_connection_is_reusable(const http_connection *c);
+
+#endif

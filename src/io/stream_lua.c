@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: MIT
+// Streams as scripts see them: classes, errors, writing and closing. See stream_lua.h. Reading
+// stands in stream_read.c.
+#include "io/stream_lua.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "core/error.h"
+#include "core/options.h"
+#include "core/runtime.h"
+#include "core/site.h"
+#include "core/task.h"
+#include "core/timer.h"
+#include "io/stream_write.h"
+
+#define PIECES 16 // arguments of write that go out without being joined first
+#define TARGET 128
+
+static const char tag = 0; // its address is in every box
+
+// --- The userdata ----------------------------------------------------------------------------
+
+static stream_box *to_box(lua_State *L, int idx) {
+  stream_box *b = lua_touserdata(L, idx);
+  if (!b || lua_rawlen(L, idx) != sizeof *b || b->tag != &tag) luaL_typeerror(L, idx, "stream");
+  return b;
+}
+
+stream_box *stream_newbox(lua_State *L, const char *name) {
+  stream_box *b = lua_newuserdatauv(L, sizeof *b, 0);
+  b->tag = &tag;
+  b->s = NULL;
+  luaL_setmetatable(L, name);
+  return b;
+}
+
+stream *stream_check(lua_State *L, int idx, const char *op) {
+  stream *s = to_box(L, idx)->s;
+  if (!s || s->closed) stream_raise_closed(L, s, op);
+  return s;
+}
+
+stream *stream_take(lua_State *L, int idx) {
+  stream_box *b = lua_touserdata(L, idx);
+  stream *s = b->s;
+  b->s = NULL;
+  return s;
+}
+
+// --- Errors ----------------------------------------------------------------------------------
+
+static const char *target_of(const stream *s, char *buf) {
+  buf[0] = 0;
+  if (s) s->t->describe(s, buf, TARGET);
+  return buf[0] ? buf : NULL;
+}
+
+int stream_raise_closed(lua_State *L, const stream *s, const char *op) {
+  char target[TARGET];
+  if (!s || !s->closed_at)
+    return err_raise(L, "ECLOSED", op, target_of(s, target), "the stream is closed");
+  const char *site = site_text(rt_of(L), s->closed_at);
+  if (!s->by_scope)
+    return err_raise(L, "ECLOSED", op, target_of(s, target), "the stream was closed at %s", site);
+  return err_raise(L, "ECLOSED", op, target_of(s, target),
+                   "the stream was closed at %s, where its <close> variable went out of scope; "
+                   "wait for the tasks that use it in a corun.scope first",
+                   site);
+}
+
+int stream_fail(lua_State *L, const stream *s, int rc, const char *op) {
+  char target[TARGET];
+  target_of(s, target);
+  switch (rc) {
+    case STREAM_CLOSED:
+      return err_return(L, "ECLOSED", op, target, "the stream was closed meanwhile at %s",
+                        site_text(rt_of(L), s->closed_at));
+    case UV_ETIMEDOUT:
+      return err_return(L, "ETIMEDOUT", op, target, "it took too long");
+    default:
+      return err_return_uv(L, rc, op, target);
+  }
+}
+
+// --- Writing ---------------------------------------------------------------------------------
+
+static int finish_write(lua_State *L, stream *s, int rc) {
+  if (rc < 0) return stream_fail(L, s, rc, "write");
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+// Write the strings from index 2 on.
+static int write_now(lua_State *L, stream *s) {
+  uv_buf_t bufs[PIECES];
+  int n = lua_gettop(L) - 1;
+  for (int i = 0; i < n; i++) {
+    size_t len;
+    bufs[i].base = (char *)(uintptr_t)lua_tolstring(L, i + 2, &len);
+    bufs[i].len = len;
+  }
+  return finish_write(L, s, stream_write(s, bufs, (unsigned)n));
+}
+
+static int on_turn(lua_State *L, void *arg, int rc) {
+  stream *s = arg;
+  rc = stream_take_turn(s, rc);
+  return rc < 0 ? finish_write(L, s, rc) : write_now(L, s);
+}
+
+static int on_rested(lua_State *L, void *arg, int rc) {
+  (void)L;
+  (void)arg;
+  (void)rc;
+  return 1; // the result of the write is on top
+}
+
+static const wait_ops write_ops = {"room to write to", NULL, on_turn, stream_describe_wait};
+static const wait_ops rest_ops = {"other tasks", NULL, on_rested, NULL};
+
+static int l_write(lua_State *L) {
+  static const char *const names[] = {"timeout", NULL};
+  stream *s = stream_check(L, 1, "write");
+  double timeout = HUGE_VAL;
+  int last = lua_gettop(L);
+  if (last > 1 && lua_istable(L, last)) {
+    opt_check(L, last, "write", names);
+    timeout = opt_seconds(L, last--, "write", "timeout", HUGE_VAL);
+    lua_settop(L, last);
+  }
+  for (int i = 2; i <= last; i++) luaL_checklstring(L, i, NULL);
+  task_checkpoint(L);
+  if (s->shut) return err_raise(L, "ECLOSED", "write", NULL, "the write side was shut down");
+  if (last > PIECES + 1) lua_concat(L, last - 1);
+  rt *r = rt_of(L);
+  if (!stream_is_writable(s))
+    return stream_wait_turn(L, s, timer_after(r, timeout), &write_ops, s);
+  int n = write_now(L, s);
+  if (n == 1 && !io_may_go_on(r, s->io))
+    return wait_begin_until(L, &rest_ops, s, timer_after(r, 0));
+  return n;
+}
+
+static int on_shut(lua_State *L, void *arg, int rc) {
+  if (rc < 0) return stream_fail(L, arg, rc, "shutdown");
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+static const wait_ops shut_ops = {"shutdown of", NULL, on_shut, stream_describe_wait};
+
+int stream_l_shutdown(lua_State *L) {
+  stream *s = stream_check(L, 1, "shutdown");
+  task_checkpoint(L);
+  wait_check(L);
+  int rc = stream_shutdown(s);
+  if (rc < 0 || s->shut_done) return on_shut(L, s, rc);
+  list_push(&s->writers, &task_current(L)->wlink);
+  return wait_begin(L, &shut_ops, s);
+}
+
+// --- Closing ---------------------------------------------------------------------------------
+
+static int on_lingered(lua_State *L, void *arg, int rc) {
+  if (rc < 0) return stream_fail(L, arg, rc, "close");
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+static const wait_ops linger_ops = {"queued bytes to reach", stream_cancel_linger, on_lingered,
+                                    stream_describe_wait};
+
+static int close_stream(lua_State *L, int by_scope) {
+  stream *s = to_box(L, 1)->s;
+  if (!s || s->closed) {
+    lua_pushboolean(L, 1);
+    return 1;
+  }
+  s->by_scope = by_scope != 0;
+  stream_close(s, site_here(L, 0));
+  return stream_linger(L, s, &linger_ops);
+}
+
+static int l_close(lua_State *L) {
+  return close_stream(L, 0);
+}
+
+static int l_meta_close(lua_State *L) {
+  return close_stream(L, 1);
+}
+
+static int l_gc(lua_State *L) {
+  stream_box *b = lua_touserdata(L, 1);
+  stream *s = b->s;
+  if (!s) return 0;
+  b->s = NULL;
+  rt *r = rt_of(L);
+  if (!s->closed && r->opts.dev && !r->closing) {
+    char target[TARGET];
+    s->t->describe(s, target, sizeof target);
+    fprintf(stderr, "corun: warning: a %s stream to %s was left to the collector\n", s->t->kind,
+            target);
+  }
+  stream_close(s, 0);
+  stream_unref(s);
+  return 0;
+}
+
+// --- The class -------------------------------------------------------------------------------
+
+static int l_tostring(lua_State *L) {
+  stream *s = to_box(L, 1)->s;
+  char target[TARGET];
+  luaL_getmetafield(L, 1, "__name");
+  lua_pushfstring(L, "%s (%s%s%s)", lua_tostring(L, -1), s ? target_of(s, target) : "",
+                  s ? ", " : "", s && !s->closed ? "open" : "closed");
+  return 1;
+}
+
+void stream_class(lua_State *L, const char *name, const char *shown, const luaL_Reg *extra) {
+  static const luaL_Reg methods[] = {{"write", l_write}, {"close", l_close}, {NULL, NULL}};
+  static const luaL_Reg meta[] = {
+    {"__close", l_meta_close}, {"__gc", l_gc}, {"__tostring", l_tostring}, {NULL, NULL}};
+  if (luaL_newmetatable(L, name)) {
+    luaL_setfuncs(L, meta, 0);
+    lua_pushstring(L, shown);
+    lua_setfield(L, -2, "__name");
+    lua_newtable(L);
+    luaL_setfuncs(L, methods, 0);
+    luaL_setfuncs(L, stream_readers, 0);
+    luaL_setfuncs(L, extra, 0);
+    lua_setfield(L, -2, "__index");
+  }
+  lua_pop(L, 1);
+}

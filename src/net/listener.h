@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+// Listening TCP sockets. A connection is accepted only when a task asks for one, so what nobody
+// takes waits in the system's queue, and running out of descriptors spins nowhere. A C object,
+// counted: one reference belongs to the userdata, one to libuv until it is closed. Runs on the loop
+// thread. Invariant: the socket is polled only while tasks wait, or until the next event shows that
+// none does.
+#ifndef NET_LISTENER_H
+#define NET_LISTENER_H
+
+#include <lua.h>
+
+#include "core/handle.h"
+#include "core/wait.h"
+#include "net/tcp.h"
+
+typedef struct listener {
+  handle h;
+  uv_poll_t poll;
+  uint32_t refs, granted; // woken tasks that have not run
+  uint32_t closed_at;     // site of the close
+  int fd;                 // -1 once closed
+  int rc;                 // error of polling
+  int polling;
+  list waiters;
+  address local;
+} listener;
+
+// Open a listening socket; the reference is the caller's. [loop] Answers 0 or an error.
+int listener_open(rt *r, const address *a, int backlog, int reuse, listener **out);
+
+// Take a connection that is there; its reference is the caller's. [loop] Answers 0, UV_EAGAIN, or
+// another error.
+int listener_accept(listener *l, io_state *io, tcp **out);
+
+// Say whether a task that asks now must wait behind others. [loop]
+static inline int listener_is_taken(const listener *l) {
+  return l->granted || !list_empty(&l->waiters);
+}
+
+// Suspend until a connection may be there. `ops` has listener_cancel, its argument is the listener;
+// its done function must first call listener_take_turn. [loop]
+int listener_wait(lua_State *L, listener *l, const wait_ops *ops);
+
+// Take the turn that the wait ended with: 0, UV_ECANCELED when the listener was closed, or another
+// error. [loop]
+int listener_take_turn(listener *l, int rc);
+
+wait_answer listener_cancel(task *t, void *arg);
+
+// Stop listening; waiting tasks get UV_ECANCELED. A second call does nothing. [loop]
+void listener_close(listener *l, uint32_t site);
+
+// Let go of a reference to a closed listener. [loop]
+void listener_unref(listener *l);
+
+#endif

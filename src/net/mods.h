@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: MIT
+// The modules that net brings, for main's table. Each is a lua_CFunction for package.searchers.
+#ifndef NET_MODS_H
+#define NET_MODS_H
+
+#include <lua.h>
+
+int luaopen_corun_netcore(lua_State *L); // connect and listen; lua/corun/net.lua adds serve
+
+#endif

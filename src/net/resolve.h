@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+// Host names to addresses, on a thread of libuv's pool (getaddrinfo). The request is a C object that
+// outlives a task which gives up on it. Runs on the loop thread.
+#ifndef NET_RESOLVE_H
+#define NET_RESOLVE_H
+
+#include <lua.h>
+
+#include "core/wait.h"
+#include "net/address.h"
+
+#define RESOLVE_MOST 16 // addresses of a name that are looked at
+
+typedef struct address_list {
+  int n;
+  address a[RESOLVE_MOST];
+} address_list;
+
+// Give the addresses of a numeric host or of "" (all interfaces, IPv6 first). [any] Answers 0, or
+// UV_EINVAL when the host is a name.
+int resolve_numeric(const endpoint *e, address_list *out);
+
+// Suspend until the name is resolved or the instant `when`. `ops` has resolve_cancel; its done
+// function gets 0 and calls resolve_take with its argument, or UV_ETIMEDOUT and must not. To be
+// returned in tail position. [loop] Raises on out of memory.
+int resolve_begin(lua_State *L, const endpoint *e, uint64_t when, const wait_ops *ops);
+
+// Take the result. [loop] Answers 0 or an error.
+int resolve_take(void *arg, address_list *out);
+
+wait_answer resolve_cancel(task *t, void *arg);
+void resolve_describe(const task *t, const void *arg, char *buf, size_t n);
+
+#endif

@@ -1,0 +1,76 @@
+-- SPDX-License-Identifier: MIT
+--- Runs the examples of a document and compares what they print with what the document says.
+-- usage: lua5.4 examples.lua FILE [corun]     (or: corun examples.lua FILE corun)
+-- An example is a block fenced as lua. Its expected output stands behind `-->`, in order; a line
+-- `--> corun: x` or `--> lua5.4: x` holds for that interpreter alone. Runs of blanks count as one.
+-- Under stock Lua the examples that need the module corun are left out. The invariant: nothing that
+-- an example sets outlives it.
+
+local harness = dofile((arg[0]:match("^(.*/)") or "./") .. "harness.lua")
+local is_corun = arg[2] == "corun"
+
+local function squeeze(s) return (s:gsub("%s+", " "):gsub("^ ", ""):gsub(" $", "")) end
+
+-- The examples of a document: {title, source, corun = lines, stock = lines}.
+local function parse(name)
+  local list, title, block = {}, "", nil
+  for line in io.lines(name) do
+    if block and line == "```" then
+      block.source = table.concat(block.lines, "\n")
+      list[#list + 1] = block
+      block = nil
+    elseif block then
+      block.lines[#block.lines + 1] = line
+      local text = line:match("%-%->%s?(.*)$")
+      if text then
+        local who, rest = text:match("^(%l[%w.]*): (.*)$")
+        if who ~= "corun" and who ~= "lua5.4" then who, rest = nil, text end
+        if who ~= "lua5.4" then table.insert(block.corun, squeeze(rest)) end
+        if who ~= "corun" then table.insert(block.stock, squeeze(rest)) end
+      end
+    elseif line == "```lua" then
+      block = {title = title, lines = {}, corun = {}, stock = {}}
+    else
+      title = line:match("^#+ (.*)$") or title
+    end
+  end
+  return list
+end
+
+-- Runs fn; gives the lines that it printed.
+local function printed(fn)
+  local lines = {}
+  local original, path = print, package.path
+  local preload = {}
+  for k in pairs(package.preload) do preload[k] = true end
+  rawset(_G, "print", function(...)
+    local parts = table.pack(...)
+    for i = 1, parts.n do parts[i] = tostring(parts[i]) end
+    lines[#lines + 1] = squeeze(table.concat(parts, " "))
+  end)
+  local ok, e = pcall(fn)
+  rawset(_G, "print", original)
+  package.path = path
+  for k in pairs(package.preload) do
+    if not preload[k] then package.preload[k], package.loaded[k] = nil, nil end
+  end
+  if not ok then error(e, 0) end
+  return lines
+end
+
+warn("@off")
+for i, example in ipairs(parse(arg[1])) do
+  local needs_corun = example.source:find('require "corun"', 1, true)
+  if is_corun or not needs_corun then
+    local run = assert(load(example.source, "=example"))
+    local body = run
+    if is_corun then
+      body = function() require("corun").scope(function() run() end) end
+    end
+    local want = is_corun and example.corun or example.stock
+    local _, line = harness.verdict(("example %d, %s"):format(i, example.title), function()
+      return printed(body)
+    end, table.pack(want))
+    print(line)
+  end
+end

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# tests/symbols.sh exports BUILD_FOLDER [LIBLUA.SO] | state BUILD_FOLDER: whether the linker made of
+# the rules what they mean.
+#   exports  C modules find the whole of Lua's API in the program, and nothing that is not public
+#   state    there is no writable static variable outside the one file of core that may have one
+set -euo pipefail
+build=$2
+
+symbols() { nm -D --defined-only "$1" | awk '{ sub(/@.*/, "", $3); print $3 }' | sort -u; }
+
+# tell WHAT NAMES: one line for each name; false if there is any.
+tell() {
+  [ -z "$2" ] || awk -v what="$1" '{ print what ": " $0 }' <<<"$2"
+  [ -z "$2" ]
+}
+
+exports() {
+  local seen wanted stray status=0
+  seen=$(symbols "$build/corun")
+  # glibc copies a few of its variables into a program that uses them.
+  stray=$(grep -vE '^((lua|luaL|corun)_|_*environ$|in6addr_|std(in|out|err)$)' <<<"$seen" |
+    grep -vxE 'luaopen_(base|coroutine|debug|io|math|os|package|string|table|utf8)' || true)
+  tell 'exported, but not public' "$stray" || status=1
+  wanted=$(
+    printf '%s\n' lua_callk lua_yieldk luaL_newstate luaL_traceback luaopen_utf8
+    if [ -f include/corun.h ]; then sed -nE 's/^[^/#]*[ *](corun_[a-z0-9_]+)\(.*/\1/p' include/corun.h; fi
+    if [ -f "$1" ]; then symbols "$1" | grep '^lua'; fi
+  )
+  tell 'not exported' "$(sort -u <<<"$wanted" | grep -vxF -f <(printf '%s\n' "$seen") || true)" ||
+    status=1
+  return $status
+}
+
+state() {
+  local library found=
+  for library in "$build"/libcorun_*.a; do
+    found+=$(objdump -t "$library" | awk -v library="${library##*/}" '
+      / file format /{ object = $1; sub(/:$/, "", object) }
+      NF > 4 && $(NF - 2) ~ /^\.(data|bss|tdata|tbss)(\.|$)/ &&
+        $(NF - 2) !~ /^\.data\.rel\.ro/ && $(NF - 1) !~ /^0+$/ {
+        where = library " " object
+        if (where != "libcorun_core.a host.c.o" && where != "libcorun_data.a json_late.c.o")
+          print where " " $NF
+      }')
+  done
+  tell 'writable static variable' "$found"
+}
+
+case $1 in
+exports) exports "${3:-}" ;;
+state) state ;;
+esac
