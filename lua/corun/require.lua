@@ -21,7 +21,8 @@ local function find(name)
     if searcher == nil then
       error(("module '%s' not found:%s"):format(name, concat(tried)), 4)
     end
-    local loader, extra = searcher(name)
+    local ok, loader, extra = pcall(searcher, name) -- so that its errors get no position of ours
+    if not ok then error(loader, 0) end
     if type(loader) == "function" then return loader, extra end
     if type(loader) == "string" then tried[#tried + 1] = "\n\t" .. loader:gsub("^\n\t", "") end
   end
@@ -76,11 +77,12 @@ local function load_now(me, name)
   return run(load, name)
 end
 
-return function(name)
+return function(...)
+  local name = ...
   if type(name) == "number" then name = tostring(name) end
   if type(name) ~= "string" then
     error(("bad argument #1 to 'require' (string expected, got %s)")
-      :format(name == nil and "no value" or type(name)), 2)
+      :format(select("#", ...) == 0 and "no value" or type(name)), 2)
   end
   local value = loaded[name]
   if value then return value end

@@ -13,7 +13,7 @@
 
 static lua_State *check_coroutine(lua_State *L) {
   lua_State *co = lua_tothread(L, 1);
-  luaL_argexpected(L, co, 1, "coroutine");
+  luaL_argexpected(L, co, 1, "thread");
   return co;
 }
 
@@ -84,7 +84,7 @@ static int advance(lua_State *L, lua_State *co, int n) {
     return SUSPENDED;
   }
   if (status != LUA_OK && status != LUA_YIELD) {
-    lua_pushvalue(co, -1); // coroutine.close gives it once more
+    if (lua_status(co) == status) lua_pushvalue(co, -1); // coroutine.close gives it once more
     lua_xmove(co, L, 1);
     return RAISED;
   }
@@ -208,7 +208,10 @@ static int is_task_thread(lua_State *L, lua_State *co) {
 
 static int l_yield(lua_State *L) {
   const task *t = rt_of(L)->current;
-  if (is_task_thread(L, L)) return luaL_error(L, "attempt to yield from outside a coroutine");
+  if (is_task_thread(L, L)) {
+    lua_pushliteral(L, "attempt to yield from outside a coroutine");
+    return lua_error(L);
+  }
   if (t && t->in && t->in->owner == t && t->in->L == L)
     return err_misuse(L, "cannot yield out of scope opened at %s",
                       site_text(rt_of(L), t->in->site));
@@ -221,7 +224,7 @@ static int l_status(lua_State *L) {
 }
 
 static int l_isyieldable(lua_State *L) {
-  lua_State *co = lua_isthread(L, 1) ? lua_tothread(L, 1) : L;
+  lua_State *co = lua_isnone(L, 1) ? L : check_coroutine(L);
   lua_pushboolean(L, !is_task_thread(L, co) && lua_isyieldable(co));
   return 1;
 }

@@ -30,7 +30,9 @@ static void *check_self(lua_State *L) {
     if (same) return p;
   }
   lua_getfield(L, CLASS, "__name");
-  luaL_typeerror(L, 1, lua_tostring(L, -1));
+  const char *name = lua_tostring(L, -1); // the metatable keeps it
+  lua_pop(L, 1);
+  luaL_typeerror(L, 1, name);
   return NULL;
 }
 

@@ -40,9 +40,15 @@ static int find(lua_State *L, const char *name, const luaL_Reg *modules) {
   return 0;
 }
 
+// Upvalue 1: the modules of C; upvalue 2: Lua's own searcher of package.preload, which goes first.
 static int search(lua_State *L) {
   const char *name = luaL_checkstring(L, 1);
-  if (!find(L, name, lua_touserdata(L, lua_upvalueindex(1)))) return 0;
+  lua_settop(L, 1);
+  lua_pushvalue(L, lua_upvalueindex(2));
+  lua_pushvalue(L, 1);
+  lua_call(L, 1, LUA_MULTRET);
+  if (lua_isfunction(L, 2)) return lua_gettop(L) - 1;
+  if (!find(L, name, lua_touserdata(L, lua_upvalueindex(1)))) return lua_gettop(L) - 1;
   lua_pushcclosure(L, load_once, 1);
   lua_pushliteral(L, ":corun:");
   return 2;
@@ -51,12 +57,9 @@ static int search(lua_State *L) {
 void modules_open(lua_State *L, const luaL_Reg *modules) {
   lua_getglobal(L, "package");
   lua_getfield(L, -1, "searchers");
-  for (lua_Integer i = (lua_Integer)lua_rawlen(L, -1); i >= 2; i--) {
-    lua_rawgeti(L, -1, i);
-    lua_rawseti(L, -2, i + 1);
-  }
   lua_pushlightuserdata(L, (void *)(uintptr_t)modules);
-  lua_pushcclosure(L, search, 1);
-  lua_rawseti(L, -2, 2);
+  lua_rawgeti(L, -2, 1);
+  lua_pushcclosure(L, search, 2);
+  lua_rawseti(L, -2, 1);
   lua_pop(L, 2);
 }

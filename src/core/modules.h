@@ -8,8 +8,8 @@
 #include <lauxlib.h>
 #include <lua.h>
 
-// Add a searcher for `modules` (ended by a NULL name, must stay valid) and the embedded ones, which
-// goes before those that look for files. [loop] Raises on out of memory.
+// Let the first of package.searchers, after package.preload, know `modules` (ended by a NULL name,
+// must stay valid) and the embedded ones. [loop] Raises on out of memory.
 void modules_open(lua_State *L, const luaL_Reg *modules);
 
 #endif

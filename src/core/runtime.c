@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <lauxlib.h>
 #include <lualib.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,6 +52,22 @@ static int l_open(lua_State *L) {
   return 0;
 }
 
+// Warnings (Lua manual, section 4.6, lua_setwarnf): on from the start (S32), "@off" and "@on" obeyed.
+static void on_warning(void *ud, const char *text, int to_be_continued) {
+  rt *r = ud;
+  if (!r->warn_continues && !to_be_continued && *text == '@') {
+    if (strcmp(text, "@off") == 0) r->warn_off = 1;
+    if (strcmp(text, "@on") == 0) r->warn_off = 0;
+    return;
+  }
+  if (!r->warn_off) {
+    if (!r->warn_continues) fputs("Lua warning: ", stderr);
+    fputs(text, stderr);
+    if (!to_be_continued) fputc('\n', stderr);
+  }
+  r->warn_continues = to_be_continued;
+}
+
 static void on_wakeup(uv_async_t *h) {
   host_deliver(h->data);
 }
@@ -89,6 +106,7 @@ rt *rt_new(const rt_options *opts) {
   r->L = lua_newstate(alloc_lua, r);
   if (!r->L) goto fail_loop;
   *(rt **)lua_getextraspace(r->L) = r;
+  lua_setwarnf(r->L, on_warning, r);
   lua_gc(r->L, LUA_GCINC, GC_PAUSE, 0, 0);
   lua_pushcfunction(r->L, l_open);
   if (!lua_checkstack(r->L, 64) || lua_pcall(r->L, 0, 0, 0) != LUA_OK) {

@@ -417,26 +417,6 @@ check("fifty nested coroutines each pass a yield up", function()
   return table.unpack(out)
 end, 1, 2, 3)
 
-check("ten thousand coroutines suspended at once", function()
-  local cos, sum = {}, 0
-  for i = 1, 10000 do
-    cos[i] = wrap(function(a)
-      local b = yield(a)
-      sum = sum + b
-    end)
-    cos[i](i)
-  end
-  for i = 1, 10000 do cos[i](i) end
-  return sum
-end, 50005000)
-
-check("a hundred thousand switches", function()
-  local f = wrap(function() local n = 0; while true do n = n + yield(n) end end)
-  local last = f()
-  for _ = 1, 100000 do last = f(1) end
-  return last
-end, 100000)
-
 check("an unreferenced suspended coroutine is collected", function()
   local weak = setmetatable({}, {__mode = "v"})
   weak[1] = create(function() yield() end)

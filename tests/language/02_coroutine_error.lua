@@ -344,56 +344,6 @@ check("xpcall's handler sees the coroutine's own stack", function()
   return resume(co)
 end, true, false, true)
 
-check("too many arguments to resume", function()
-  local co = create(function(...)
-    local n = select("#", yield())
-    return n, select("#", ...)
-  end)
-  local t = {}
-  resume(co, table.unpack(t, 1, 450000))
-  local a, b = resume(co, table.unpack(t, 1, 600000))
-  return a, b, status(co), resume(co, 1)
-end, false, "too many arguments to resume", "suspended", true, 1, 450000)
-
-check("too many results to resume", function()
-  local co = create(function() yield(table.unpack({}, 1, 600000)); return "end" end)
-  local function crowded(...)
-    local a, b = resume(co)
-    return a, b, select("#", ...)
-  end
-  local a, b, n = crowded(table.unpack({}, 1, 450000))
-  return a, b, n, status(co), resume(co)
-end, false, "too many results to resume", 450000, "suspended", true, "end")
-
-check("too many results of a wrapped coroutine", function()
-  local f = wrap(function() yield(table.unpack({}, 1, 600000)); return "end" end)
-  local function crowded(...)
-    local a, b = pcall(f)
-    return a, b, select("#", ...)
-  end
-  local a, b, n = crowded(table.unpack({}, 1, 450000))
-  return a, b, n, f()
-end, false, "too many results to resume", 450000, "end")
-
-check("a stack overflow inside a coroutine kills it alone", function()
-  local co = create(function()
-    local function f(...) return 1 + f(...) end
-    return f(table.unpack({}, 1, 200))
-  end)
-  local ok, message = resume(co)
-  return ok, message:find("stack overflow", 1, true) ~= nil, status(co)
-end, false, true, "dead")
-
-check("a stack overflow caught inside a coroutine", function()
-  local f = wrap(function()
-    local function deep(...) return 1 + deep(...) end
-    local ok = pcall(deep, table.unpack({}, 1, 200))
-    yield(ok)
-    return "end"
-  end)
-  return f(), f()
-end, false, "end")
-
 check("coroutines nested without end are refused", function()
   local function nest() return wrap(nest)() end
   local ok, message = pcall(nest)

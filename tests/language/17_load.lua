@@ -95,9 +95,9 @@ check("modes that refuse", function()
 end, "attempt to load a binary chunk (mode is 't')", "attempt to load a text chunk (mode is 'b')")
 
 check("load of a non-chunk", function()
-  return message(load, {}), message(load)
-end, "bad argument #1 to 'load' (function expected, got table)",
-  "bad argument #1 to 'load' (function expected, got no value)")
+  return message(chunk, "load{}"), message(chunk, "load()")
+end, "chunk:1: bad argument #1 to 'load' (function expected, got table)",
+  "chunk:1: bad argument #1 to 'load' (function expected, got no value)")
 
 check("dump and load", function()
   local f = load(string.dump(function(a, b) return a * b, "text", 1.5, nil, true end))

@@ -170,6 +170,76 @@ check("the text of the refused resume", function()
   return text:match("C stack overflow$")
 end, "C stack overflow")
 
+check("ten thousand coroutines suspended at once", function()
+  local cos, sum = {}, 0
+  for i = 1, 10000 do
+    cos[i] = coroutine.wrap(function(a)
+      local b = coroutine.yield(a)
+      sum = sum + b
+    end)
+    cos[i](i)
+  end
+  for i = 1, 10000 do cos[i](i) end
+  return sum
+end, 50005000)
+
+check("a hundred thousand switches", function()
+  local f = coroutine.wrap(function() local n = 0; while true do n = n + coroutine.yield(n) end end)
+  local last = f()
+  for _ = 1, 100000 do last = f(1) end
+  return last
+end, 100000)
+
+check("too many arguments to resume", function()
+  local co = coroutine.create(function(...)
+    local n = select("#", coroutine.yield())
+    return n, select("#", ...)
+  end)
+  local t = {}
+  coroutine.resume(co, table.unpack(t, 1, 450000))
+  local a, b = coroutine.resume(co, table.unpack(t, 1, 600000))
+  return a, b, coroutine.status(co), coroutine.resume(co, 1)
+end, false, "too many arguments to resume", "suspended", true, 1, 450000)
+
+check("too many results to resume", function()
+  local co = coroutine.create(function() coroutine.yield(table.unpack({}, 1, 600000)); return "end" end)
+  local function crowded(...)
+    local a, b = coroutine.resume(co)
+    return a, b, select("#", ...)
+  end
+  local a, b, n = crowded(table.unpack({}, 1, 450000))
+  return a, b, n, coroutine.status(co), coroutine.resume(co)
+end, false, "too many results to resume", 450000, "suspended", true, "end")
+
+check("too many results of a wrapped coroutine", function()
+  local f = coroutine.wrap(function() coroutine.yield(table.unpack({}, 1, 600000)); return "end" end)
+  local function crowded(...)
+    local a, b = pcall(f)
+    return a, b, select("#", ...)
+  end
+  local a, b, n = crowded(table.unpack({}, 1, 450000))
+  return a, b, n, f()
+end, false, "too many results to resume", 450000, "end")
+
+check("a stack overflow inside a coroutine kills it alone", function()
+  local co = coroutine.create(function()
+    local function f(...) return 1 + f(...) end
+    return f(table.unpack({}, 1, 200))
+  end)
+  local ok, message = coroutine.resume(co)
+  return ok, message:find("stack overflow", 1, true) ~= nil, coroutine.status(co)
+end, false, true, "dead")
+
+check("a stack overflow caught inside a coroutine", function()
+  local f = coroutine.wrap(function()
+    local function deep(...) return 1 + deep(...) end
+    local ok = pcall(deep, table.unpack({}, 1, 200))
+    coroutine.yield(ok)
+    return "end"
+  end)
+  return f(), f()
+end, false, "end")
+
 check("expressions nested a hundred deep", function()
   local n = 100
   return load("return " .. ("("):rep(n) .. "1" .. (")"):rep(n))(),

@@ -1,13 +1,12 @@
 -- SPDX-License-Identifier: MIT
 --- Runs the examples of a document and compares what they print with what the document says.
--- usage: lua5.4 examples.lua FILE [corun]     (or: corun examples.lua FILE corun)
+-- usage: lua5.4 examples.lua FILE     corun examples.lua FILE corun
 -- An example is a block fenced as lua. Its expected output stands behind `-->`, in order; a line
 -- `--> corun: x` or `--> lua5.4: x` holds for that interpreter alone. Runs of blanks count as one.
 -- Under stock Lua the examples that need the module corun are left out. The invariant: nothing that
 -- an example sets outlives it.
 
-local harness = dofile((arg[0]:match("^(.*/)") or "./") .. "harness.lua")
-local is_corun = arg[2] == "corun"
+local harness = dofile((debug.getinfo(1, "S").source:match("^@(.*/)") or "./") .. "harness.lua")
 
 local function squeeze(s) return (s:gsub("%s+", " "):gsub("^ ", ""):gsub(" $", "")) end
 
@@ -41,6 +40,7 @@ end
 local function printed(fn)
   local lines = {}
   local original, path = print, package.path
+  warn("@off")
   local preload = {}
   for k in pairs(package.preload) do preload[k] = true end
   rawset(_G, "print", function(...)
@@ -58,19 +58,22 @@ local function printed(fn)
   return lines
 end
 
-warn("@off")
-for i, example in ipairs(parse(arg[1])) do
-  local needs_corun = example.source:find('require "corun"', 1, true)
-  if is_corun or not needs_corun then
-    local run = assert(load(example.source, "=example"))
-    local body = run
-    if is_corun then
-      body = function() require("corun").scope(function() run() end) end
+-- Calls report(name, fn, want) for each example of a document that this interpreter can run.
+local function each(file, is_corun, report)
+  for i, example in ipairs(parse(file)) do
+    if is_corun or not example.source:find('require "corun"', 1, true) then
+      local run = assert(load(example.source, "=example"))
+      local body = run
+      if is_corun then
+        body = function() require("corun").scope(function() run() end) end
+      end
+      report(("example %d, %s"):format(i, example.title), function() return printed(body) end,
+        table.pack(is_corun and example.corun or example.stock))
     end
-    local want = is_corun and example.corun or example.stock
-    local _, line = harness.verdict(("example %d, %s"):format(i, example.title), function()
-      return printed(body)
-    end, table.pack(want))
-    print(line)
   end
 end
+
+local file, who, report = ...
+each(file, who == "corun", report or function(name, fn, want)
+  print((select(2, harness.verdict(name, fn, want))))
+end)

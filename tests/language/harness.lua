@@ -16,6 +16,12 @@ harness.topics = {
   "20_debug", "21_limits", "22_process",
 }
 
+--- The topics with checks of large heaps, which take minutes when each allocation collects.
+harness.heavy = {
+  ["07_varargs"] = true, ["08_string"] = true, ["09_pattern"] = true, ["11_table"] = true,
+  ["14_io"] = true, ["17_load"] = true, ["19_gc"] = true, ["21_limits"] = true,
+}
+
 local MAX_SHOWN = 160
 
 local function show_string(s)
