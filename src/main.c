@@ -170,7 +170,7 @@ static void load_code(lua_State *L, const char *code, const char *name) {
 // Push a function that requires a module into a global: "module" or "global=module".
 static void load_module(lua_State *L, const char *text) {
   load_code(L, "local global, name = ... return function() _G[global] = require(name) end",
-            "=[corun main]");
+            "=(command line)");
   const char *equal = strchr(text, '=');
   lua_pushlstring(L, text, equal ? (size_t)(equal - text) : strlen(text));
   lua_pushstring(L, equal ? equal + 1 : text);

@@ -25,12 +25,13 @@ typedef enum {
 
 typedef enum { SCOPE_PLAIN, SCOPE_TIMEOUT, SCOPE_SHIELD, SCOPE_TASK } scope_kind;
 
-// How a scope ended, handed to its leave function with values or error on the stack.
+// How a scope ended, handed to its leave function with the results of the body on the stack, or with
+// an error on top; a task's own scope has none when it was absorbed.
 typedef enum {
   SCOPE_OK,        // results of the body are there
-  SCOPE_FAILED,    // an error is on top
-  SCOPE_ABSORBED,  // its own cancellation left the body
-  SCOPE_CANCELLED, // an outer cancellation is on top
+  SCOPE_FAILED,    // a failure
+  SCOPE_ABSORBED,  // its own cancellation left the body: what the caller is given for it
+  SCOPE_CANCELLED, // an outer cancellation
 } scope_outcome;
 
 struct scope {
@@ -47,7 +48,8 @@ struct scope {
   uint64_t deadline; // own, TIMER_NEVER when there is none
   uint64_t until;    // the earliest deadline that concerns it
   double seconds;    // the time limit as it was given, for messages
-  uint32_t nkids, ndaemons, limit, depth, site;
+  uint32_t nkids, ndaemons, limit, site;
+  uint32_t depth;     // so many scopes are open in the owner's body, this one included
   uint32_t reserved;  // slots given to tasks that have not spawned yet
   uint32_t nfailures; // failures beyond those kept
   int reason_ref;     // registry: the reason given to cancel, LUA_NOREF when there is none
@@ -55,8 +57,10 @@ struct scope {
   int failed_ref;     // registry: table of failures, made when needed
   int (*leave)(lua_State *L, scope *s, scope_outcome o);
   uint8_t cause;  // of the cancellation, CANCEL_NONE when it is not cancelled
-  uint8_t kind, body_done, ended;
-  uint8_t cut;  // a child was cancelled before it had ended
+  uint8_t kind, ended;
+  uint8_t outcome; // of the body, then of the scope
+  uint8_t shut;    // takes no children: it ends, or could not wait for them
+  uint8_t cut;     // a child was cancelled before it had ended
   uint8_t oom;  // a failure could not be kept
   uint8_t joining; // the owner waits for the children
 };
@@ -64,6 +68,12 @@ struct scope {
 static inline int scope_is_full(const scope *s) {
   return s->limit && s->nkids + s->ndaemons + s->reserved >= s->limit;
 }
+
+// The most scopes that may be open in one task: each takes one of Lua's nested C calls (S10).
+#define SCOPE_MOST 190
+
+// The number of scopes that are open in the running task's body. [loop]
+uint32_t scope_depth(const task *t);
 
 // Open a scope of `kind` in the running task; `s` is zeroed memory that outlives the scope. Arms
 // the deadline. [loop] Raises on out of memory.
@@ -84,14 +94,15 @@ int scope_leave(lua_State *L, scope *s, int failed,
 // Cancel a scope; does nothing when it was cancelled before. [loop] Must not run Lua.
 void scope_cancel(rt *r, scope *s, cancel_cause cause);
 
-// Push the error that the scope's own cancellation gives its caller (ECANCELED, ETIMEDOUT). [loop]
-void scope_push_outcome(lua_State *L, scope *s);
-
 // Push the cancellation object of a cancelled scope. [loop]
 void scope_push_cancel(lua_State *L, scope *s);
 
 // A child has ended: take it out, give its slot on, wake the owner. [loop] Must not run Lua.
 void scope_child_ended(rt *r, scope *s, task *t);
+
+// A task that was given a slot has used it, or could not: then it goes to the next. [loop] Must not
+// run Lua.
+void scope_slot_taken(scope *s);
 
 // Say whether the cancellation of id `id` concerns the running task: names an enclosing scope that
 // is cancelled. [loop]

@@ -222,6 +222,12 @@ check("isyieldable of a suspended coroutine", function()
   return coroutine.isyieldable(co)
 end, true)
 
+check("isyieldable of a dead coroutine", function()
+  local co = create(function() end)
+  resume(co)
+  return coroutine.isyieldable(co)
+end, true)
+
 check("isyieldable of a normal coroutine, asked from inside another", function()
   local outer
   outer = create(function()

@@ -86,6 +86,21 @@ check("resume of a dead coroutine with many arguments", function()
   return a, b, c, d, status(co)
 end, false, "cannot resume dead coroutine", false, "cannot resume dead coroutine", "dead")
 
+check("a dead coroutine stays dead after refused resumes", function()
+  local co = create(function() end)
+  resume(co)
+  resume(co)
+  resume(co, 1, 2)
+  return status(co), coroutine.close(co), status(co)
+end, "dead", true, "dead")
+
+check("a refused resume does not change what close gives", function()
+  local co = create(error)
+  resume(co, "why")
+  resume(co, 1, 2)
+  return status(co), coroutine.close(co)
+end, "dead", false, "why")
+
 check("resume of the running coroutine", function()
   local co
   co = create(function() return resume(co) end)
@@ -250,6 +265,10 @@ check("wrap called by a metamethod has the position of the operation", function(
     return t.x
   ]])
 end, false, "chunk:3: boom")
+
+check("wrap called by a C function has no position", function()
+  return pcall(table.sort, {2, 1}, wrap(function() error("boom", 0) end))
+end, false, "boom")
 
 check("each level of wrap adds a position", function()
   return pcall(chunk, [[

@@ -362,6 +362,35 @@ check("a coroutine made outside may be resumed inside a gsub callback", function
   return (("abc"):gsub("%a", function() return f() end))
 end, "123")
 
+check("a wrapped coroutine as a gsub callback", function()
+  return ("abc"):gsub("%a", wrap(function() for i = 1, 3 do yield(i) end end))
+end, "123", 3)
+
+check("a wrapped coroutine as a message handler", function()
+  return xpcall(error, wrap(function(m) return m .. "!" end), "e", 0)
+end, false, "e!")
+
+check("a wrapped coroutine as a chunk reader", function()
+  return load(wrap(function() yield("return "); yield("'read'") end))()
+end, "read")
+
+check("a wrapped coroutine as a finaliser", function()
+  local seen
+  setmetatable({}, {__gc = wrap(function(o) seen = type(o) end)})
+  collectgarbage()
+  collectgarbage()
+  return seen
+end, "table")
+
+check("a wrapped coroutine as a hook", function()
+  local n = 0
+  debug.sethook(wrap(function() while true do n = n + 1; yield() end end), "l")
+  local x = 1
+  x = x + 1
+  debug.sethook()
+  return n > 0, x
+end, true, 2)
+
 check("not from a finaliser", function()
   local message
   local co = create(function()

@@ -202,7 +202,10 @@ check("too many arguments to resume", function()
 end, false, "too many arguments to resume", "suspended", true, 1, 450000)
 
 check("too many results to resume", function()
-  local co = coroutine.create(function() coroutine.yield(table.unpack({}, 1, 600000)); return "end" end)
+  local co = coroutine.create(function()
+    coroutine.yield(table.unpack({}, 1, 600000))
+    return "end"
+  end)
   local function crowded(...)
     local a, b = coroutine.resume(co)
     return a, b, select("#", ...)
@@ -212,7 +215,10 @@ check("too many results to resume", function()
 end, false, "too many results to resume", 450000, "suspended", true, "end")
 
 check("too many results of a wrapped coroutine", function()
-  local f = coroutine.wrap(function() coroutine.yield(table.unpack({}, 1, 600000)); return "end" end)
+  local f = coroutine.wrap(function()
+    coroutine.yield(table.unpack({}, 1, 600000))
+    return "end"
+  end)
   local function crowded(...)
     local a, b = pcall(f)
     return a, b, select("#", ...)
