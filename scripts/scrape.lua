@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- The main job: fetch the pages of a JSON API, so many at once and within a deadline; keep what
--- failed beside what came; add up. Without a URL it serves itself a small API, on which some pages
--- fail. Each page is {"items": [{"kind": "tea", "price": 12}, ...]}.
+-- failed beside what came; add up. Without a URL it serves itself a small API on which some pages
+-- fail. A page is {"items": [{"kind": "tea", "price": 12}, ...]}.
 local corun = require "corun"
 local http = require "corun.http"
 
@@ -12,56 +12,46 @@ local opt = corun.args{
 }
 
 local function answer(req)
-  local page = tonumber(req.query.page)
+  local page, items = tonumber(req.query.page), {}
   corun.sleep(0.05)
-  if page % 25 == 7 then return {status = 503, body = "try later"} end
+  if page % 25 == 7 then return {status = 503, body = "come back later"} end
   if page % 30 == 11 then return '{"items": [' end
   if page % 40 == 23 then corun.sleep(60) end
-  local items = {}
   for i, kind in ipairs{"tea", "coffee", "cocoa"} do
     items[i] = {kind = kind, price = i * 10 + page % 7}
   end
   return {json = {items = items}}
 end
 
-local totals, kinds, failures, fetched = {}, {}, {}, 0
+local server <close> = not opt.url and assert(http.serve("127.0.0.1:0", answer)) or nil
+local url = opt.url or ("http://%s/items"):format(server:address())
 
-local function add(page, data, err)
-  if not data then
-    failures[#failures + 1] = {page = page, err = err}
-    return
-  end
-  fetched = fetched + 1
-  for _, item in ipairs(data.items) do
-    local t = totals[item.kind]
-    if not t then
-      t, kinds[#kinds + 1] = {count = 0, sum = 0}, item.kind
-      totals[item.kind] = t
-    end
-    t.count, t.sum = t.count + 1, t.sum + item.price
-  end
+local function fetch(page)
+  return http.getjson(url, {query = {page = page}, timeout = 0.5, check = true})
 end
 
-local server <close> = not opt.url and assert(http.serve("127.0.0.1:0", answer)) or nil
-local url = opt.url or "http://" .. server:address() .. "/items"
-local pages = {}
+local pages, rows, kinds, failures, good = {}, {}, {}, {}, 0
 for page = 1, opt.pages do pages[page] = page end
 
 local _, late = corun.timeout(opt.deadline, function()
-  local function fetch(page) return http.getjson(url, {query = {page = page}, timeout = 0.5}) end
   for page, data, err in corun.each(pages, fetch, {limit = opt.limit}) do
-    add(page, data, err)
-    io.stderr:write(("\r%d of %d pages, %d failed"):format(fetched, opt.pages, #failures))
+    if data then good = good + 1 else failures[#failures + 1] = {page, err} end
+    for _, item in ipairs(data and data.items or {}) do
+      if not rows[item.kind] then rows[item.kind], kinds[#kinds + 1] = {0, 0}, item.kind end
+      local row = rows[item.kind]
+      row[1], row[2] = row[1] + 1, row[2] + item.price
+    end
+    io.stderr:write(("\r%d of %d pages, %d failed"):format(good, opt.pages, #failures))
   end
 end)
-io.stderr:write("\n")
+io.stderr:write(("\n%.1f s\n"):format(corun.now()))
 
 table.sort(kinds)
 print(("%-8s %5s %8s"):format("kind", "items", "mean"))
 for _, kind in ipairs(kinds) do
-  local t = totals[kind]
-  print(("%-8s %5d %8.2f"):format(kind, t.count, t.sum / t.count))
+  print(("%-8s %5d %8.2f"):format(kind, rows[kind][1], rows[kind][2] / rows[kind][1]))
 end
-table.sort(failures, function(a, b) return a.page < b.page end)
-for _, f in ipairs(failures) do print(("page %d: %s"):format(f.page, f.err)) end
+table.sort(failures, function(a, b) return a[1] < b[1] end)
+for _, failure in ipairs(failures) do print(("page %d: %s"):format(failure[1], failure[2])) end
 if late then print(late) end
+if good == 0 then corun.exit(1) end

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- corun.limiter: a rate limit, as a token bucket. Embedded as corun.limiter and loaded at first use;
--- owns a mutex, which makes its waiters a queue, and a few numbers. Only the first of the queue
--- sleeps, and it takes its tokens when it wakes: a cancelled waiter has taken none.
+-- corun.limiter: a rate limit, as a token bucket. Embedded as corun.limiter and loaded at first
+-- use; owns a mutex, which makes its waiters a queue, and a few numbers. Only the first of the
+-- queue sleeps, and it takes its tokens when it wakes: a cancelled waiter has taken none.
 
 local options = require("corun.options")
 local task = require("corun.task")
@@ -26,10 +26,11 @@ end
 ---@param k number? 1 if not given, at most the burst
 function methods:wait(k)
   if k == nil then k = 1 end
-  if math.type(k) == nil or not (k >= 0) then
+  if math.type(k) == nil or k < 0 or k ~= k then
     options.misuse(("wait takes a number of 0 or more, got %s"):format(tostring(k)))
   elseif k > self.burst then
-    options.misuse(("wait(%g) would never end: at most %g are allowed at once"):format(k, self.burst))
+    local message = "wait(%g) would never end: at most %g are allowed at once"
+    options.misuse(message:format(k, self.burst))
   end
   local _ <close> = self.turn:acquire()
   refill(self)

@@ -14,9 +14,11 @@ local http = {}
 
 --- Send a request in the default session and read the response.
 ---
---- - Raises: a method, URL or header that cannot be sent, a body of the wrong type.
---- - Fails: `ECONNREFUSED`, `ECONNRESET`, `ETIMEDOUT` ...; `EHTTP` with `check`; `EPROTO` for an
----   answer that is not HTTP or is cut short; `EMSGSIZE` for one that is too large.
+--- - Raises: when a method or header cannot be sent or is corun's to set (`Content-Length`,
+---   `Transfer-Encoding`, `Connection`).
+--- - Fails: `EURL` for a URL that is none; `ECONNREFUSED`, `ECONNRESET`, `ETIMEDOUT` ...; `EOF`
+---   when the server closed without an answer; `EPROTO` for an answer that is malformed, cut short
+---   or over a limit (16 KiB of headers, `max_body`); `EHTTP` with `check`.
 --- - Source: RFC 9110, RFC 9112.
 ---@async
 ---@param method string
@@ -92,10 +94,10 @@ function http.patch(url, o) end
 ---@return corun.err? err
 function http.delete(url, o) end
 
---- `http.get(url, o)`, with the status checked and the body decoded from JSON.
+--- `http.get(url, o)`, with the body decoded from JSON, whatever the status.
 ---
 --- - Raises: as `request`.
---- - Fails: as `request`; `EHTTP` for a status of 400 and above; `EJSON`.
+--- - Fails: as `request`; `EJSON`.
 ---@async
 ---@param url string
 ---@param o? corun.http.options
@@ -103,16 +105,19 @@ function http.delete(url, o) end
 ---@return corun.http.response|corun.err? res the response; the error when `value` is nil
 function http.getjson(url, o) end
 
---- The options of a request. All but `json` and `body` can also be given to `session`, for each of
---- its requests.
----@class corun.http.options
+--- What can be said for one request, and for all of a session.
+---@class corun.http.defaults
 ---@field headers? table<string, string|string[]> names in any case; a list sends one line for each
----@field query? table<string, any> added to the URL, escaped
----@field json? any encoded as the body, with its content type
----@field body? string|(fun(): string?) a function is called for each piece until it returns nil
 ---@field timeout? corun.seconds|corun.http.timeouts a number is the total
 ---@field check? boolean a status of 400 and above gives `nil, err` (`EHTTP`)
----@field null? any what null becomes in `res:json()` and `getjson` (default: `json.null`)
+---@field max_body? integer the longest body of a response, in bytes (default 64 MiB)
+---@field null? any what null becomes in `getjson` (default: `json.null`)
+
+--- The options of a request.
+---@class corun.http.options: corun.http.defaults
+---@field query? table<string, any>|string added to the URL; a table is escaped, its keys sorted
+---@field json? any encoded as the body, with its content type
+---@field body? string
 
 --- The time limits of a request.
 ---@class corun.http.timeouts
@@ -125,7 +130,7 @@ function http.getjson(url, o) end
 ---@field status integer
 ---@field ok boolean whether the status is 200 to 299
 ---@field url string what was requested
----@field headers table<string, string> read with names in any case
+---@field headers table<string, string> names in any case, several values joined; Set-Cookie a list
 ---@field body string
 local response = {}
 
@@ -142,14 +147,14 @@ function response:json(o) end
 --- Make a session: a pool of connections with options of its own.
 ---
 --- A connection is kept open for the next request to the same origin. A request that meets a
---- connection which the server has closed meanwhile is sent again only if its method is idempotent
---- and no byte was answered. Requests beyond the limits wait, first come, first served.
+--- connection which the server has closed meanwhile is sent again, once, if its method is
+--- idempotent and no byte was answered. Requests beyond the limits wait, first come, first served.
 ---@param o? corun.http.session_options
 ---@return corun.http.session session
 function http.session(o) end
 
---- The options of a session: those of a request, and these.
----@class corun.http.session_options: corun.http.options
+--- The options of a session.
+---@class corun.http.session_options: corun.http.defaults
 ---@field base? string a prefix: `"/v1"` and `"/x"` make `"/v1/x"`; an absolute URL replaces it
 ---@field limit? integer so many connections in all (default 100)
 ---@field per_host? integer so many connections to one origin (default: `limit`)
@@ -163,7 +168,7 @@ local session = {}
 
 --- Send a request and read the response.
 ---
---- - Raises: as `http.request`; when the session is closed.
+--- - Raises: as `http.request`; `ECLOSED`.
 --- - Fails: as `http.request`.
 ---@async
 ---@param method string
@@ -239,10 +244,10 @@ function session:patch(url, o) end
 ---@return corun.err? err
 function session:delete(url, o) end
 
---- `session:get(url, o)`, with the status checked and the body decoded from JSON.
+--- `session:get(url, o)`, with the body decoded from JSON, whatever the status.
 ---
 --- - Raises: as `request`.
---- - Fails: as `request`; `EHTTP` for a status of 400 and above; `EJSON`.
+--- - Fails: as `request`; `EJSON`.
 ---@async
 ---@param url string
 ---@param o? corun.http.options
@@ -250,7 +255,8 @@ function session:delete(url, o) end
 ---@return corun.http.response|corun.err? res the response; the error when `value` is nil
 function session:getjson(url, o) end
 
---- Close the session with its connections. A second call does nothing.
+--- Close the session: idle connections now, others when their request has ended. A second call
+--- does nothing.
 function session:close() end
 
 -- ## HTTP servers
@@ -258,7 +264,7 @@ function session:close() end
 --- Listen on `addr` and answer each request with `fn(req)`, each in a task of its own.
 ---
 --- `fn` returns the body as a string, or a response table. A failure of `fn` is logged and
---- answered with 500; the server goes on (S42).
+--- answered with 500; the server goes on (S42). The server is a child of the calling scope.
 ---
 --- ```lua
 --- local server = http.serve("127.0.0.1:0", function(req)
@@ -266,7 +272,9 @@ function session:close() end
 --- end)
 --- ```
 ---
---- - Fails: `EADDRINUSE`, `EACCES` ...
+--- - Raises: when `addr` is no address.
+--- - Fails: as `net.listen`.
+---@async
 ---@param addr corun.address
 ---@param fn fun(req: corun.http.server_request): string|corun.http.reply
 ---@param o? corun.http.serve_options
@@ -276,15 +284,28 @@ function http.serve(addr, fn, o) end
 
 ---@class corun.http.serve_options
 ---@field limit? integer so many connections at once
+---@field max_body? integer the longest body of a request, in bytes (default 64 MiB)
+---@field idle? corun.seconds a connection silent for so long is closed (default 75)
 
 --- A request, as a handler gets it.
 ---@class corun.http.server_request
 ---@field method string
+---@field target string as it was sent: path and query
 ---@field path string unescaped, without the query
----@field query table<string, string>
----@field headers table<string, string> read with names in any case
+---@field query table<string, string> unescaped
+---@field headers table<string, string> names in any case, several values joined
 ---@field body string
 ---@field peer string the address of the other side
+---@field version "1.0"|"1.1"
+local server_request = {}
+
+--- Decode the body.
+---
+--- - Fails: `EJSON`.
+---@param o? corun.json.decode_options
+---@return any value
+---@return corun.err? err
+function server_request:json(o) end
 
 --- What a handler returns.
 ---@class corun.http.reply

@@ -38,7 +38,7 @@ void task_push_error(lua_State *L, int idx) {
 
 int task_push_results(lua_State *L, int idx) {
   task *t = lua_touserdata(L, idx);
-  int n = t->nvals;
+  int n = (int)t->nvals;
   if (!n) return 0;
   luaL_checkstack(L, n + 2, "too many results");
   lua_getiuservalue(L, idx, 1);
@@ -75,19 +75,49 @@ static void describe(const task *t, const void *arg, char *buf, size_t n) {
 
 static const wait_ops await_ops = {"await", cancel_await, awaited, describe};
 
-// Raise when waiting for `t` could never end.
+static void visit(task *t, task **work) {
+  if (t->flags & TASK_SEEN) return;
+  t->flags |= TASK_SEEN;
+  t->work = *work;
+  *work = t;
+}
+
+// Say whether `t` cannot end before `me` has: it awaits it or owns the scope it was started in, or
+// that is so for a task that `t` cannot end before. Searches from `me`, as few tasks wait for one.
+static int ends_after(task *t, task *me) {
+  task *work = NULL, *seen = NULL;
+  visit(me, &work);
+  while (work) {
+    task *x = work;
+    work = x->work;
+    x->work = seen;
+    seen = x;
+    if (x->joiners) {
+      list *l = &x->joiners->wlink;
+      do {
+        visit(list_entry(l, task, wlink), &work);
+        l = l->next;
+      } while (l != &x->joiners->wlink);
+    }
+    const scope *home = task_home(x);
+    if (home) visit(home->owner, &work);
+  }
+  int found = t->flags & TASK_SEEN;
+  for (; seen; seen = seen->work) seen->flags &= (uint16_t)~TASK_SEEN;
+  return found != 0;
+}
+
+// Raise when waiting for `t` could never end (S7).
 static void refuse_circle(lua_State *L, task *me, task *t) {
   if (t == me) err_misuse(L, "a task cannot await itself");
-  for (task *x = t; x->state == TASK_WAITING && x->ops == &await_ops;) {
-    x = x->warg;
-    if (x == me) err_misuse(L, "tasks %I and %I would await each other", (lua_Integer)me->id,
-                            (lua_Integer)t->id);
-  }
-  if (!t->in || t->in->owner != t) return;
-  for (scope *s = me->in; s; s = s->parent)
+  int owns = t->in && t->in->owner == t, awaits = t->state == TASK_WAITING && t->ops == &await_ops;
+  if ((!owns && !awaits) || !ends_after(t, me)) return;
+  for (const scope *s = me->in; s; s = s->parent)
     if (s->owner == t)
       err_misuse(L, "task %I cannot be awaited from inside it: it ends after its children",
                  (lua_Integer)t->id);
+  err_misuse(L, "tasks %I and %I would wait for each other", (lua_Integer)me->id,
+             (lua_Integer)t->id);
 }
 
 int task_await(lua_State *L) {
@@ -103,7 +133,8 @@ int task_await(lua_State *L) {
 
 void task_cancel(lua_State *L, task *t) {
   rt *r = rt_of(L);
-  if (task_ended(t)) {
+  int is_bare = !t->in || t->in->owner != t;
+  if (task_ended(t) || (is_bare && t->flags & TASK_ENDING)) { // nothing is left to cancel
     lua_pop(L, 1);
     return;
   }

@@ -8,7 +8,7 @@
 #include "core/error.h"
 #include "core/wait.h"
 
-#define RING 1 // the user value that holds the ring
+#define RING 1  // the user value that holds the ring
 #define LEAST_ROOM 8u
 #define MOST_ROOM (1u << 30)
 
@@ -35,7 +35,7 @@ static lua_Integer slot(const channel *c, uint32_t i) {
 static void grow(lua_State *L, int object, channel *c) {
   if (c->room == MOST_ROOM) luaL_error(L, "too many items in a channel");
   uint32_t room = c->room ? c->room * 2 : LEAST_ROOM;
-  lua_createtable(L, (int)room, 0); // a finaliser run by this may use the channel too
+  lua_createtable(L, (int)room, 0);  // a finaliser run by this may use the channel too
   if (c->room >= room) {
     lua_pop(L, 1);
     return;
@@ -113,7 +113,7 @@ static int poll_recv(lua_State *L, int object) {
   if (c->count) {
     push_oldest(L, object, c);
     if (!w) return 1;
-    push_sent(L, w); // there is room for it now
+    push_sent(L, w);  // there is room for it now
     append(L, object, c, lua_gettop(L));
     lua_pop(L, 1);
     return 1;

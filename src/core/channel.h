@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Channels: queues of Lua values between tasks. A channel is a userdata; what it holds lies in a
 // ring, a Lua table in its user value, so that the collector sees it. Items of blocked senders stay
-// on the senders' stacks. Runs on the loop thread. Invariant: senders wait only while the channel is
-// full, receivers only while it is empty, and an item moves only to a task that gets it (S15).
+// on the senders' stacks. Runs on the loop thread. Invariant: senders wait only while the channel
+// is full, receivers only while it is empty, and an item moves only to a task that gets it (S15).
 #ifndef CORE_CHANNEL_H
 #define CORE_CHANNEL_H
 
@@ -11,10 +11,10 @@
 #include "core/waitable.h"
 
 typedef struct channel {
-  list senders, receivers; // of waiters
+  list senders, receivers;  // of waiters
   lua_Integer capacity;
-  uint32_t count;      // items in the ring
-  uint32_t head, room; // slot of the oldest item; slots in the ring, 0 or a power of two
+  uint32_t count;       // items in the ring
+  uint32_t head, room;  // slot of the oldest item; slots in the ring, 0 or a power of two
   int closed;
 } channel;
 

@@ -172,13 +172,41 @@ static void push_copy(lua_State *L, int idx) {
   lua_setmetatable(L, -2);
 }
 
+// Copy what the error at `from` has in `others` already into the table at `to`; answer how many.
+static lua_Integer copy_others(lua_State *L, int from, int to) {
+  lua_Integer n = 0;
+  if (lua_getfield(L, from, "others") == LUA_TTABLE) n = (lua_Integer)lua_rawlen(L, -1);
+  for (lua_Integer i = 1; i <= n; i++) {
+    lua_rawgeti(L, -1, i);
+    lua_rawseti(L, to, i);
+  }
+  lua_pop(L, 1);
+  return n;
+}
+
+static int l_text(lua_State *L) {
+  luaL_tolstring(L, 1, NULL);
+  return 1;
+}
+
+// Push a text for the failure at `idx`, also when its __tostring fails.
+static const char *push_text(lua_State *L, int idx) {
+  lua_pushvalue(L, idx);
+  if (lua_isstring(L, -1)) return lua_tostring(L, -1);
+  lua_pushcfunction(L, l_text);
+  lua_insert(L, -2);
+  if (lua_pcall(L, 1, 1, 0) == LUA_OK) return lua_tostring(L, -1);
+  lua_pop(L, 1);
+  return lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, idx));
+}
+
 void err_push_group(lua_State *L, int n, unsigned omitted) {
   if (n == 1 && !omitted) return;
   int first = lua_gettop(L) - n + 1;
   if (err_is(L, first)) {
     push_copy(L, first);
   } else {
-    const char *text = luaL_tolstring(L, first, NULL);
+    const char *text = push_text(L, first);
     err_push(L, "EGROUP", NULL, NULL, "%d tasks failed; the first: %s", (int)(n + (int)omitted),
              text);
     lua_remove(L, -2);
@@ -188,12 +216,15 @@ void err_push_group(lua_State *L, int n, unsigned omitted) {
   lua_insert(L, first);
   lua_createtable(L, n - 1, 0);
   lua_insert(L, first + 1); // error, others, failure 1 .. n
-  for (int i = n; i >= 2; i--) lua_rawseti(L, first + 1, i - 1);
+  lua_Integer known = copy_others(L, first, first + 1);
+  for (int i = n; i >= 2; i--) lua_rawseti(L, first + 1, known + i - 1);
   lua_pop(L, 1);
   lua_setfield(L, first, "others");
   if (omitted) {
-    lua_pushinteger(L, omitted);
+    lua_getfield(L, first, "omitted"); // of the first failure's own group
+    lua_pushinteger(L, lua_tointeger(L, -1) + omitted);
     lua_setfield(L, first, "omitted");
+    lua_pop(L, 1);
   }
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Events. See event.h. The values of an event that is set lie in a table in its user value; who waits
-// is handed that table, so that a later set or clear changes nothing for them.
+// Events. See event.h. The values of an event that is set lie in a table in its user value; who
+// waits is handed that table, so that a later set or clear changes nothing for them.
 #include "core/event.h"
 
 #include <lauxlib.h>
@@ -9,7 +9,7 @@
 #include "core/runtime.h"
 #include "core/task.h"
 
-#define VALUES 1 // the user value
+#define VALUES 1  // the user value
 
 event *event_new(lua_State *L) {
   event *e = lua_newuserdatauv(L, sizeof *e, 1);

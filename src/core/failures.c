@@ -12,7 +12,7 @@
 #include "core/task.h"
 
 #define KEPT 100
-#define COUNTED "counted"
+#define COUNTED 0 // where the weak table of the tasks only counted stands
 
 // Push the scope's table, made when `make` asks for it; answer 0 when there is none.
 static int push_table(lua_State *L, scope *s, int make) {
@@ -59,7 +59,7 @@ static lua_Integer place(lua_State *L) {
 
 // With the table on top: push the weak table of pending tasks that were only counted.
 static void push_counted(lua_State *L) {
-  if (lua_getfield(L, -1, COUNTED) == LUA_TTABLE) return;
+  if (lua_rawgeti(L, -1, COUNTED) == LUA_TTABLE) return;
   lua_pop(L, 1);
   lua_newtable(L);
   lua_createtable(L, 0, 1);
@@ -67,7 +67,7 @@ static void push_counted(lua_State *L) {
   lua_setfield(L, -2, "__mode");
   lua_setmetatable(L, -2);
   lua_pushvalue(L, -1);
-  lua_setfield(L, -3, COUNTED);
+  lua_rawseti(L, -3, COUNTED);
 }
 
 void failures_note(lua_State *L, scope *s) {
@@ -194,7 +194,6 @@ void failures_forget(rt *r, scope *s) {
   lua_State *L = r->L;
   if (!push_table(L, s, 0)) return;
   clear_keys(L);
-  lua_pushliteral(L, COUNTED);
-  if (lua_rawget(L, -2) == LUA_TTABLE) clear_keys(L);
+  if (lua_rawgeti(L, -1, COUNTED) == LUA_TTABLE) clear_keys(L);
   lua_pop(L, 2);
 }

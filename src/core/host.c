@@ -28,7 +28,7 @@ typedef struct watched {
   rt *r;
   pthread_t thread;
   uint64_t step, since, raised; // the step seen last, when it was first seen, when it was raised in
-  int phase, reported, stop_seen, quit_seen;
+  int phase, reported;
 } watched;
 
 static struct {
@@ -105,20 +105,20 @@ void host_die(int sig) {
 
 void host_deliver(rt *r) {
   if (r != host.owner) return;
-  if (atomic_load(&host.stops) && !r->stopped_by) {
+  int stops = atomic_load(&host.stops);
+  atomic_store(&r->intr.stops_seen, stops);
+  if (stops && !r->stopped_by) {
     r->stopped_by = atomic_load(&host.signal);
     rt_stop(r, -1);
   }
   int quits = atomic_load(&host.quits);
-  if (quits != r->trees_shown) {
-    r->trees_shown = quits;
-    trace_tree(r);
-  }
+  if (atomic_exchange(&r->intr.quits_seen, quits) != quits) trace_tree(r);
 }
 
 // --- The watchdog ----------------------------------------------------------------------------
 
 static void interrupt_step(watched *w, int flag) {
+  atomic_store(&w->r->intr.target, w->step);
   atomic_fetch_or(&w->r->intr.flags, flag);
   pthread_kill(w->thread, SIGURG);
 }
@@ -134,8 +134,10 @@ static void inspect_step(watched *w, uint64_t now, int stop, int quit) {
     w->phase = 1;
     w->raised = now;
     interrupt_step(w, INTR_RAISE | (stop ? INTR_STOP : 0));
-  } else if (due && w->phase >= 1 && now >= w->raised + CLEANUP) {
-    w->phase = 2;
+  } else if (due && w->phase > 0 && atomic_load(&in->flags) & INTR_RAISE) {
+    w->raised = now; // not raised yet: a C function runs
+    interrupt_step(w, INTR_RAISE);
+  } else if (due && w->phase > 0 && now >= w->raised + CLEANUP) {
     w->raised = now;
     interrupt_step(w, INTR_INSIST);
   }
@@ -143,26 +145,18 @@ static void inspect_step(watched *w, uint64_t now, int stop, int quit) {
     w->reported = 1;
     interrupt_step(w, INTR_REPORT);
   }
-  if (quit && now >= w->since + OVERDUE) {
-    w->quit_seen = atomic_load(&host.quits);
-    interrupt_step(w, INTR_TREE);
-  }
+  if (quit && now >= w->since + OVERDUE) interrupt_step(w, INTR_TREE);
 }
 
 // Look at one runtime; answer whether it is busy.
 static int inspect(watched *w, uint64_t now) {
   rt *r = w->r;
-  int stops = atomic_load(&host.stops), quits = atomic_load(&host.quits);
   int stop = 0, quit = 0;
   int busy = atomic_load(&r->intr.busy);
   if (r == host.owner) {
-    stop = stops != w->stop_seen;
-    quit = quits != w->quit_seen;
+    stop = atomic_load(&host.stops) != atomic_load(&r->intr.stops_seen);
+    quit = atomic_load(&host.quits) != atomic_load(&r->intr.quits_seen);
     if (stop || quit) uv_async_send(&r->wakeup);
-    if (!busy) { // the loop sees it at its next poll
-      w->stop_seen = stops;
-      w->quit_seen = quits;
-    }
   }
   uint64_t step = atomic_load_explicit(&r->intr.steps, memory_order_relaxed);
   if (step != w->step || !atomic_load_explicit(&r->intr.running, memory_order_relaxed)) {
@@ -171,7 +165,6 @@ static int inspect(watched *w, uint64_t now) {
     w->phase = w->reported = 0;
   } else {
     inspect_step(w, now, stop, quit);
-    if (w->phase) w->stop_seen = stops;
   }
   return busy || stop || quit;
 }

@@ -25,7 +25,7 @@ void interrupt_arm(rt *r) {
     in->skip = TORN_GUARD;
   }
   in->armed = L;
-  lua_sethook(L, on_hook, LUA_MASKCOUNT, 1);
+  lua_sethook(L, on_hook, LUA_MASKCOUNT | LUA_MASKRET, 1);
 }
 
 void interrupt_disarm(rt *r, lua_State *L) {
@@ -55,6 +55,10 @@ void interrupt_limit(rt *r) {
   atomic_store_explicit(&r->intr.limit, limit, memory_order_relaxed);
 }
 
+void interrupt_cancelled(rt *r) {
+  atomic_store_explicit(&r->intr.limit, uv_hrtime(), memory_order_relaxed);
+}
+
 // Answer whether the instruction at hand must run undisturbed.
 static int is_guarded(lua_State *L, lua_Debug *ar, interrupt *in) {
   if (in->closables != in->seen) {
@@ -69,31 +73,32 @@ static int is_guarded(lua_State *L, lua_Debug *ar, interrupt *in) {
   return err_is_embedded(ar->source);
 }
 
+// Nothing is to be raised, or no more.
+static void stand_down(rt *r, lua_State *L) {
+  atomic_fetch_and(&r->intr.flags, ~RAISING);
+  interrupt_disarm(r, L);
+}
+
+// The return of a C function is only looked at: there its name is known to the report.
 static void on_hook(lua_State *L, lua_Debug *ar) {
   rt *r = rt_of(L);
   interrupt *in = &r->intr;
   int flags = atomic_load(&in->flags);
+  int meant = r->current && atomic_load(&in->target) == r->stats.steps;
   if (flags & (INTR_REPORT | INTR_TREE)) {
     atomic_fetch_and(&in->flags, ~(INTR_REPORT | INTR_TREE));
-    if (flags & INTR_REPORT) trace_slow_step(r, L);
+    if (flags & INTR_REPORT && meant) trace_slow_step(r, L);
     if (flags & INTR_TREE) host_deliver(r);
   }
-  if (!(flags & RAISING) || !r->current) {
-    interrupt_disarm(r, L);
+  if (!(flags & RAISING) || !meant) {
+    stand_down(r, L);
     return;
   }
-  if (is_guarded(L, ar, in)) return;
+  if (ar->event != LUA_HOOKCOUNT || is_guarded(L, ar, in)) return;
   if (flags & INTR_STOP) host_deliver(r);
   timer_expire(r); // the loop could not fire the deadline that this step overran
-  task *t = r->current;
-  if (!t->in || !t->in->by) {
-    atomic_fetch_and(&in->flags, ~RAISING);
-    interrupt_disarm(r, L);
-    return;
-  }
-  if (!(flags & INTR_INSIST)) {
-    atomic_fetch_and(&in->flags, ~RAISING);
-    interrupt_disarm(r, L);
-  }
-  task_raise_cancel(L);
+  const task *t = r->current;
+  int cancelled = t->in && t->in->by;
+  if (!cancelled || !(flags & INTR_INSIST)) stand_down(r, L);
+  if (cancelled) task_raise_cancel(L);
 }

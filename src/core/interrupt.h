@@ -25,6 +25,8 @@ typedef struct interrupt {
   atomic_uint_fast64_t limit;   // instant when the step is overdue (0: at once, UINT64_MAX: never)
   atomic_int busy;              // a batch of steps runs
   atomic_int flags;             // INTR_*, wanted by the watchdog
+  atomic_uint_fast64_t target;  // the step that they are meant for
+  atomic_int stops_seen, quits_seen; // signals that the loop has acted on
   uint32_t closables, seen;     // closables handed out, and how many the hook has seen (S25)
   int skip;                     // instructions that the hook lets pass
   lua_State *armed;             // the state that has our hook
@@ -45,6 +47,9 @@ void interrupt_closable(lua_State *L);
 
 // Set the instant at which the running step is overdue from the task's innermost scope. [loop]
 void interrupt_limit(rt *r);
+
+// The scope of the running step was cancelled just now: from now on the step is overdue. [loop]
+void interrupt_cancelled(rt *r);
 
 // Take the runtime's hook off a coroutine that stops running. [loop]
 void interrupt_disarm(rt *r, lua_State *L);

@@ -18,7 +18,7 @@
 #include "core/site.h"
 
 #define CLASS lua_upvalueindex(1)
-#define GUARD lua_upvalueindex(2) // metatable of guards, upvalue of those that make them
+#define GUARD lua_upvalueindex(2)  // metatable of guards, upvalue of those that make them
 
 // --- Classes ---------------------------------------------------------------------------------
 
@@ -30,7 +30,7 @@ static void *check_self(lua_State *L) {
     if (same) return p;
   }
   lua_getfield(L, CLASS, "__name");
-  const char *name = lua_tostring(L, -1); // the metatable keeps it
+  const char *name = lua_tostring(L, -1);  // the metatable keeps it
   lua_pop(L, 1);
   luaL_typeerror(L, 1, name);
   return NULL;
@@ -107,7 +107,7 @@ static int l_try_send(lua_State *L) {
 }
 
 static const char *const no_timeout =
-    "recv takes no arguments: for a time limit use corun.timeout or corun.select";
+  "recv takes no arguments: for a time limit use corun.timeout or corun.select";
 
 static int l_recv(lua_State *L) {
   check_self(L);
@@ -220,8 +220,7 @@ static int l_guard_gc(lua_State *L) {
     fprintf(stderr,
             "corun: warning: a guard of %s %p was left to the garbage collector; task %u acquired "
             "it at %s: keep it in a <close> variable\n",
-            g->of->is_mutex ? "mutex" : "semaphore", (void *)g->of, g->task,
-            site_text(r, g->site));
+            g->of->is_mutex ? "mutex" : "semaphore", (void *)g->of, g->task, site_text(r, g->site));
   guard_release(g);
   return 0;
 }
@@ -260,7 +259,8 @@ static int l_is_set(lua_State *L) {
 
 static int l_wait(lua_State *L) {
   check_self(L);
-  refuse_arguments(L, "wait takes no arguments: for a time limit use corun.timeout or corun.select");
+  refuse_arguments(L,
+                   "wait takes no arguments: for a time limit use corun.timeout or corun.select");
   return event_wait(L);
 }
 
@@ -335,8 +335,8 @@ static int l_signals_tostring(lua_State *L) {
 // --- The module ------------------------------------------------------------------------------
 
 static void open_channels(lua_State *L) {
-  static const luaL_Reg methods[] = {{"send", l_send},         {"recv", l_recv},
-                                     {"try_send", l_try_send}, {"try_recv", l_try_recv},
+  static const luaL_Reg methods[] = {{"send", l_send},           {"recv", l_recv},
+                                     {"try_send", l_try_send},   {"try_recv", l_try_recv},
                                      {"close", l_channel_close}, {NULL, NULL}};
   static const luaL_Reg metamethods[] = {{"__call", l_channel_call},
                                          {"__len", l_channel_len},
@@ -352,14 +352,12 @@ static void open_channels(lua_State *L) {
 
 static void open_semaphores(lua_State *L) {
   static const luaL_Reg methods[] = {
-      {"acquire", l_acquire}, {"try_acquire", l_try_acquire}, {NULL, NULL}};
+    {"acquire", l_acquire}, {"try_acquire", l_try_acquire}, {NULL, NULL}};
   static const luaL_Reg metamethods[] = {{"__tostring", l_semaphore_tostring}, {NULL, NULL}};
   static const luaL_Reg guard_methods[] = {
-      {"close", l_release}, {"release", l_release}, {NULL, NULL}};
-  static const luaL_Reg guard_metamethods[] = {{"__close", l_release},
-                                               {"__gc", l_guard_gc},
-                                               {"__tostring", l_guard_tostring},
-                                               {NULL, NULL}};
+    {"close", l_release}, {"release", l_release}, {NULL, NULL}};
+  static const luaL_Reg guard_metamethods[] = {
+    {"__close", l_release}, {"__gc", l_guard_gc}, {"__tostring", l_guard_tostring}, {NULL, NULL}};
   lua_pushnil(L);
   make_class(L, "guard", guard_methods, guard_metamethods);
   lua_pushvalue(L, -1);
@@ -373,7 +371,7 @@ static void open_semaphores(lua_State *L) {
 
 static void open_events(lua_State *L) {
   static const luaL_Reg methods[] = {
-      {"set", l_set}, {"clear", l_clear}, {"is_set", l_is_set}, {"wait", l_wait}, {NULL, NULL}};
+    {"set", l_set}, {"clear", l_clear}, {"is_set", l_is_set}, {"wait", l_wait}, {NULL, NULL}};
   static const luaL_Reg metamethods[] = {{"__tostring", l_event_tostring}, {NULL, NULL}};
   lua_pushnil(L);
   make_class(L, "event", methods, metamethods);
@@ -387,12 +385,9 @@ static void open_signals(lua_State *L) {
                                      {"try_recv", l_signals_try_recv},
                                      {"close", l_signals_close},
                                      {NULL, NULL}};
-  static const luaL_Reg metamethods[] = {{"__call", l_signals_call},
-                                         {"__len", l_signals_len},
-                                         {"__close", l_signals_close},
-                                         {"__gc", l_signals_close},
-                                         {"__tostring", l_signals_tostring},
-                                         {NULL, NULL}};
+  static const luaL_Reg metamethods[] = {
+    {"__call", l_signals_call}, {"__len", l_signals_len},           {"__close", l_signals_close},
+    {"__gc", l_signals_close},  {"__tostring", l_signals_tostring}, {NULL, NULL}};
   lua_pushnil(L);
   make_class(L, "signals", methods, metamethods);
   waitable_register(L, &signals_class);

@@ -164,7 +164,8 @@ static int l_failure(lua_State *L) {
 
 static scope *new_scope(lua_State *L) {
   scope *s = lua_newuserdatauv(L, sizeof *s, 0);
-  s->ended = 1;
+  memset(s, 0, sizeof *s);
+  s->ended = s->shut = 1;
   lua_rawgeti(L, LUA_REGISTRYINDEX, rt_of(L)->refs.scope_mt);
   lua_setmetatable(L, -2);
   return s;
@@ -188,16 +189,23 @@ static scope *check_scope(lua_State *L, int idx) {
 static int leave(lua_State *L, scope *s, scope_outcome o) {
   rt *r = rt_of(L);
   int timeout = s->kind == SCOPE_TIMEOUT;
-  if (o == SCOPE_ABSORBED) {
-    lua_settop(L, RESULTS - 1);
-    lua_pushnil(L);
-    scope_push_outcome(L, s);
-  }
   scope_release(r, s);
   interrupt_limit(r);
   if (o == SCOPE_FAILED || o == SCOPE_CANCELLED) return lua_error(L);
+  if (o == SCOPE_ABSORBED) {
+    lua_pushnil(L);
+    lua_insert(L, -2);
+    return 2;
+  }
   if (timeout && lua_gettop(L) < RESULTS) lua_pushboolean(L, 1);
   return lua_gettop(L) - RESULTS + 1;
+}
+
+// Raise where no scope can be opened, before any effect.
+static void check_room(lua_State *L) {
+  wait_check(L);
+  if (scope_depth(task_current(L)) >= SCOPE_MOST)
+    err_misuse(L, "more than %d scopes are open in this task", SCOPE_MOST);
 }
 
 static int l_scope(lua_State *L) {
@@ -208,7 +216,7 @@ static int l_scope(lua_State *L) {
   lua_Integer limit = opt_count(L, 2, "scope", "limit", 1, 0);
   const char *name = opt_string(L, 2, "scope", "name", NULL);
   task_checkpoint(L);
-  wait_check(L);
+  check_room(L);
   lua_settop(L, 2);
   scope *s = new_scope(L);
   if (name) {
@@ -226,7 +234,7 @@ static int l_scope(lua_State *L) {
 
 // Call the function at index 2 with the arguments above it in a scope of `kind`.
 static int call_in(lua_State *L, scope_kind kind, double seconds) {
-  wait_check(L);
+  check_room(L);
   scope *s = new_scope(L);
   lua_replace(L, 1);
   scope_enter(L, s, kind, seconds);
@@ -249,7 +257,7 @@ static int l_shield(lua_State *L) {
 
 static scope *check_open(lua_State *L) {
   scope *s = check_scope(L, 1);
-  if (s->ended) err_misuse(L, "the scope has ended");
+  if (s->shut) err_misuse(L, "the scope has ended");
   return s;
 }
 
@@ -263,24 +271,40 @@ static int spawn_into(lua_State *L, scope *s, task_kind kind) {
   return start(L, s, kind, lua_gettop(L) - 2);
 }
 
-static int take_slot(lua_State *L, scope *s, task_kind kind) {
-  s->reserved--;
-  return spawn_into(L, s, kind);
+static int l_spawn_into(lua_State *L) {
+  return spawn_into(L, check_scope(L, 1), TASK_SPAWN);
+}
+
+static int l_async_into(lua_State *L) {
+  return spawn_into(L, check_scope(L, 1), TASK_ASYNC);
+}
+
+static int l_daemon_into(lua_State *L) {
+  return spawn_into(L, check_scope(L, 1), TASK_DAEMON);
+}
+
+// Start the task in the slot that was kept for it, or give the slot on.
+static int take_slot(lua_State *L, scope *s, lua_CFunction start_into) {
+  lua_pushcfunction(L, start_into);
+  lua_insert(L, 1);
+  int status = lua_pcall(L, lua_gettop(L) - 1, 1, 0);
+  scope_slot_taken(rt_of(L), s);
+  return status == LUA_OK ? 1 : lua_error(L);
 }
 
 static int slot_spawn(lua_State *L, void *arg, int rc) {
   (void)rc;
-  return take_slot(L, arg, TASK_SPAWN);
+  return take_slot(L, arg, l_spawn_into);
 }
 
 static int slot_async(lua_State *L, void *arg, int rc) {
   (void)rc;
-  return take_slot(L, arg, TASK_ASYNC);
+  return take_slot(L, arg, l_async_into);
 }
 
 static int slot_daemon(lua_State *L, void *arg, int rc) {
   (void)rc;
-  return take_slot(L, arg, TASK_DAEMON);
+  return take_slot(L, arg, l_daemon_into);
 }
 
 static const wait_ops slot_ops[] = {{"a slot of its scope", cancel_slot, slot_spawn, NULL},

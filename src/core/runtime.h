@@ -81,7 +81,6 @@ struct rt {
   int closing;
   int closing_coroutines; // depth of coroutine.close, which must not suspend (S30)
   int stopped_by;  // the INT or TERM that cancelled the root scope
-  int trees_shown; // of SIGQUIT
   int warn_off, warn_continues; // state of Lua's warnings
   alloc_pool alloc;
 };

@@ -32,12 +32,16 @@ static void prepare(rt *r, scope *s, scope_kind kind, task *owner, scope *parent
   list_init(&s->sub_link);
   list_init(&s->tasks);
   list_init(&s->slots);
+  s->depth = (parent && parent->owner == owner ? parent->depth : 0) + (kind != SCOPE_TASK);
   if (!parent) return;
   list_push(&parent->subs, &s->sub_link);
-  s->depth = parent->owner == owner ? parent->depth + 1 : 0;
   if (kind == SCOPE_SHIELD && !r->grace_over) return;
   s->by = parent->by;
   s->until = parent->until;
+}
+
+uint32_t scope_depth(const task *t) {
+  return t->in && t->in->owner == t ? t->in->depth : 0;
 }
 
 void scope_enter(lua_State *L, scope *s, scope_kind kind, double seconds) {
@@ -46,6 +50,7 @@ void scope_enter(lua_State *L, scope *s, scope_kind kind, double seconds) {
   prepare(r, s, kind, t, t->in);
   s->site = site_here(L, 0);
   s->L = L;
+  s->shut = !wait_is_possible(L);
   s->seconds = seconds;
   t->in = s;
   if (seconds < HUGE_VAL) {
@@ -56,9 +61,9 @@ void scope_enter(lua_State *L, scope *s, scope_kind kind, double seconds) {
       list_remove(&s->sub_link);
       luaL_error(L, "not enough memory");
     }
-    if (seconds <= 0) scope_cancel(r, s, CANCEL_TIMEOUT);
   }
   interrupt_limit(r);
+  if (seconds <= 0) scope_cancel(r, s, CANCEL_TIMEOUT);
 }
 
 // The scope that has just been opened in `t` directly inside `home`; NULL when none is open.
@@ -95,8 +100,11 @@ scope *scope_own(rt *r, task *t) {
 scope *scope_innermost(lua_State *L) {
   rt *r = rt_of(L);
   task *t = task_current(L);
-  if (t->in && t->in->owner == t) return t->in;
-  scope *s = scope_own(r, t);
+  scope *s = t->in;
+  while (s && s->owner == t && s->shut) s = s->parent; // a finaliser runs while it ends
+  if (s && (s->owner == t || t->flags & TASK_ENDING)) return s;
+  if (t->flags & TASK_ENDING) err_misuse(L, "the program is ending");
+  s = scope_own(r, t);
   if (!s) luaL_error(L, "not enough memory");
   return s;
 }
@@ -142,6 +150,8 @@ static void mark(rt *r, scope *top, scope *by, int through) {
 
 void scope_cancel(rt *r, scope *s, cancel_cause cause) {
   if (s->cause || s->ended) return;
+  const task *me = r->current;
+  int was_free = me && me->in && !me->in->by;
   s->cause = (uint8_t)cause;
   if (cause != CANCEL_DAEMONS) timer_disarm(r, &s->tm);
   // An outer cancellation that already concerns this scope stays the one that is named.
@@ -150,7 +160,7 @@ void scope_cancel(rt *r, scope *s, cancel_cause cause) {
     r->timed_out = cause == CANCEL_TIMEOUT;
     scope_begin_grace(r);
   }
-  if (r->current) interrupt_limit(r);
+  if (was_free && me->in->by) interrupt_cancelled(r);
 }
 
 void scope_end_grace(rt *r) {
@@ -174,6 +184,17 @@ int scope_concerns(const task *t, uint64_t id) {
   return 0;
 }
 
+// The text for the reason given to cancel; calls no metamethod, which could raise.
+static const char *reason_text(lua_State *L, const scope *s) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, s->reason_ref);
+  if (err_is(L, -1)) {
+    lua_pushliteral(L, "message");
+    lua_rawget(L, -2);
+  }
+  if (!lua_isstring(L, -1)) return lua_pushliteral(L, "cancelled");
+  return lua_pushfstring(L, "cancelled: %s", lua_tostring(L, -1));
+}
+
 static const char *cause_text(lua_State *L, const scope *s) {
   switch ((cancel_cause)s->cause) {
     case CANCEL_TIMEOUT: return lua_pushfstring(L, "cancelled: %f s passed", s->seconds);
@@ -185,9 +206,7 @@ static const char *cause_text(lua_State *L, const scope *s) {
     case CANCEL_NONE:
     case CANCEL_ASKED: break;
   }
-  lua_rawgeti(L, LUA_REGISTRYINDEX, s->reason_ref);
-  if (lua_isnil(L, -1)) return lua_pushliteral(L, "cancelled");
-  return lua_pushfstring(L, "cancelled: %s", luaL_tolstring(L, -1, NULL));
+  return reason_text(L, s);
 }
 
 static void set_reason(lua_State *L, const scope *s) {
@@ -211,20 +230,6 @@ void scope_push_cancel(lua_State *L, scope *s) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, s->cancel_ref);
 }
 
-void scope_push_outcome(lua_State *L, scope *s) {
-  int top = lua_gettop(L);
-  if (s->cause == CANCEL_TIMEOUT) {
-    lua_pushfstring(L, "%f s passed", s->seconds);
-    err_push(L, "ETIMEDOUT", s->kind == SCOPE_TIMEOUT ? "timeout" : "scope", NULL, "%s",
-             lua_tostring(L, -1));
-  } else {
-    err_push(L, "ECANCELED", NULL, NULL, "%s", cause_text(L, s));
-    set_reason(L, s);
-  }
-  lua_replace(L, top + 1);
-  lua_settop(L, top + 1);
-}
-
 // --- Children --------------------------------------------------------------------------------
 
 static void wake_joiner(scope *s) {
@@ -239,6 +244,12 @@ static void give_slot(scope *s) {
   wait_wake(list_entry(s->slots.next, task, wlink), 0);
 }
 
+// Fewer tasks concern the scope: tell those who wait for that.
+static void notice(rt *r, scope *s) {
+  if (s->nkids + s->reserved == 0) wake_joiner(s);
+  if (s->nkids + s->ndaemons + s->reserved == 0) task_bury(r, s->owner);
+}
+
 void scope_child_ended(rt *r, scope *s, task *t) {
   list_remove(&t->siblings);
   if (t->kind == TASK_DAEMON)
@@ -248,8 +259,13 @@ void scope_child_ended(rt *r, scope *s, task *t) {
   if (t->state == TASK_CANCELLED && t->kind != TASK_DAEMON && s->by) s->cut = 1;
   if (t->state == TASK_FAILED && t->kind != TASK_ASYNC) scope_cancel(r, s, CANCEL_FAILURE);
   give_slot(s);
-  if (s->nkids == 0) wake_joiner(s);
-  if (s->nkids + s->ndaemons == 0) task_bury(r, s->owner);
+  notice(r, s);
+}
+
+void scope_slot_taken(rt *r, scope *s) {
+  s->reserved--;
+  give_slot(s);
+  notice(r, s);
 }
 
 // --- Ending ----------------------------------------------------------------------------------
@@ -269,38 +285,90 @@ static int joined(lua_State *L, void *arg, int rc) {
 
 static void describe_join(const task *t, const void *arg, char *buf, size_t n) {
   const scope *s = arg;
+  uint32_t count = s->nkids + s->ndaemons + s->reserved;
   (void)t;
-  snprintf(buf, n, "%u task%s of its scope", s->nkids + s->ndaemons,
-           s->nkids + s->ndaemons == 1 ? "" : "s");
+  snprintf(buf, n, "%u task%s of its scope", count, count == 1 ? "" : "s");
 }
 
 static const wait_ops join_ops = {"join", cancel_join, joined, describe_join};
 
-// Decide how the scope ended. The error of an outer cancellation that left the body is on top of
-// the stack when body_done is SCOPE_CANCELLED.
-static int finish(lua_State *L, scope *s) {
-  scope_outcome o = (scope_outcome)(s->body_done - 1);
-  int (*leave)(lua_State *, scope *, scope_outcome) = s->leave;
-  if (failures_push(L, s)) {
-    o = SCOPE_FAILED;
-  } else if (s->cut && s->cause != CANCEL_DAEMONS && o == SCOPE_OK) {
-    o = SCOPE_ABSORBED; // children were cut short though the body had returned
+// Push the error that the scope's own cancellation gives its caller.
+static void push_absorbed(lua_State *L, const scope *s) {
+  if (s->cause == CANCEL_TIMEOUT) {
+    const char *text = lua_pushfstring(L, "%f s passed", s->seconds);
+    err_push(L, "ETIMEDOUT", s->kind == SCOPE_TIMEOUT ? "timeout" : "scope", NULL, "%s", text);
+  } else {
+    err_push(L, "ECANCELED", NULL, NULL, "%s", cause_text(L, s));
+    set_reason(L, s);
   }
-  int outer = s->parent && s->parent->by && s->kind != SCOPE_SHIELD;
-  if (o == SCOPE_OK && s->cut && outer) o = SCOPE_CANCELLED;
-  if (o == SCOPE_CANCELLED && s->body_done - 1 != SCOPE_CANCELLED)
-    scope_push_cancel(L, s->parent->by);
-  return leave(L, s, o);
+}
+
+// Correct the outcome, which is the body's, by that of the children; give the error if it needs one.
+static int l_outcome(lua_State *L) {
+  scope *s = lua_touserdata(L, 1);
+  luaL_checkstack(L, LUA_MINSTACK, NULL);
+  if (failures_push(L, s)) {
+    s->outcome = SCOPE_FAILED;
+    return 1;
+  }
+  if (s->outcome == SCOPE_OK && s->cut) { // children were cut short though the body had returned
+    if (s->by != s) {
+      s->outcome = SCOPE_CANCELLED;
+      scope_push_cancel(L, s->by);
+      return 1;
+    }
+    if (s->cause != CANCEL_DAEMONS) s->outcome = SCOPE_ABSORBED;
+  }
+  if (s->outcome != SCOPE_ABSORBED || s->kind == SCOPE_TASK) return 0;
+  push_absorbed(L, s);
+  return 1;
+}
+
+// All children have ended. What makes errors may itself fail, and run finalisers that spawn: it is
+// called protected and with the scope shut, so that the scope is always left.
+static int finish(lua_State *L, scope *s) {
+  int is_plain = s->outcome == SCOPE_OK ? !s->cut
+                                        : s->outcome == SCOPE_CANCELLED || s->kind == SCOPE_TASK;
+  s->shut = 1;
+  if (!is_plain || s->failed_ref != LUA_NOREF || s->oom) {
+    if (!lua_checkstack(L, 4)) lua_pop(L, 4); // of the body's results, then many, which are lost
+    lua_pushcfunction(L, l_outcome);
+    lua_pushlightuserdata(L, s);
+    if (lua_pcall(L, 1, LUA_MULTRET, 0) != LUA_OK) s->outcome = SCOPE_FAILED;
+  }
+  return s->leave(L, s, (scope_outcome)s->outcome);
 }
 
 static int join(lua_State *L, scope *s) {
   rt *r = rt_of(L);
-  if (s->nkids == 0 && s->ndaemons > 0 && !s->cause) scope_cancel(r, s, CANCEL_DAEMONS);
-  if (s->nkids + s->ndaemons > 0) {
+  uint32_t others = s->nkids + s->reserved;
+  if (others == 0 && s->ndaemons > 0 && !s->cause) scope_cancel(r, s, CANCEL_DAEMONS);
+  if (others + s->ndaemons > 0) {
     s->joining = 1;
     return wait_begin(L, &join_ops, s);
   }
   return finish(L, s);
+}
+
+static int l_note(lua_State *L) {
+  failures_note(L, lua_touserdata(L, 1));
+  return 0;
+}
+
+// Keep the error on top of the stack, which is popped; out of memory, keep that it was lost.
+static void note_failure(lua_State *L, scope *s) {
+  if (!lua_checkstack(L, 2)) {
+    lua_pop(L, 1);
+    s->oom = 1;
+    return;
+  }
+  lua_pushcfunction(L, l_note);
+  lua_insert(L, -2);
+  lua_pushlightuserdata(L, s);
+  lua_insert(L, -2);
+  if (lua_pcall(L, 2, 0, 0) == LUA_OK) return;
+  lua_pop(L, 1);
+  s->oom = 1;
 }
 
 int scope_leave(lua_State *L, scope *s, int failed,
@@ -319,11 +387,11 @@ int scope_leave(lua_State *L, scope *s, int failed,
       o = SCOPE_CANCELLED;
     } else {
       o = SCOPE_FAILED;
-      failures_note(L, s);
+      note_failure(L, s);
       scope_cancel(r, s, CANCEL_FAILURE);
     }
   }
-  s->body_done = (uint8_t)(o + 1);
+  s->outcome = (uint8_t)o;
   return join(L, s);
 }
 

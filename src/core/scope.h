@@ -102,7 +102,7 @@ void scope_child_ended(rt *r, scope *s, task *t);
 
 // A task that was given a slot has used it, or could not: then it goes to the next. [loop] Must not
 // run Lua.
-void scope_slot_taken(scope *s);
+void scope_slot_taken(rt *r, scope *s);
 
 // Say whether the cancellation of id `id` concerns the running task: names an enclosing scope that
 // is cancelled. [loop]

@@ -12,13 +12,13 @@
 #include "core/timer.h"
 #include "core/waitable.h"
 
-#define CASES 1 // place of the cases in the frame
+#define CASES 1  // place of the cases in the frame
 
-enum { KEY, OBJECT, ITEM, PLACES }; // places of a case, from its first on
+enum { KEY, OBJECT, ITEM, PLACES };  // places of a case, from its first on
 
 typedef struct select_case {
-  waiter w; // first, so that a waiter of a select is a case
-  int at;   // the place of its key in the frame
+  waiter w;  // first, so that a waiter of a select is a case
+  int at;    // the place of its key in the frame
 } select_case;
 
 struct selection {
@@ -64,6 +64,22 @@ static void read_case(lua_State *L, select_case *c) {
   c->w.item = sends ? key + ITEM : 0;
 }
 
+static int comes_before(lua_State *L, const select_case *a, const select_case *b) {
+  return lua_type(L, a->at) == lua_type(L, b->at) &&
+         (lua_type(L, a->at) == LUA_TSTRING || lua_type(L, a->at) == LUA_TNUMBER) &&
+         lua_compare(L, a->at, b->at, LUA_OPLT);
+}
+
+// The order of a table differs from run to run: sort, so that the same seed makes the same choice.
+static void sort_cases(lua_State *L, selection *s) {
+  for (int i = 1; i < s->n; i++) {
+    select_case c = s->cases[i];
+    int j = i;
+    for (; j > 0 && comes_before(L, &c, &s->cases[j - 1]); j--) s->cases[j] = s->cases[j - 1];
+    s->cases[j] = c;
+  }
+}
+
 // Read all cases into a new selection.
 static selection *read_cases(lua_State *L) {
   int n = 0;
@@ -83,6 +99,7 @@ static selection *read_cases(lua_State *L) {
     s->cases[i].w.t = rt_of(L)->current;
     s->cases[i].w.of = s;
   }
+  if (rt_of(L)->opts.seed) sort_cases(L, s);
   return s;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Select: one task that waits for the first of several operations. A selection and its cases live in
-// a userdata on the stack of the coroutine that waits. Runs on the loop thread.
+// Select: one task that waits for the first of several operations. A selection and its cases live
+// in a userdata on the stack of the coroutine that waits. Runs on the loop thread.
 #ifndef CORE_SELECT_H
 #define CORE_SELECT_H
 

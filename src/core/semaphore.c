@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Semaphores and mutexes. See semaphore.h. A guard is made before its task waits, so that nothing can
-// fail between the moment when a permit is given to it and the moment when the script has it.
+// Semaphores and mutexes. See semaphore.h. A guard is made before its task waits, so that nothing
+// can fail between the moment when a permit is given to it and the moment when the script has it.
 #include "core/semaphore.h"
 
 #include <lauxlib.h>
@@ -31,7 +31,7 @@ guard *guard_new(lua_State *L, int idx) {
   g->site = rt_of(L)->opts.dev ? site_here(L, 0) : 0;
   g->held = 0;
   lua_insert(L, -2);
-  lua_setiuservalue(L, -2, 1); // the guard keeps the semaphore
+  lua_setiuservalue(L, -2, 1);  // the guard keeps the semaphore
   return g;
 }
 

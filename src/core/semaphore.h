@@ -12,16 +12,16 @@
 #include "core/types.h"
 
 typedef struct semaphore {
-  list waiters; // of tasks, through task.wlink
+  list waiters;  // of tasks, through task.wlink
   lua_Integer total, left;
-  uint32_t holder; // of a mutex: id of the task that took it last
+  uint32_t holder;  // of a mutex: id of the task that took it last
   int is_mutex;
 } semaphore;
 
 typedef struct guard {
   semaphore *of;
-  uint32_t task; // id of the task that took it
-  uint32_t site; // where, known with --dev only
+  uint32_t task;  // id of the task that took it
+  uint32_t site;  // where, known with --dev only
   int held;
 } guard;
 
@@ -35,9 +35,9 @@ guard *guard_new(lua_State *L, int idx);
 // Take a permit for the guard if one is left; answer whether there was. [loop]
 int semaphore_try(lua_State *L, guard *g);
 
-// Take a permit for the guard on top of the stack, which is returned; waits for one if none is left.
-// To be returned from a lua_CFunction. [loop] Raises a cancellation, or when the calling task holds
-// the mutex, before any effect.
+// Take a permit for the guard on top of the stack, which is returned; waits for one if none is
+// left. To be returned from a lua_CFunction. [loop] Raises a cancellation, or when the calling task
+// holds the mutex, before any effect.
 int semaphore_acquire(lua_State *L, guard *g);
 
 // Give the permit back; does nothing when the guard holds none. [loop] Must not run Lua.

@@ -17,24 +17,42 @@
 typedef struct watch {
   handle h;
   uv_signal_t sig;
-  signals *owner; // NULL once it is closed
+  signals *owner;  // NULL once it is closed
   int number;
 } watch;
 
 static const struct {
   const char *name;
-  int number; // -1: cannot be listened to
-} names[] = {{"SIGHUP", SIGHUP},   {"SIGINT", SIGINT},   {"SIGQUIT", SIGQUIT},
-             {"SIGTERM", SIGTERM}, {"SIGUSR1", SIGUSR1}, {"SIGUSR2", SIGUSR2},
-             {"SIGALRM", SIGALRM}, {"SIGCHLD", SIGCHLD}, {"SIGCONT", SIGCONT},
-             {"SIGPIPE", SIGPIPE}, {"SIGTSTP", SIGTSTP}, {"SIGTTIN", SIGTTIN},
-             {"SIGTTOU", SIGTTOU}, {"SIGXCPU", SIGXCPU}, {"SIGXFSZ", SIGXFSZ},
-             {"SIGPROF", SIGPROF}, {"SIGIO", SIGIO},     {"SIGVTALRM", SIGVTALRM},
+  int number;  // -1: cannot be listened to
+} names[] = {{"SIGHUP", SIGHUP},
+             {"SIGINT", SIGINT},
+             {"SIGQUIT", SIGQUIT},
+             {"SIGTERM", SIGTERM},
+             {"SIGUSR1", SIGUSR1},
+             {"SIGUSR2", SIGUSR2},
+             {"SIGALRM", SIGALRM},
+             {"SIGCHLD", SIGCHLD},
+             {"SIGCONT", SIGCONT},
+             {"SIGPIPE", SIGPIPE},
+             {"SIGTSTP", SIGTSTP},
+             {"SIGTTIN", SIGTTIN},
+             {"SIGTTOU", SIGTTOU},
+             {"SIGXCPU", SIGXCPU},
+             {"SIGXFSZ", SIGXFSZ},
+             {"SIGPROF", SIGPROF},
+             {"SIGIO", SIGIO},
+             {"SIGVTALRM", SIGVTALRM},
              {"SIGWINCH", SIGWINCH},
              // not to be caught, faults of the program, and the one that interrupts tasks
-             {"SIGKILL", -1},      {"SIGSTOP", -1},      {"SIGSEGV", -1},
-             {"SIGBUS", -1},       {"SIGFPE", -1},       {"SIGILL", -1},
-             {"SIGABRT", -1},      {"SIGTRAP", -1},      {"SIGSYS", -1},
+             {"SIGKILL", -1},
+             {"SIGSTOP", -1},
+             {"SIGSEGV", -1},
+             {"SIGBUS", -1},
+             {"SIGFPE", -1},
+             {"SIGILL", -1},
+             {"SIGABRT", -1},
+             {"SIGTRAP", -1},
+             {"SIGSYS", -1},
              {"SIGURG", -1}};
 
 enum { NAMES = sizeof names / sizeof *names };
@@ -42,7 +60,7 @@ enum { NAMES = sizeof names / sizeof *names };
 struct signals {
   list waiters;
   watch *watches[NAMES];
-  int arrived[NAMES]; // numbers of the signals not received yet, oldest first
+  int arrived[NAMES];  // numbers of the signals not received yet, oldest first
   int n, narrived, nwaiting, closed;
 };
 
@@ -69,7 +87,7 @@ signals *signals_new(lua_State *L) {
 
 // libuv sets the default action once the last handle of the process for a signal has stopped: keep
 // what it was before the first one started.
-#define SIGNALS 64 // numbers of signals are below
+#define SIGNALS 64  // numbers of signals are below
 
 static struct {
   pthread_mutex_t lock;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Signals as a source of values: the receiving half of a channel. It owns one libuv handle for each
-// signal it listens to; while it is open these signals do nothing else, afterwards they do what they
-// did before. A signal that arrives again before it was received counts once. Runs on the loop
+// signal it listens to; while it is open these signals do nothing else, afterwards they do what
+// they did before. A signal that arrives again before it was received counts once. Runs on the loop
 // thread. Invariant: the handles keep the loop alive exactly while a task waits here (S38).
 #ifndef CORE_SIGNALS_H
 #define CORE_SIGNALS_H
@@ -35,7 +35,8 @@ int signals_count(const signals *s);
 // Push the names of the signals, joined by commas; "closed" once it is. [loop]
 void signals_push_names(lua_State *L, const signals *s);
 
-// Close it: what has arrived is still received. Closing again does nothing. [loop] Must not run Lua.
+// Close it: what has arrived is still received. Closing again does nothing. [loop] Must not run
+// Lua.
 void signals_close(signals *s);
 
 #endif

@@ -58,7 +58,7 @@ static void keep_results(lua_State *L, task *t) {
     t->flags |= TASK_TABLED;
   }
   if (n > 0) lua_setiuservalue(L, HANDLE, 1);
-  t->nvals = (uint16_t)(n > UINT16_MAX ? UINT16_MAX : n);
+  t->nvals = (uint32_t)n;
 }
 
 // Note the outcome, which is the last thing a base frame does: DONE with the results from RESULTS
@@ -73,7 +73,7 @@ static int settle(lua_State *L, task_state state) {
   if (state == TASK_FAILED) {
     scope *home = task_home(t);
     if (home && t->kind == TASK_ASYNC) {
-      failures_pend(L, home, HANDLE);
+      if (!t->joiners) failures_pend(L, home, HANDLE); // who already waits is sure to get it
     } else if (home) {
       task_push_error(L, HANDLE);
       failures_note(L, home);
@@ -100,6 +100,7 @@ static int returned(lua_State *L, int status, lua_KContext ctx) {
   (void)ctx;
   task *t = rt_of(L)->current;
   int failed = status != LUA_OK && status != LUA_YIELD;
+  t->flags |= TASK_ENDING;
   if (!failed && lua_gettop(L) > RESULTS && lua_isnil(L, RESULTS) && !lua_isnil(L, RESULTS + 1)) {
     t->flags |= TASK_SOFT; // nil, err is a failure too (S2)
     failed = 1;
@@ -163,25 +164,43 @@ void task_push(lua_State *L, task *t) {
   if (t->co != L) lua_xmove(t->co, L, 1);
 }
 
+// Tell the scope of the failed task whose handle is at index 1 of its failure.
+static int l_hand_on(lua_State *L) {
+  task *t = lua_touserdata(L, 1);
+  if (t->kind != TASK_ASYNC) {
+    task_push_error(L, 1);
+    failures_note(L, t->in);
+  } else if (!t->joiners) {
+    failures_pend(L, t->in, 1);
+  }
+  return 0;
+}
+
 void task_bury(rt *r, task *t) {
   if (t->ops != &dead_ops) return;
   scope *home = task_home(t);
   for (scope *s = t->in; s != home; s = s->parent)
-    if (s->nkids + s->ndaemons) return;
+    if (s->nkids + s->ndaemons + s->reserved) return;
   while (t->in != home) scope_release(r, t->in);
-  if (home && t->kind != TASK_ASYNC) home->oom = 1;
+  if (home) {
+    lua_pushcfunction(r->L, l_hand_on);
+    lua_xmove(t->co, r->L, 1);
+    if (lua_pcall(r->L, 1, 0, 0) != LUA_OK) {
+      lua_pop(r->L, 1);
+      home->oom = 1;
+    }
+  }
   end(r, t, TASK_FAILED, 0);
 }
 
-// Out of memory, or a C function yielded by itself. The error is on top of the coroutine's stack.
-// Allocates nothing; the task ends once its children have.
+// Out of memory, or a C function yielded by itself. The error is on top of the coroutine's stack,
+// where the handle is left. Allocates nothing; the task ends once its children have.
 static void die(rt *r, task *t) {
   scope *home = task_home(t), *outermost = NULL;
-  if (push_handle(t->co)) {
-    lua_insert(t->co, -2);
-    lua_setiuservalue(t->co, -2, 1);
-  }
-  t->nvals = 1;
+  if (!push_handle(t->co)) lua_pushvalue(t->co, 2); // not even the base frame could be made
+  lua_insert(t->co, -2);
+  lua_setiuservalue(t->co, -2, 1);
+  t->flags &= (uint16_t)~(TASK_SOFT | TASK_TABLED);
   t->state = TASK_WAITING;
   t->ops = &dead_ops;
   for (scope *s = t->in; s != home; s = s->parent) outermost = s;
@@ -211,7 +230,7 @@ static void end_step(rt *r, lua_State *co) {
 
 void task_step(rt *r, task *t) {
   lua_State *co = t->co;
-  int nargs = t->nvals, nresults = 0;
+  int nargs = (int)t->nvals, nresults = 0;
   if (t->flags & TASK_FRESH) {
     if (t->in && t->in->by) { // S8
       scope *home = task_home(t);
@@ -242,7 +261,6 @@ void task_step(rt *r, task *t) {
 task *task_spawn(lua_State *L, scope *s, task_kind kind, int nargs) {
   rt *r = rt_of(L);
   int fn = lua_gettop(L) - nargs;
-  if (rt_reserve(r) < 0) luaL_error(L, "not enough memory");
   task *t = lua_newuserdatauv(L, sizeof *t, 1);
   memset(t, 0, sizeof *t);
   lua_rawgeti(L, LUA_REGISTRYINDEX, r->refs.task_mt);
@@ -250,7 +268,8 @@ task *task_spawn(lua_State *L, scope *s, task_kind kind, int nargs) {
   t->site = site_here(L, 1); // level 0 is the binding
   if (!t->site && r->current) t->site = r->current->site; // spawned by corun's own Lua code
   t->co = thread_get(L, &t->slot);
-  if (nargs > FEW && !lua_checkstack(t->co, nargs + FEW)) {
+  // Nothing below raises. Not before: finalisers that the above ran may have spawned tasks too.
+  if (rt_reserve(r) < 0 || (nargs > FEW && !lua_checkstack(t->co, nargs + FEW))) {
     thread_put(r, t->co, t->slot, 1);
     luaL_error(L, "not enough memory");
   }

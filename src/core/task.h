@@ -19,11 +19,13 @@ enum {
   TASK_FRESH = 1,      // its function has not been called
   TASK_ASKED = 2,      // its wait was asked to stop
   TASK_LATCHED = 4,    // woken before it waits
+  TASK_ENDING = 8,     // its function has ended
   TASK_TABLED = 16,    // several results, kept in a table
   TASK_LOCALS = 32,    // has a table of locals
   TASK_PENDING = 64,   // its failure waits in the scope for an awaiter
   TASK_SOFT = 128,     // failed by returning nil, err
   TASK_EXPOSED = 256,  // coroutine.running gave its thread away: never reuse it
+  TASK_SEEN = 512,     // visited by a search that is under way
 };
 
 struct task {
@@ -32,12 +34,13 @@ struct task {
   list wlink;           // in the queue of what it waits for
   lua_State *co;        // NULL once ended
   scope *in;            // the innermost scope that is open in it
+  task *work;           // link of the search in await.c
   const wait_ops *ops;  // of the current wait
   void *warg;           // argument of the current wait
   task *joiners;        // tasks that await it, linked through wlink.next
   uint32_t id, site, slot;
-  int32_t rc; // what its wait was woken with
-  uint16_t nvals; // values pushed for the wake; once ended, the number of results
+  int32_t rc;     // what its wait was woken with
+  uint32_t nvals; // values pushed for the wake; once ended, the number of results
   uint8_t state, kind;
   uint16_t flags;
 };

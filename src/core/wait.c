@@ -14,6 +14,10 @@
 
 #define RC_CANCELLED INT32_MIN
 
+int wait_is_possible(lua_State *L) {
+  return !rt_of(L)->closing_coroutines && lua_isyieldable(L);
+}
+
 void wait_check(lua_State *L) {
   if (rt_of(L)->closing_coroutines) err_misuse(L, "cannot suspend inside coroutine.close");
   if (!lua_isyieldable(L)) err_misuse(L, "cannot suspend inside %s", trace_boundary(L));
@@ -35,7 +39,7 @@ static void wake(task *t, int rc, int nvals) {
   timer_disarm(r, &t->tm);
   list_remove(&t->wlink);
   t->rc = rc;
-  t->nvals = (uint16_t)nvals;
+  t->nvals = (uint32_t)nvals;
   t->state = TASK_READY;
   rt_ready(r, t);
 }

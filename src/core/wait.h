@@ -45,6 +45,9 @@ int wait_begin_until(lua_State *L, const wait_ops *ops, void *arg, uint64_t when
 // Let the other ready tasks run first; to be returned from a lua_CFunction. [loop]
 int wait_yield(lua_State *L);
 
+// Say whether the running function may suspend. [loop]
+int wait_is_possible(lua_State *L);
+
 // Raise unless the running function may suspend; call it before any effect. [loop]
 void wait_check(lua_State *L);
 

@@ -12,7 +12,7 @@
 #include "core/select.h"
 #include "core/task.h"
 
-static const char classes; // its address is the key in the registry
+static const char classes;  // its address is the key in the registry
 
 // The table that leads from metatables to classes is out of reach of scripts: what it says of a
 // userdata can be trusted.

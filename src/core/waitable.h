@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Waitables: objects on which a task can wait for an operation, alone or as one case of a select.
-// A class says in a static table how to try an operation, how to queue for it and what it gives; it is
-// registered under the metatable of the class, so that classes of higher layers can join. Runs on the
-// loop thread. Invariant: a queued waiter is served, or taken out, exactly once; when one case of a
-// select is served, the others leave their queues in the same instant.
+// A class says in a static table how to try an operation, how to queue for it and what it gives; it
+// is registered under the metatable of the class, so that classes of higher layers can join. Runs
+// on the loop thread. Invariant: a queued waiter is served, or taken out, exactly once; when one
+// case of a select is served, the others leave their queues in the same instant.
 #ifndef CORE_WAITABLE_H
 #define CORE_WAITABLE_H
 
@@ -19,21 +19,21 @@ typedef struct selection selection;
 // A task in the queue of an object. Its coroutine keeps the object, and the item to send, on its
 // stack while it waits.
 typedef struct waiter {
-  list link; // in the queue of the object
+  list link;  // in the queue of the object
   task *t;
-  lua_State *L;      // the coroutine that waits
-  void *object;      // the userdata that is waited for
+  lua_State *L;  // the coroutine that waits
+  void *object;  // the userdata that is waited for
   const waitable *cls;
-  selection *of;     // the select that this is a case of, NULL when it waits for this alone
-  int item;          // place of the item to send in the frame of L, 0 to receive
+  selection *of;  // the select that this is a case of, NULL when it waits for this alone
+  int item;       // place of the item to send in the frame of L, 0 to receive
 } waiter;
 
 // What served a waiter: the `rc` of its wait. A class may use positive numbers of its own.
 enum { SERVED = 0, SERVED_CLOSED = -1 };
 
 struct waitable {
-  const char *name; // "channel", for reports
-  int sends;        // whether it takes items too
+  const char *name;  // "channel", for reports
+  int sends;         // whether it takes items too
 
   // Do the operation if that is possible at once, and push its results. `object` and `item` (0 to
   // receive) are stack indices. Answers the number of results, -1 when it has to wait. May raise,
@@ -55,10 +55,10 @@ void waitable_register(lua_State *L, const waitable *cls);
 // The class of the value at `idx`, NULL when it cannot be waited for. [loop]
 const waitable *waitable_of(lua_State *L, int idx);
 
-// Do the operation on the object at index 1, or suspend until it is done; `item` is the index of the
-// item to send, 0 to receive. To be returned from a lua_CFunction. Raises a cancellation before any
-// effect. The `done` function of `ops` gets a waiter that is freed already; the other two are those
-// below. [loop]
+// Do the operation on the object at index 1, or suspend until it is done; `item` is the index of
+// the item to send, 0 to receive. To be returned from a lua_CFunction. Raises a cancellation before
+// any effect. The `done` function of `ops` gets a waiter that is freed already; the other two are
+// those below. [loop]
 int waitable_begin(lua_State *L, const wait_ops *ops, const waitable *cls, int item);
 
 wait_answer waitable_cancel(task *t, void *arg);

@@ -9,12 +9,15 @@
 #include "core/runtime.h"
 #include "core/task.h"
 #include "core/timer.h"
+#include "http/idle.h"
 #include "io/stream_lua.h"
 
 #define HEAD 2 // stack index of the first part of what is sent
 #define BODY 3
 #define SLICE ((size_t)64 << 10) // bytes handed to the stream at once, so that time limits are felt
+#define TRUST (16 * SLICE)       // memory reserved on the word of the peer
 #define KEEP ((size_t)16 << 10)  // a body buffer of up to this stays with the connection
+#define HEAD_SECONDS 30.0        // for a request's head, from its first byte to its last
 #define NS 1e9
 
 static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -24,20 +27,23 @@ void http_connection_init(http_connection *c, stream *s, http_kind kind, const h
   http_parser_init(&c->p, kind, limits);
   buffer_init(&c->body);
   c->whole = (http_text){NULL, 0};
+  list_init(&c->idle);
+  c->idle_since = 0;
   c->pause = 0;
-  c->until = TIMER_NEVER;
+  c->until = c->head_until = TIMER_NEVER;
   c->sent = 0;
   c->send_rc = 0;
   c->busy = c->answered = c->receive_next = 0;
 }
 
 void http_connection_close(http_connection *c) {
+  http_idle_remove(c);
   if (c->s && !c->s->closed) stream_close(c->s, 0);
 }
 
 void http_connection_fini(http_connection *c) {
   if (!c->s) return;
-  http_connection_close(c);
+  http_connection_close(c); // also takes it out of the idle ones
   stream_unref(c->s);
   c->s = NULL;
   http_parser_fini(&c->p);
@@ -46,48 +52,78 @@ void http_connection_fini(http_connection *c) {
 
 void http_connection_limit(http_connection *c, double pause, double total) {
   rt *r = c->s->h.r;
-  c->pause = pause >= 0 && pause < 1e9 ? (uint64_t)(pause * NS) : 0;
+  c->pause = pause < 0 || pause >= 1e9 ? 0 : pause * NS < 1 ? 1 : (uint64_t)(pause * NS);
   c->until = total >= 0 ? timer_after(r, total) : TIMER_NEVER;
 }
 
 int http_connection_is_reusable(const http_connection *c) {
   size_t n = 0;
-  if (!c->s || c->busy || c->s->closed || stream_end(c->s)) return 0;
+  if (!c->s || c->busy || c->s->closed || stream_end(c->s) || c->s->out) return 0;
   stream_peek(c->s, &n);
   return n == 0; // bytes nobody asked for: out of step
 }
 
 // The instant when waiting any longer is too long.
 static uint64_t patience(const http_connection *c) {
-  if (!c->pause) return c->until;
+  uint64_t last = c->until < c->head_until ? c->until : c->head_until;
+  if (!c->pause) return last;
   uint64_t when = timer_now(c->s->h.r) + c->pause;
-  return when < c->until ? when : c->until;
+  return when < last ? when : last;
 }
 
 // --- Failures --------------------------------------------------------------------------------
 
-// Push nil, the error on top, the status for a server, and whether no byte was answered.
-static int give_up(lua_State *L, const http_connection *c, int status) {
+// Push nil, the error on top, the status for a server, and whether the peer had gone unanswered.
+static int give_up(lua_State *L, const http_connection *c, int status, int rc) {
+  int is_gone = rc == UV_EOF || rc == UV_ECONNRESET || rc == UV_EPIPE || rc == UV_ECONNABORTED;
   lua_pushnil(L);
   lua_insert(L, -2);
   lua_pushinteger(L, status);
-  lua_pushboolean(L, !c->answered);
+  lua_pushboolean(L, is_gone && !c->answered);
   return 4;
 }
 
-static int fail(lua_State *L, const http_connection *c, const char *code, const char *op,
-                const char *message) {
+static int fail_eof(lua_State *L, const http_connection *c, const char *message) {
   char target[128] = "";
   c->s->t->describe(c->s, target, sizeof target);
-  err_push(L, code, op, target, "%s", message);
-  return give_up(L, c, code[0] == 'E' && code[1] == 'O' ? 0 : http_parser_error_status(&c->p));
+  err_push(L, "EOF", "read", target, "%s", message);
+  return give_up(L, c, 0, UV_EOF);
 }
 
 static int fail_uv(lua_State *L, const http_connection *c, int rc, const char *op) {
-  if (rc == UV_EOF) return fail(L, c, "EOF", op, "the connection was closed without an answer");
+  if (rc == UV_EOF) return fail_eof(L, c, "the connection was closed without an answer");
   stream_fail(L, c->s, rc, op);
   lua_remove(L, -2);
-  return give_up(L, c, rc == UV_ETIMEDOUT ? 408 : 0);
+  return give_up(L, c, rc == UV_ETIMEDOUT ? 408 : 0, rc);
+}
+
+static int is_too_large(const http_parser *p) {
+  switch ((http_error)p->error) {
+    case HTTP_E_HEAD_SIZE:
+    case HTTP_E_HEADER_COUNT:
+    case HTTP_E_TARGET_LENGTH:
+    case HTTP_E_BODY_SIZE:
+    case HTTP_E_CHUNK_OVERHEAD:
+    case HTTP_E_TRAILER_SIZE: return 1;
+    default: return 0;
+  }
+}
+
+// The parser has refused the message.
+static int refuse(lua_State *L, const http_connection *c) {
+  const http_parser *p = &c->p;
+  if (p->error == HTTP_E_NO_MEMORY) return fail_uv(L, c, UV_ENOMEM, "read");
+  char target[128] = "";
+  c->s->t->describe(c->s, target, sizeof target);
+  err_push(L, is_too_large(p) ? "EMSGSIZE" : "EPROTO", "read", target, "%s", http_parser_error(p));
+  return give_up(L, c, http_parser_error_status(p), 0);
+}
+
+static int refuse_upgrade(lua_State *L, const http_connection *c) {
+  char target[128] = "";
+  c->s->t->describe(c->s, target, sizeof target);
+  err_push(L, "EPROTO", "read", target, "the peer switched to a protocol that nobody asked for");
+  return give_up(L, c, 0, 0);
 }
 
 // --- Receiving -------------------------------------------------------------------------------
@@ -124,13 +160,15 @@ static int take_body(http_connection *c) {
     return 0;
   }
   if (p->head.framing == HTTP_BODY_LENGTH && !buffer_len(&c->body) &&
-      p->head.length <= 16 * SLICE && buffer_reserve(&c->body, (size_t)p->head.length) < 0)
+      p->head.length <= TRUST && buffer_reserve(&c->body, (size_t)p->head.length) < 0)
     return UV_ENOMEM;
   return buffer_append(&c->body, p->body.s, p->body.n) < 0 ? UV_ENOMEM : 0;
 }
 
-static void take_head(http_connection *c) {
-  if (c->p.kind != HTTP_KIND_REQUEST || !c->p.head.expect_continue) return;
+// The head is complete; `more` bytes of what follows have come with it.
+static void take_head(http_connection *c, size_t more) {
+  c->head_until = TIMER_NEVER;
+  if (c->p.kind != HTTP_KIND_REQUEST || !c->p.head.expect_continue || more) return;
   uv_buf_t buf = uv_buf_init((char *)(uintptr_t)go_on, sizeof go_on - 1);
   stream_write(c->s, &buf, 1); // a failure shows when the answer is written
 }
@@ -150,6 +188,8 @@ static int complete(lua_State *L, http_connection *c, size_t used) {
 static int parse(lua_State *L, http_connection *c) {
   size_t len, used = 0, n;
   const char *data = stream_peek(c->s, &len);
+  if (!c->answered && c->p.kind == HTTP_KIND_REQUEST)
+    c->head_until = timer_after(c->s->h.r, HEAD_SECONDS);
   c->answered = 1;
   c->busy = 1;
   for (;;) {
@@ -157,15 +197,14 @@ static int parse(lua_State *L, http_connection *c) {
     used += n;
     switch (ev) {
       case HTTP_EV_MORE: stream_consume(c->s, used); return 0;
-      case HTTP_EV_HEAD: take_head(c); break;
+      case HTTP_EV_HEAD: take_head(c, len - used); break;
       case HTTP_EV_BODY:
         if (take_body(c) < 0) return fail_uv(L, c, UV_ENOMEM, "read");
         break;
       case HTTP_EV_COMPLETE: return complete(L, c, used);
-      case HTTP_EV_UPGRADE:
-        return fail(L, c, "EPROTO", "read", "the peer switched to a protocol nobody asked for");
+      case HTTP_EV_UPGRADE: return refuse_upgrade(L, c);
       case HTTP_EV_END:
-      case HTTP_EV_ERROR: return fail(L, c, "EPROTO", "read", http_parser_error(&c->p));
+      case HTTP_EV_ERROR: return refuse(L, c);
     }
   }
 }
@@ -179,7 +218,7 @@ static int finish(lua_State *L, http_connection *c) {
       if (c->p.kind == HTTP_KIND_RESPONSE) return fail_uv(L, c, UV_EOF, "read");
       lua_pushnil(L);
       return 1;
-    default: return fail(L, c, "EOF", "read", http_parser_error(&c->p));
+    default: return fail_eof(L, c, http_parser_error(&c->p));
   }
 }
 
@@ -200,13 +239,43 @@ static int receive(lua_State *L, http_connection *c) {
   return stream_wait(L, c->s, 1, patience(c), on_data, c);
 }
 
+static int on_rested(lua_State *L, void *arg, int rc) {
+  http_connection *c = arg;
+  (void)rc;
+  return c->s->closed ? fail_uv(L, c, STREAM_CLOSED, "read") : receive(L, c);
+}
+
+static const wait_ops rest_ops = {"other tasks", NULL, on_rested, NULL};
+
 int http_connection_receive(lua_State *L, http_connection *c) {
   size_t n;
+  rt *r = c->s->h.r;
   task_checkpoint(L);
   stream_peek(c->s, &n);
-  if (!n) http_parser_trim(&c->p); // it may idle for long
   c->answered = 0;
+  c->head_until = TIMER_NEVER;
+  if (!n) http_parser_trim(&c->p); // it may idle for long
+  if (n && !io_may_go_on(r, c->s->io)) // a peer that sends without a pause must not keep the loop
+    return wait_begin_until(L, &rest_ops, c, timer_after(r, 0));
   return receive(L, c);
+}
+
+// --- The end of a connection -----------------------------------------------------------------
+
+static int discard(lua_State *L, stream *s, void *arg, int rc) {
+  http_connection *c = arg;
+  size_t n;
+  stream_peek(s, &n);
+  if (rc < 0 || s->closed || (!n && stream_end(s))) return 0;
+  stream_consume(s, n);
+  return stream_wait(L, s, 1, c->until, discard, c);
+}
+
+int http_connection_drain(lua_State *L, http_connection *c, double seconds) {
+  task_checkpoint(L);
+  if (stream_shutdown(c->s) < 0) return 0;
+  c->until = timer_after(c->s->h.r, seconds);
+  return discard(L, c->s, c, 0);
 }
 
 // --- Sending ---------------------------------------------------------------------------------
@@ -273,6 +342,7 @@ static int send_more(lua_State *L, http_connection *c) {
 
 int http_connection_send(lua_State *L, http_connection *c, int receive_next) {
   task_checkpoint(L);
+  http_idle_remove(c);
   lua_settop(L, BODY);
   c->busy = 1;
   c->sent = 0;

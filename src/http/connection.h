@@ -9,18 +9,22 @@
 #include <lua.h>
 
 #include "base/buffer.h"
+#include "base/list.h"
 #include "http/parser.h"
 #include "io/stream.h"
 
 typedef struct http_connection {
-  stream *s;       // kept until the userdata goes: a task may still wait on it
+  stream *s; // kept until the userdata goes: a task may still wait on it
   http_parser p;
-  buffer body;     // a body that comes in several spans
-  http_text whole; // a body that came in one span of the stream's buffer
-  uint64_t pause;  // longest silence of the peer, in nanoseconds; 0: any
-  uint64_t until;  // the instant when the whole exchange must be over
-  size_t sent;     // bytes of the message that were handed to the stream
-  int send_rc;     // why not all of it was
+  buffer body;         // a body that comes in several spans
+  http_text whole;     // a body that came in one span of the stream's buffer
+  list idle;           // among those of its pool that idle
+  uint64_t idle_since; // milliseconds of the loop's clock
+  uint64_t pause;      // longest silence of the peer, in nanoseconds; 0: any
+  uint64_t until;      // the instant when the whole exchange must be over
+  uint64_t head_until; // the instant when the head that has begun must be complete
+  size_t sent;         // bytes of the message that were handed to the stream
+  int send_rc;         // why not all of it was
   unsigned busy : 1;
   unsigned answered : 1;     // a byte of the peer's message has come
   unsigned receive_next : 1; // after sending, wait for the peer's message
@@ -36,20 +40,24 @@ void http_connection_close(http_connection *c);
 void http_connection_fini(http_connection *c);
 
 // Set the time limits of what follows: `pause` seconds of silence, `total` seconds in all; negative
-// means none. [loop]
+// or infinite means none. [loop]
 void http_connection_limit(http_connection *c, double pause, double total);
 
 // Send the strings at stack index 2 and 3 (the second may be nil) as one message; with `receive`
 // then wait for the peer's. To be returned from a lua_CFunction whose index 1 keeps the connection.
-// Results: those of http_connection_receive, or true; nil, error, and whether the request may be
-// sent again on a fresh connection because no byte was answered. [loop]
+// Results: those of http_connection_receive, or true. [loop]
 int http_connection_send(lua_State *L, http_connection *c, int receive);
 
 // Wait for a message of the peer. To be returned from a lua_CFunction. Results of a response: status,
 // head, body, keepalive; of a request: method, target, head, body, keepalive, minor version. nil
-// alone: the peer closed between two messages. nil, error, status that a server answers with, and
-// whether no byte was answered. [loop]
+// alone: the peer closed between two messages. Else nil, error, the status that a server answers
+// with (0: it does not), and whether the peer had closed the connection before it answered a byte.
+// [loop]
 int http_connection_receive(lua_State *L, http_connection *c);
+
+// Tell the peer that nothing more comes and read what it still sends for `seconds`, so that closing
+// does not make its system drop the answer. To be returned from a lua_CFunction. [loop]
+int http_connection_drain(lua_State *L, http_connection *c, double seconds);
 
 // Say whether it is idle, alive and in step, so that it may serve another exchange. [loop]
 int http_connection_is_reusable(const http_connection *c);

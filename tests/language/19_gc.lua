@@ -278,7 +278,6 @@ check("a collection inside a finaliser is refused", function()
 end, nil)
 
 check("an error in a finaliser does not reach the script", function()
-  warn("@off")
   setmetatable({}, {__gc = function() error("lost") end})
   local ok = pcall(full)
   return ok

@@ -37,7 +37,7 @@ local function parse(name)
 end
 
 -- Runs fn; gives the lines that it printed.
-local function printed(fn)
+local function printed(fn, is_corun)
   local lines = {}
   local original, path = print, package.path
   warn("@off")
@@ -51,6 +51,7 @@ local function printed(fn)
   local ok, e = pcall(fn)
   rawset(_G, "print", original)
   package.path = path
+  if is_corun then warn("@on") end
   for k in pairs(package.preload) do
     if not preload[k] then package.preload[k], package.loaded[k] = nil, nil end
   end
@@ -67,8 +68,10 @@ local function each(file, is_corun, report)
       if is_corun then
         body = function() require("corun").scope(function() run() end) end
       end
-      report(("example %d, %s"):format(i, example.title), function() return printed(body) end,
-        table.pack(is_corun and example.corun or example.stock))
+      local want = table.pack(is_corun and example.corun or example.stock)
+      report(("example %d, %s"):format(i, example.title), function()
+        return printed(body, is_corun)
+      end, want)
     end
   end
 end

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Channels: S34, and what S13, S15, S20 and S30 say of them. A task counts as blocked once its status
--- is "waiting", so that no test depends on the order in which ready tasks run.
+-- Channels: S34, and what S13, S14, S15 and S30 say of them. A task counts as blocked once its
+-- status is "waiting", so that no test depends on the order in which ready tasks run.
 
 local corun = require("corun")
 local debug_ = require("corun.debug")

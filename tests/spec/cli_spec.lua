@@ -284,7 +284,7 @@ spawned at failing.lua:14 (task T)
     assert.equal(1, r.status)
     assert.matches("^corun: 15 tasks failed; the first: failure %d+ %(EGROUP%)\n", r.err)
     assert.matches("\ncaused by: failure %d+\n", r.err)
-    local _, also = r.err:gsub("\nalso: failure %d+\n", "%0")
+    local _, also = r.err:gsub("\nalso: failure %d+", "%0")
     assert.equal(10, also)
     assert.matches("\nand 4 more\n$", r.err)
   end)
@@ -307,7 +307,8 @@ describe("corun: signals (S27)", function()
   end
 
   local function signalled(signals, body, cleanup, option)
-    return run({"--timeout=20", option or "--grace=5", "-"}, {stdin = script(body, cleanup), signals = signals})
+    return run({"--timeout=20", option or "--grace=5", "-"},
+      {stdin = script(body, cleanup), signals = signals})
   end
 
   it("INT and TERM cancel all, clean-up runs, and the process ends by the signal", function()
@@ -370,8 +371,8 @@ describe("corun: signals (S27)", function()
   end)
 
   it("PIPE is ignored, but not in the programs that the script starts", function()
-    local script = [[for i = 1, 20000 do print(i) end io.stderr:write("end")]]
-    local r = sh(([["$CORUN" -e '%s' | head -n 1]]):format(script))
+    local lua = [[for i = 1, 20000 do print(i) end io.stderr:write("end")]]
+    local r = sh(([["$CORUN" -e '%s' | head -n 1]]):format(lua))
     assert.equal("1\n", r.out)
     assert.equal("end", r.err)
     r = code([[os.execute("(yes; echo $? >&2) | head -n 1")]])

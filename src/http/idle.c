@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+// Idle connections. See idle.h.
+#include "http/idle.h"
+
+#include <stdlib.h>
+
+#include "core/runtime.h"
+#include "http/connection.h"
+
+#define NEVER ((uint64_t)1 << 50) // milliseconds
+
+static void on_close(uv_handle_t *h) {
+  http_idle *i = h->data;
+  handle_fini(&i->h);
+  free(i);
+}
+
+void http_idle_close(http_idle *i) {
+  if (uv_is_closing((uv_handle_t *)&i->timer)) return;
+  while (list_shift(&i->connections)) continue;
+  uv_close((uv_handle_t *)&i->timer, on_close);
+}
+
+static void close_handle(handle *h) {
+  http_idle_close(list_entry(h, http_idle, h));
+}
+
+int http_idle_open(rt *r, double seconds, http_idle **out) {
+  http_idle *i = calloc(1, sizeof *i);
+  if (!i) return UV_ENOMEM;
+  uv_timer_init(&r->loop, &i->timer);
+  uv_unref((uv_handle_t *)&i->timer);
+  i->timer.data = i;
+  i->limit = seconds < (double)NEVER / 1e3 ? (uint64_t)(seconds * 1e3) : NEVER;
+  list_init(&i->connections);
+  handle_init(r, &i->h, "idle timer", close_handle);
+  *out = i;
+  return 0;
+}
+
+static void on_timer(uv_timer_t *timer) {
+  http_idle *i = timer->data;
+  uint64_t now = uv_now(timer->loop);
+  while (!list_empty(&i->connections)) {
+    http_connection *c = list_entry(i->connections.next, http_connection, idle);
+    if (c->idle_since + i->limit > now) {
+      uv_timer_start(timer, on_timer, c->idle_since + i->limit - now, 0);
+      return;
+    }
+    http_connection_close(c);
+  }
+}
+
+void http_idle_add(http_idle *i, http_connection *c) {
+  c->idle_since = uv_now(i->timer.loop);
+  list_push(&i->connections, &c->idle);
+  if (!uv_is_active((uv_handle_t *)&i->timer)) uv_timer_start(&i->timer, on_timer, i->limit, 0);
+}
+
+void http_idle_remove(http_connection *c) {
+  list_remove(&c->idle);
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+// The connections of one pool that idle, in order of the time since when: what has idled too long is
+// closed. Owns a timer that keeps nothing alive (S38), not the connections. Runs on the loop thread.
+// Invariant: a connection in the list is in no exchange.
+#ifndef HTTP_IDLE_H
+#define HTTP_IDLE_H
+
+#include <uv.h>
+
+#include "base/list.h"
+#include "core/handle.h"
+
+typedef struct http_connection http_connection;
+
+typedef struct http_idle {
+  handle h;
+  uv_timer_t timer;
+  list connections; // the one that has idled longest first
+  uint64_t limit;   // milliseconds
+} http_idle;
+
+// Make one that closes what has idled for `seconds`. [loop] 0 or UV_ENOMEM.
+int http_idle_open(rt *r, double seconds, http_idle **out);
+
+// Let go of the connections and free it. [loop]
+void http_idle_close(http_idle *i);
+
+// A connection idles from now on, until http_idle_remove. [loop]
+void http_idle_add(http_idle *i, http_connection *c);
+
+// It idles no longer; harmless when it did not. [loop]
+void http_idle_remove(http_connection *c);
+
+#endif

@@ -1,0 +1,137 @@
+-- SPDX-License-Identifier: MIT
+-- The scripts of scripts/: each runs and prints what it should. All in children.
+
+local program = dofile("tests/fixtures/cli/program.lua")
+
+-- The lines that a script prints; it must end well and say nothing else.
+local function lines_of(name, ...)
+  local r = program.run{"--timeout=60", "scripts/" .. name .. ".lua", ...}
+  assert.equal("", r.err)
+  assert.equal(0, r.status)
+  local lines = {}
+  for line in r.out:gmatch("[^\n]+") do lines[#lines + 1] = line end
+  return lines
+end
+
+describe("scripts/count.lua", function()
+  it("counts three things at once, in a second", function()
+    local lines = lines_of("count")
+    assert.equal(13, #lines)
+    local seen = {}
+    for i = 1, 12 do
+      local time, what = lines[i]:match("^(%d+%.%d%d) s  (%a+ %d)$")
+      assert(time, lines[i])
+      seen[what] = true
+      assert(tonumber(time) >= (tonumber(what:sub(-1)) - 1) * 0.25 - 0.01, lines[i])
+    end
+    for _, name in ipairs{"apples", "pears", "plums"} do
+      for n = 1, 4 do assert(seen[("%s %d"):format(name, n)]) end
+    end
+    local total = tonumber(lines[13]:match("^(%d+%.%d%d) s  done$"))
+    assert(total >= 0.99 and total < 2.5, lines[13]) -- one after the other would take 3 s
+  end)
+end)
+
+describe("scripts/chess.lua", function()
+  it("plays 24 boards in far less time than one after the other takes", function()
+    local lines = lines_of("chess", "--moves=6")
+    assert.equal(3, #lines)
+    local times = {}
+    for i, how in ipairs{"one board", "24, one by one", "24, at once"} do
+      local got, time = lines[i]:match("^(.-) +(%d+%.%d) s here, +%d+%.%d h of chess$")
+      assert.equal(how, got)
+      times[i] = tonumber(time)
+    end
+    assert(times[1] >= 0.3 and times[2] >= 8 and times[3] >= 0.7, table.concat(lines, "\n"))
+    assert(times[3] < times[2] / 3, table.concat(lines, "\n"))
+  end)
+end)
+
+describe("scripts/pipeline.lua", function()
+  local text = ("the quick brown fox jumps over the lazy dog\n"):rep(300) .. "the end of the fox\n"
+
+  it("counts words, whatever the number of workers", function()
+    local path = os.tmpname()
+    local f = assert(io.open(path, "w"))
+    f:write(text)
+    f:close()
+    for _, workers in ipairs{1, 7} do
+      assert.same({"  602  the", "  301  fox", "  300  brown"},
+        lines_of("pipeline", "--top=3", "--workers=" .. workers, path))
+    end
+    os.remove(path)
+  end)
+
+  it("counts its own words without a file", function()
+    assert.matches("^ +%d+  end$", lines_of("pipeline")[1])
+  end)
+end)
+
+describe("scripts/ticker.lua", function()
+  it("keeps time, skips what was missed, works beside", function()
+    local lines = lines_of("ticker")
+    local ticks = {}
+    for _, line in ipairs(lines) do
+      local time, tick = line:match("^(%d+%.%d) s  tick (%d)$")
+      if tick then
+        ticks[#ticks + 1] = tonumber(tick)
+        assert(tonumber(time) >= (tonumber(tick) - 1) * 0.2 - 0.06, line)
+      end
+    end
+    assert.equal(1, ticks[1])
+    assert.equal(8, ticks[#ticks])
+    local set = {}
+    for i, tick in ipairs(ticks) do
+      assert(i == 1 or tick > ticks[i - 1])
+      set[tick] = true
+    end
+    assert.is_nil(set[5])
+    local all = table.concat(lines, "\n")
+    assert(all:find("the other task is done", 1, true) and all:find("that took long", 1, true), all)
+  end)
+end)
+
+describe("scripts/scrape.lua", function()
+  local function scrape(...)
+    return program.run{"--timeout=60", "scripts/scrape.lua", ...}
+  end
+
+  it("fetches what can be had, and says of each page that failed why", function()
+    local r = scrape("--limit=32")
+    local report = r.out:gsub("\n(page %d+): [^\n]+(%(%u+%))", "\n%1 %2")
+    assert.equal([[
+kind     items     mean
+cocoa       54    32.98
+coffee      54    22.98
+tea         54    12.98
+page 7 (EHTTP)
+page 11 (EJSON)
+page 23 (ETIMEDOUT)
+page 32 (EHTTP)
+page 41 (EJSON)
+page 57 (EHTTP)
+]], report)
+    assert.matches("\r54 of 60 pages, 6 failed\n%d+%.%d s\n$", r.err)
+    assert.equal(0, r.status)
+  end)
+
+  it("ends with what it has when the deadline has passed", function()
+    local r = scrape("--limit=1", "--deadline=0.4")
+    assert.matches("^kind     items     mean\ncocoa        %d ", r.out)
+    assert.matches("\ntimeout: 0%.4 s passed %(ETIMEDOUT%)\n$", r.out)
+    assert.equal(0, r.status)
+  end)
+
+  it("scrapes the API that it is given, and fails when nothing came", function()
+    local r = scrape("--pages=2", "http://127.0.0.1:1/items")
+    assert.matches("^kind +items +mean\npage 1: [^\n]+%(ECONNREFUSED%)\npage 2: [^\n]+\n$", r.out)
+    assert.equal(1, r.status)
+  end)
+
+  it("refuses an option that it does not know", function()
+    local r = scrape("--page=3")
+    assert.equal("", r.out)
+    assert.matches('^scrape.lua: unknown option "%-%-page=3" %(did you mean "%-%-pages"', r.err)
+    assert.equal(2, r.status)
+  end)
+end)
