@@ -11,10 +11,10 @@
 
 #include "data/json_text.h"
 
-#define FUNCTIONS(X)                                                              \
-  X(json_parser_new)                                                              \
-  X(json_parser_free) X(json_parser_input) X(json_parser_run) X(json_parser_trim) \
-    X(json_format_float)
+#define FUNCTIONS(X)  \
+  X(json_parser_new)  \
+  X(json_parser_free) \
+  X(json_parser_input) X(json_parser_run) X(json_parser_trim) X(json_format_float)
 
 #define MEMBER(name) __typeof__(&name) name;
 static struct late { FUNCTIONS(MEMBER) } late;

@@ -2,11 +2,11 @@
 // The program `corun`: arguments -> runtime -> exit status. Owns the table of modules and the
 // process: nothing below it calls exit on input. Runs on the main thread. Invariant: Lua is entered
 // through lua_pcall or rt_run alone, so that every failure ends as a report and a status.
-#include <errno.h>
 #include <lauxlib.h>
 #include <lualib.h>
 #include <math.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +28,7 @@
 enum { EXIT_USAGE = 2, EXIT_DEADLOCK = 13, EXIT_INTERNAL = 70, EXIT_TIMEOUT = 124 };
 
 static const luaL_Reg modules[] = {{"corun.task", luaopen_corun_task},
+                                   {"corun.inside", luaopen_corun_inside},
                                    {"corun.debug", luaopen_corun_debug},
                                    {"corun.sync", luaopen_corun_sync},
                                    {"corun.netcore", luaopen_corun_netcore},
@@ -69,9 +70,12 @@ typedef struct options {
 
 // --- The command line ------------------------------------------------------------------------
 
-static int refuse(const char *fmt, const char *what, const char *more) {
+static int refuse(const char *fmt, ...) {
+  va_list args;
+  va_start(args, fmt);
   fputs("corun: ", stderr);
-  fprintf(stderr, fmt, what, more);
+  vfprintf(stderr, fmt, args);
+  va_end(args);
   fputs("\nTry 'corun --help'.\n", stderr);
   return EXIT_USAGE;
 }
@@ -88,7 +92,7 @@ static int refuse_option(const char *text) {
     near = *o;
   }
   if (near) return refuse("unknown option '%s' (did you mean '%s'?)", text, near);
-  return refuse("unknown option '%s'", text, "");
+  return refuse("unknown option '%s'", text);
 }
 
 // Take a number of seconds, from "--name=S" or the next argument. Answers -1 when argv[*i] is
@@ -98,7 +102,7 @@ static int take_seconds(char **argv, int *i, const char *name, double *out) {
   const char *text = argv[*i];
   if (strncmp(text, name, n) != 0 || (text[n] && text[n] != '=')) return -1;
   text = text[n] ? text + n + 1 : argv[++*i];
-  if (!text) return refuse("option '%s' needs a number of seconds", name, "");
+  if (!text) return refuse("option '%s' needs a number of seconds", name);
   char *end;
   *out = strtod(text, &end);
   if (*text && !*end && *out >= 0) return 0;
@@ -110,7 +114,7 @@ static int take_option(char **argv, int *i, options *o) {
   const char *a = argv[*i];
   if (a[1] == 'e' || a[1] == 'l') {
     o->preludes++;
-    if (!a[2] && !argv[++*i]) return refuse("option '%s' needs an argument", a, "");
+    if (!a[2] && !argv[++*i]) return refuse("option '%s' needs an argument", a);
     return 0;
   }
   int *flag = strcmp(a, "--dev") == 0 ? &o->rt.dev : strcmp(a, "--stats") == 0 ? &o->stats : NULL;

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- The module corun.http: sessions, and the functions of the default one. Policy over connections
--- (http_pool.lua) that carry one exchange at a time (corun.httpcore).
+-- (http_pool.lua) that carry one exchange at a time (corun.httpcore). A request without options
+-- allocates its response and nothing else in the steady state.
 local task = require "corun.task"
 local core = require "corun.httpcore"
 local options = require "corun.options"
@@ -8,131 +9,150 @@ local pool = require "corun.http_pool"
 local message = require "corun.http_message"
 local url = require "corun.http_url"
 
-local now = task.now
+local json = require "corun.json"
+local now, sleep, response = task.now, task.sleep, message.response
 
 local http = {}
 
 local CONNECT_TIMEOUT, READ_TIMEOUT = 10, 30
 local LIMIT, IDLE, MAX_BODY = 100, 15, 64 << 20
 local URLS_KEPT = 1000 -- parsed URLs that a session remembers
+local SURE = 0.01 -- seconds for which a connection that idles is taken for open
 
 local REQUEST = {
   headers = "table", query = "table|string", json = "any", body = "string",
   timeout = "duration|table", check = "boolean", max_body = "count", null = "any",
 }
 local SESSION = {
-  headers = "table", timeout = "duration|table", check = "boolean", max_body = "count",
-  null = "any", limit = "count", per_host = "count", idle = "duration", base = "string",
+  headers = "table", query = "table|string", timeout = "duration|table", check = "boolean",
+  max_body = "count", null = "any", limit = "count", per_host = "count", idle = "duration",
+  base = "string",
 }
 local TIMEOUT = {total = "duration", connect = "duration", read = "duration"}
+local METHODS = {GET = true, HEAD = true, POST = true, PUT = true, PATCH = true, DELETE = true}
 local IDEMPOTENT = {GET = true, HEAD = true, PUT = true, DELETE = true, OPTIONS = true, TRACE = true}
 local HAS_BODY = {POST = true, PUT = true, PATCH = true}
-local OWN = {["content-length"] = true, ["transfer-encoding"] = true, connection = true}
+local OWN = {["content-length"] = true, ["transfer-encoding"] = true, connection = true,
+             expect = true, upgrade = true, te = true, trailer = true}
+local DEFAULTS = {["user-agent"] = "corun", accept = "*/*"}
+local DEFAULT_LINES = "\r\nuser-agent: corun\r\naccept: */*\r\n\r\n"
+
+local NONE = {} -- the options of a request that gives none
 
 local session = {__name = "http session"}
 session.__index = session
 
 -- Requests --------------------------------------------------------------------------------------
 
+-- The parsed URL of a request; remembered, for each base.
 local function resolve(self, target)
-  if self.base and not target:find("^%a[%w+.-]*://") then target = self.base .. target end
-  local u = self.urls[target]
-  if u then return u end
-  local err
-  u, err = url.parse(target)
-  if not u then return nil, err end
-  u.url = target
-  self.kept_urls = self.kept_urls + 1
-  if self.kept_urls > URLS_KEPT then self.urls, self.kept_urls = {}, 1 end
-  self.urls[target] = u
-  return u
-end
-
-local function encode_body(o, extra)
-  if o.json == nil then return o.body end
-  if o.body then options.misuse('"json" and "body" exclude each other') end
-  if not message.has(o.headers, "content-type") then
-    extra[#extra + 1] = "content-type: application/json\r\n"
+  local base = self.base
+  if base ~= self.urls_base or self.urls_kept >= URLS_KEPT then
+    self.urls, self.urls_base, self.urls_kept = {}, base, 0
   end
-  return require("corun.json").encode(o.json)
+  local full, parsed, err = target, nil, nil
+  if base and not url.is_absolute(target) then full = url.join(base, target) end
+  parsed, err = url.parse(full)
+  if not parsed then return nil, err end
+  local home = base and url.parse(base)
+  parsed.url = full
+  parsed.foreign = base ~= nil and not (home and home.origin == parsed.origin)
+  parsed.get = "GET " .. parsed.target .. " HTTP/1.1\r\nhost: " .. parsed.name .. DEFAULT_LINES
+  self.urls_kept = self.urls_kept + 1
+  self.urls[target] = parsed
+  return parsed
 end
 
-local function check_headers(headers)
+local function note_names(headers, set)
   for name in pairs(headers) do
-    if type(name) == "string" and OWN[name:lower()] then
-      options.misuse(("header %q is set by corun itself"):format(name))
+    if type(name) == "string" then
+      local lower = name:lower()
+      if OWN[lower] then options.misuse(("header %q is set by corun itself"):format(name)) end
+      set[lower] = true
     end
   end
 end
 
--- The head of a request as one string, and its body.
-local function serialise(self, method, u, o)
-  local target = u.target
-  if o.query then target = url.add_query(target, o.query) end
-  local body = o.body
-  if not (next(self.headers) or o.headers or o.json ~= nil or body or HAS_BODY[method]) then
-    return method .. " " .. target .. " HTTP/1.1\r\nhost: " .. u.name .. self.prefix .. "\r\n"
-  end
-  local out = {method, " ", target, " HTTP/1.1\r\n"}
-  local has_host = message.has(o.headers, "host") or message.has(self.headers, "host")
-  if not has_host then out[#out + 1] = "host: " .. u.name .. "\r\n" end
-  body = encode_body(o, out)
+-- Append the header lines: the request's own, then the session's, then the defaults.
+local function add_headers(out, own, common, u)
   local set = {}
-  if o.headers then
-    check_headers(o.headers)
-    for name in pairs(o.headers) do set[tostring(name):lower()] = true end
-    message.add_headers(out, o.headers)
+  if own then
+    note_names(own, set)
+    message.add_headers(out, own)
   end
-  check_headers(self.headers)
-  message.add_headers(out, self.headers, set)
-  for name, value in pairs(self.defaults) do
-    if not set[name] and not message.has(self.headers, name) then
-      out[#out + 1] = name .. ": " .. value .. "\r\n"
-    end
+  if common then
+    local before = {}
+    for name in pairs(set) do before[name] = true end
+    note_names(common, set)
+    message.add_headers(out, common, before)
+  end
+  if not set.host then table.insert(out, 2, "host: " .. u.name .. "\r\n") end
+  for name, value in pairs(DEFAULTS) do
+    if not set[name] then out[#out + 1] = name .. ": " .. value .. "\r\n" end
+  end
+  return set
+end
+
+local function merge_query(target, common, own)
+  if type(common) == "table" and type(own) == "table" then
+    local all = {}
+    for k, v in pairs(common) do all[k] = v end
+    for k, v in pairs(own) do all[k] = v end
+    return url.add_query(target, all)
+  end
+  if common then target = url.add_query(target, common) end
+  if own then target = url.add_query(target, own) end
+  return target
+end
+
+-- The head of a request as one string, its body, and the URL with the query.
+local function serialise(self, method, u, o)
+  local common, query = self.headers, self.query
+  if u.foreign then common, query = nil, nil end
+  local body, target = o.body, u.target
+  if query or o.query then target = merge_query(target, query, o.query) end
+  local out = {method .. " " .. target .. " HTTP/1.1\r\n"}
+  local set = add_headers(out, o.headers, common, u)
+  if o.json ~= nil then
+    if body then options.misuse('"json" and "body" exclude each other') end
+    body = json.encode(o.json)
+    if not set["content-type"] then out[#out + 1] = "content-type: application/json\r\n" end
   end
   if body or HAS_BODY[method] then
     out[#out + 1] = "content-length: " .. #(body or "") .. "\r\n"
   end
   out[#out + 1] = "\r\n"
-  return table.concat(out), body
+  local full = target == u.target and u.url or "http://" .. u.name .. target
+  return table.concat(out), body, full
 end
 
--- The limits of a request: instant of the end or nil, seconds to connect, seconds of silence.
+-- The limits of a request: the instant of its end or nil, seconds to connect, seconds of silence.
 local function limits(timeout)
+  if timeout == nil then return nil, CONNECT_TIMEOUT, READ_TIMEOUT end
   if type(timeout) == "number" then return now() + timeout, timeout, timeout end
-  timeout = timeout and options.check(timeout, "timeout", TIMEOUT) or {}
   local total = timeout.total
   return total and now() + total, timeout.connect or CONNECT_TIMEOUT,
     timeout.read or READ_TIMEOUT
 end
 
-local function left(deadline, most)
-  if not deadline then return most end
-  return math.max(0, math.min(most, deadline - now()))
-end
-
-local function timed_out(op, u)
-  return nil, task.err("ETIMEDOUT", "the time limit of the request has passed",
-    {op = op, target = u.origin, retryable = true})
-end
-
 -- One exchange over one connection. Answers a response; or nil, error, and whether it may be tried
--- again over a fresh connection.
-local function exchange(self, u, method, head, body, o, deadline, connect, read, fresh)
-  local origin = self.pool:origin(u)
-  if not self.pool:wait_slot(origin, deadline) then return timed_out("wait for a connection", u) end
-  local c <close>, err = self.pool:checkout(origin, fresh, left(deadline, connect))
+-- over a fresh connection, since the one it met had been closed by the server.
+local function exchange(self, u, method, head, body, deadline, connect, read, max_body, fresh, full)
+  local connections = self.pool
+  local c <close>, err = connections:checkout(connections:origin(u), deadline, connect, fresh)
   if not c then return nil, err end
-  c.core:limit(read, deadline and left(deadline, math.huge) or -1,
-    o.max_body or self.max_body)
-  local status, block, answer, keep = c.core:exchange(head, body, method == "HEAD")
-  if status then
-    if keep then self.pool:checkin(c) end
-    return message.response(status, block, answer, u.url)
+  if c.uses > 0 and not IDEMPOTENT[method] and now() - c.since > SURE then
+    sleep(0) -- let the loop look whether the server has closed it: this cannot be sent twice
+    if not c.core:reusable() then return nil, nil, true end
   end
-  err = block
-  local stale = c.uses > 0 and keep -- the fourth result: nothing was answered
-  return nil, err, stale and err.code ~= "ETIMEDOUT"
+  local total = deadline and math.max(0, deadline - now()) or -1
+  local status, block, answer, keep = c.core:exchange(head, body, method == "HEAD", read, total,
+    max_body)
+  if status then
+    if keep then connections:keep(c) end
+    return response(status, block, answer, full)
+  end
+  return nil, block, keep and c.uses > 0 and IDEMPOTENT[method]
 end
 
 local function checked(res)
@@ -140,41 +160,74 @@ local function checked(res)
     {op = "request", target = res.url, status = res.status, response = res})
 end
 
----Send a request; see lua/meta/http.lua.
-function session:request(method, target, o)
-  if self.closed then
-    error(task.err("ECLOSED", "the session is closed", {op = "request"}), 2)
-  end
+local function check_request(self, method, target)
+  if self.closed then core.raise("ECLOSED", "request", "the session is closed") end
   if type(method) ~= "string" or not core.is_token(method) then
     options.misuse("the method must be a token such as GET")
   end
+  if method == "CONNECT" then options.misuse("the method CONNECT is for proxies only") end
   if type(target) ~= "string" then
     options.misuse("the URL must be a string, got " .. type(target))
   end
-  o = options.check(o, "request", REQUEST)
-  local u, err = resolve(self, target)
-  if not u then return nil, err end
-  local head, body = serialise(self, method, u, o)
-  local deadline, connect, read = limits(o.timeout or self.timeout)
+end
+
+local function check_options(o)
+  options.check(o, "request", REQUEST)
+  if type(o.timeout) == "table" then options.check(o.timeout, "timeout", TIMEOUT) end
+end
+
+local function send(self, method, target, o, check)
+  if self.closed or not METHODS[method] or type(target) ~= "string" then
+    check_request(self, method, target)
+  end
+  local u, err = self.base == self.urls_base and self.urls[target], nil
+  if not u then
+    u, err = resolve(self, target)
+    if not u then return nil, err end
+  end
+  local headers = self.headers
+  local head, body, full = u.get, nil, u.url
+  if o ~= nil then check_options(o) end
+  if o ~= nil or method ~= "GET" or headers and next(headers) ~= nil or self.query then
+    o = o or NONE
+    head, body, full = serialise(self, method, u, o)
+  else
+    o = NONE
+  end
+  local timeout = o.timeout
+  if timeout == nil then timeout = self.timeout end
+  local deadline, connect, read = limits(timeout)
+  local max_body = o.max_body or self.max_body
   local res, again
-  res, err, again = exchange(self, u, method, head, body, o, deadline, connect, read, false)
-  if again and IDEMPOTENT[method] then
-    res, err = exchange(self, u, method, head, body, o, deadline, connect, read, true)
+  res, err, again = exchange(self, u, method, head, body, deadline, connect, read, max_body, false,
+    full)
+  if again then
+    res, err = exchange(self, u, method, head, body, deadline, connect, read, max_body, true, full)
   end
   if not res then return nil, err end
-  local check = o.check
-  if check == nil then check = self.check end
-  if check and res.status >= 400 then return checked(res) end
+  if res.status >= 400 then
+    if o.check ~= nil then
+      check = o.check
+    elseif self.check ~= nil then
+      check = self.check
+    end
+    if check then return checked(res) end
+  end
   return res
 end
 
+---Send a request; see lua/meta/http.lua.
+function session:request(method, target, o)
+  return send(self, method, target, o, false)
+end
+
 for _, method in ipairs {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"} do
-  session[method:lower()] = function(self, target, o) return self:request(method, target, o) end
+  session[method:lower()] = function(self, target, o) return send(self, method, target, o, false) end
 end
 
 ---Get and decode JSON; see lua/meta/http.lua.
 function session:getjson(target, o)
-  local res, err = self:request("GET", target, o)
+  local res, err = send(self, "GET", target, o, true)
   if not res then return nil, err end
   local null = o and o.null
   if null == nil then null = self.null end
@@ -184,6 +237,7 @@ function session:getjson(target, o)
   return value, res
 end
 
+---Close the session with its connections; see lua/meta/http.lua.
 function session:close()
   self.closed = true
   self.pool:close()
@@ -192,7 +246,7 @@ session.__close = session.close
 session.__gc = session.close
 
 function session:__tostring()
-  return ("http session %p (%s, %d connections)"):format(self.pool,
+  return ("http session %p (%s, %d connections)"):format(self,
     self.closed and "closed" or "open", self.pool.open)
 end
 
@@ -200,12 +254,18 @@ end
 function http.session(o)
   o = options.check(o, "session", SESSION)
   if type(o.timeout) == "table" then options.check(o.timeout, "timeout", TIMEOUT) end
+  if o.base then
+    local _, err = url.parse(o.base)
+    if err then options.misuse(('option "base" for session: %s'):format(err.message)) end
+    if o.base:find("[?#]") then
+      options.misuse('option "base" for session must have no query and no fragment')
+    end
+  end
   return setmetatable({
     pool = pool.new(o.limit or LIMIT, o.per_host, o.idle or IDLE),
-    base = o.base, headers = o.headers or {}, timeout = o.timeout, check = o.check,
-    max_body = o.max_body or MAX_BODY, null = o.null, urls = {}, kept_urls = 0,
-    prefix = "\r\nuser-agent: corun\r\naccept: */*\r\n",
-    defaults = {["user-agent"] = "corun", accept = "*/*"},
+    base = o.base, headers = o.headers or {}, query = o.query, timeout = o.timeout,
+    check = o.check, max_body = o.max_body or MAX_BODY, null = o.null,
+    urls = {}, urls_base = o.base, urls_kept = 0,
   }, session)
 end
 
@@ -213,15 +273,15 @@ end
 
 local default
 
-local function default_session()
-  default = default or http.session()
-  return default
-end
-
 for _, name in ipairs {"get", "head", "post", "put", "patch", "delete", "request", "getjson"} do
-  http[name] = function(...) return session[name](default_session(), ...) end
+  local method = session[name]
+  http[name] = function(...)
+    default = default or http.session()
+    return method(default, ...)
+  end
 end
 
+---Serve HTTP; see lua/meta/http.lua.
 function http.serve(...)
   http.serve = require("corun.http_server").serve
   return http.serve(...)

@@ -1,39 +1,32 @@
 -- SPDX-License-Identifier: MIT
 -- The connections of a session: kept alive for reuse, limited in all and for each host, waiters
 -- served in order. Owns the idle connections; one that is in use belongs to its request, which gives
--- it back or has it closed by `<close>`.
+-- it back or has it closed by `<close>`. Invariants: `active` counts the slots taken, `open` the
+-- connections there are and those being made, neither is ever above the limit; while a slot is free
+-- that some waiter may have, nobody waits.
 local task = require "corun.task"
 local core = require "corun.httpcore"
 local netcore = require "corun.netcore"
+local sync = require "corun.sync"
 
 local now = task.now
 
 local pool = {}
 pool.__index = pool
 
--- A connection in use. Closing it gives its slot back, and closes it unless it was kept.
-local connection = {}
-connection.__index = connection
-
-function connection:__close()
-  if not self.kept then
-    self.core:close()
-    self.pool.open = self.pool.open - 1
-  end
-  self.pool:release(self.origin)
-end
-
----Keep the connection for another request: the exchange is over and in step.
-function connection:keep()
-  self.kept = self.core:reusable()
-end
-
 function pool.new(limit, per_host, idle)
+  local queue = {}
+  queue.next, queue.prev = queue, queue
   return setmetatable({
     limit = limit, per_host = per_host or limit, idle = idle,
-    open = 0, -- connections, idle or not
-    active = 0, -- slots taken
-    origins = {}, waiters = {},
+    open = 0, active = 0,
+    origins = {}, -- by name: those with a connection or a request
+    connections = {}, -- set of all that are open
+    connecting = {}, -- set of the scopes in which connections are made
+    waiting = 0, -- requests that wait for a slot
+    queue = queue, -- list of these, in order; those whose host was full at their turn stand aside
+    ready = {}, -- set of the origins that got room while waiters stood aside
+    turn = 0,
   }, pool)
 end
 
@@ -41,151 +34,269 @@ end
 function pool:origin(u)
   local origin = self.origins[u.origin]
   if not origin then
-    origin = {host = u.host, port = u.port, name = u.name, active = 0, idle = {}}
+    origin = {
+      key = u.origin, address = {host = u.host, port = u.port},
+      open = 0, active = 0, waiting = 0, idle = {},
+    }
     self.origins[u.origin] = origin
   end
   return origin
 end
 
--- Slots -----------------------------------------------------------------------------------------
-
-function pool:has_room(origin)
-  return self.active < self.limit and origin.active < self.per_host
+-- Forget an origin that nothing is known of.
+local function prune(self, origin)
+  if origin.open == 0 and origin.active == 0 and origin.waiting == 0 then
+    self.origins[origin.key] = nil
+  end
 end
 
-function pool:take_slot(origin)
+-- Slots -----------------------------------------------------------------------------------------
+
+local function push(list, w)
+  local last = list.prev
+  last.next, w.prev, w.next, list.prev = w, last, list, w
+end
+
+local function remove(w)
+  w.prev.next, w.next.prev = w.next, w.prev
+  w.next, w.prev = nil, nil
+end
+
+local function take_slot(self, origin)
   self.active = self.active + 1
   origin.active = origin.active + 1
 end
 
+-- The first of those who wait that may have a slot; nil when there is none.
+local function first_waiter(self)
+  local queue, per_host = self.queue, self.per_host
+  local first = queue.next
+  while first ~= queue and first.origin.active >= per_host do
+    local aside = first.origin.aside
+    if not aside then
+      aside = {}
+      aside.next, aside.prev = aside, aside
+      first.origin.aside = aside
+    end
+    remove(first)
+    push(aside, first)
+    first = queue.next
+  end
+  if first == queue then first = nil end
+  for origin in pairs(self.ready) do
+    local w = origin.aside.next
+    if w == origin.aside or origin.active >= per_host then
+      self.ready[origin] = nil
+    elseif not first or w.turn < first.turn then
+      first = w
+    end
+  end
+  return first
+end
+
+local function stop_waiting(self, w)
+  remove(w)
+  self.waiting = self.waiting - 1
+  w.origin.waiting = w.origin.waiting - 1
+end
+
 -- Give a slot back, and on to the first waiter that may have one.
-function pool:release(origin)
+local function release(self, origin)
   self.active = self.active - 1
   origin.active = origin.active - 1
-  for i, w in ipairs(self.waiters) do
-    if self:has_room(w.origin) then
-      table.remove(self.waiters, i)
-      self:take_slot(w.origin)
+  if self.waiting > 0 then
+    if origin.aside then self.ready[origin] = true end
+    while self.active < self.limit do
+      local w = first_waiter(self)
+      if not w then break end
+      stop_waiting(self, w)
+      take_slot(self, w.origin)
       w.granted = true
       w.event:set()
-      return
     end
+  end
+  if origin.open == 0 then prune(self, origin) end
+end
+
+-- A request that waits for a slot; closed when it has one, or gives up.
+local waiter = {}
+waiter.__index = waiter
+
+function waiter:__close()
+  if self.taken then return end
+  if self.granted then
+    release(self.pool, self.origin)
+  elseif self.next then
+    stop_waiting(self.pool, self)
+    prune(self.pool, self.origin)
   end
 end
 
-function pool:forget(w)
-  for i, x in ipairs(self.waiters) do
-    if x == w then
-      table.remove(self.waiters, i)
-      return
-    end
-  end
+local function closed(origin, op)
+  return nil, task.err("ECLOSED", "the session was closed meanwhile",
+    {op = op, target = origin.key})
 end
 
--- Wait for a slot, until the instant `deadline` at most. Answers whether there is one.
-function pool:wait_slot(origin, deadline)
-  if #self.waiters == 0 and self:has_room(origin) then
-    self:take_slot(origin)
-    return true
-  end
-  local w = {origin = origin, event = require("corun.sync").event()}
-  self.waiters[#self.waiters + 1] = w
-  local taken = false
-  local _ <close> = task.defer(function()
-    if w.granted and not taken then self:release(origin) end
-    if not w.granted then self:forget(w) end
-  end)
+-- Wait for a slot, until the instant `deadline` at most.
+local function wait_slot(self, origin, deadline)
+  self.turn = self.turn + 1
+  local w <close> = setmetatable({
+    pool = self, origin = origin, event = sync.event(), turn = self.turn,
+  }, waiter)
+  push(self.queue, w)
+  self.waiting = self.waiting + 1
+  origin.waiting = origin.waiting + 1
   if deadline then
-    task.timeout(deadline - now(), w.event.wait, w.event)
+    task.timeout(math.max(0, deadline - now()), w.event.wait, w.event)
   else
     w.event:wait()
   end
-  taken = w.granted
-  return taken
+  if self.closed then return closed(origin, "wait") end
+  if not w.granted then
+    return nil, task.err("ETIMEDOUT", "no connection was free in time",
+      {op = "wait", target = origin.key, retryable = true})
+  end
+  w.taken = true
+  return true
 end
 
 -- Connections -----------------------------------------------------------------------------------
 
-function pool:drop(c)
-  c.core:close()
-  self.open = self.open - 1
-end
+-- A connection in use. Closing it gives its slot back, and closes it unless it was kept.
+local connection = {}
 
--- The newest idle connection that still works.
-function pool:reuse(origin)
-  local idle = origin.idle
-  while #idle > 0 do
-    local c = table.remove(idle)
-    if c.core:reusable() then return c end
-    self:drop(c)
-  end
-end
-
--- Close what was idle before the instant `oldest`.
-function pool:sweep(origin, oldest)
-  local idle = origin.idle
-  while idle[1] and idle[1].since < oldest do self:drop(table.remove(idle, 1)) end
-end
-
--- Make room for one more connection by closing the one that has idled longest.
-function pool:evict()
-  local victim
-  for _, origin in pairs(self.origins) do
-    local c = origin.idle[1]
-    if c and (not victim or c.since < victim.since) then victim = c end
-  end
-  if victim then self:drop(table.remove(victim.origin.idle, 1)) end
-end
-
-function pool:connect(origin, timeout)
-  while self.open >= self.limit do
-    local before = self.open
-    self:evict()
-    if self.open == before then break end
-  end
-  local stream, err = netcore.connect({host = origin.host, port = origin.port}, {timeout = timeout})
-  if not stream then return nil, err end
-  self.open = self.open + 1
-  return setmetatable({core = core.connection(stream, "response"), origin = origin, pool = self,
-                       uses = 0}, connection)
-end
-
----Get a connection to an origin; to be held in a `<close>` variable. A slot must have been taken
----(wait_slot); it is given back when this fails.
-function pool:checkout(origin, fresh, timeout)
-  local c = not fresh and self:reuse(origin)
-  if c then
-    c.kept = false
-    c.uses = c.uses + 1
-    return c
-  end
-  local made, err
-  local _ <close> = task.defer(function()
-    if not made then self:release(origin) end
-  end)
-  made, err = self:connect(origin, timeout)
-  return made, err
-end
-
----Take back a connection that is to be reused; called before it is closed.
-function pool:checkin(c)
-  c:keep()
-  if not c.kept or self.closed then
-    c.kept = false
-    return
-  end
+-- A connection is no longer.
+local function drop(self, c)
   local origin = c.origin
-  c.since = now()
-  origin.idle[#origin.idle + 1] = c
-  self:sweep(origin, c.since - self.idle)
+  c.core:close()
+  self.connections[c] = nil
+  self.open = self.open - 1
+  origin.open = origin.open - 1
 end
 
----Close all idle connections; those in use are closed when their request has ended.
+function connection.__close(c)
+  if not c.kept then drop(c.pool, c) end
+  release(c.pool, c.origin)
+end
+
+-- Close the connection that has idled longest, of `origin` or of all; answer whether there was one.
+local function evict(self, origin)
+  local victim = origin and origin.idle[1]
+  if not origin then
+    for _, o in pairs(self.origins) do
+      local c = o.idle[1]
+      if c and (not victim or c.since < victim.since) then victim = c end
+    end
+  end
+  if not victim then return false end
+  table.remove(victim.origin.idle, 1)
+  drop(self, victim)
+  if victim.origin ~= origin then prune(self, victim.origin) end
+  return true
+end
+
+-- The place of a connection that is being made, and the slot of its request: given back unless made.
+local place = {}
+
+function place.__close(p)
+  if p.scope then p.pool.connecting[p.scope] = nil end
+  if p.made then return end
+  p.pool.open = p.pool.open - 1
+  p.origin.open = p.origin.open - 1
+  release(p.pool, p.origin)
+end
+
+local function connect(self, origin, timeout)
+  while origin.open >= self.per_host and evict(self, origin) do end
+  while self.open >= self.limit and evict(self) do end
+  self.open = self.open + 1
+  origin.open = origin.open + 1
+  local p <close> = setmetatable({pool = self, origin = origin}, place)
+  local stream, err = task.scope(function(s) -- which close() cancels
+    p.scope = s
+    self.connecting[s] = true
+    return netcore.connect(origin.address, {timeout = timeout})
+  end)
+  if self.closed then
+    if stream then stream:close() end
+    return closed(origin, "connect")
+  end
+  if not stream then return nil, err end
+  local c = setmetatable({core = core.connection(stream, "response"), origin = origin, pool = self,
+                          uses = 0, since = 0, kept = false}, connection)
+  self.connections[c] = true
+  p.made = true
+  return c
+end
+
+---Get a connection to an origin, to be held in a `<close>` variable.
+---
+---Waits for a slot until the instant `deadline` (nil: for ever), then for `timeout` seconds to
+---connect. One that was kept has c.uses > 0; `fresh` asks for a new one.
+---@return table? c
+---@return table? err
+function pool:checkout(origin, deadline, timeout, fresh)
+  if self.active < self.limit and origin.active < self.per_host then
+    take_slot(self, origin)
+  else
+    local ok, err = wait_slot(self, origin, deadline)
+    if not ok then return nil, err end
+  end
+  if not fresh then
+    local idle = origin.idle
+    for i = #idle, 1, -1 do
+      local c = idle[i]
+      idle[i] = nil
+      if c.core:reusable() then
+        c.kept = false
+        c.uses = c.uses + 1
+        return c
+      end
+      drop(self, c)
+    end
+  end
+  if deadline then timeout = math.max(0, math.min(timeout, deadline - now())) end
+  return connect(self, origin, timeout)
+end
+
+---Keep a connection whose exchange is over for the next request; called before it is closed.
+function pool:keep(c)
+  if self.closed or not c.core:reusable() then return end
+  local idle = c.origin.idle
+  c.kept = true
+  c.since = now()
+  idle[#idle + 1] = c
+  local timer = self.timer
+  if not timer then
+    timer = core.idle(self.idle)
+    self.timer = timer
+  end
+  timer:add(c.core)
+end
+
+---Close all connections; requests under way and those that wait get ECLOSED.
 function pool:close()
+  if self.closed then return end
   self.closed = true
   for _, origin in pairs(self.origins) do
-    while origin.idle[1] do self:drop(table.remove(origin.idle)) end
+    for _, c in ipairs(origin.idle) do drop(self, c) end
+    origin.idle = {}
   end
+  for c in pairs(self.connections) do c.core:close() end
+  for s in pairs(self.connecting) do s:cancel("the session was closed") end
+  for _, origin in pairs(self.origins) do
+    local w = origin.aside and origin.aside.next
+    while w and w ~= origin.aside do
+      w.event:set()
+      w = w.next
+    end
+  end
+  local w = self.queue.next
+  while w ~= self.queue do
+    w.event:set()
+    w = w.next
+  end
+  if self.timer then self.timer:close() end
 end
 
 return pool

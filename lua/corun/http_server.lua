@@ -1,18 +1,23 @@
 -- SPDX-License-Identifier: MIT
 -- corun.http.serve: HTTP/1.1 with a handler function, on net.serve. One task for each connection,
--- one scope for each request (S42). Owns nothing but the cached Date line.
+-- one scope for each request (S42). Owns the cached Date line, and of each server the set of the
+-- connections that wait for a request.
 local task = require "corun.task"
 local core = require "corun.httpcore"
+local json = require "corun.json"
 local options = require "corun.options"
 local message = require "corun.http_message"
+local net = require "corun.net"
 
-local try, scope, now = task.try, task.scope, task.now
+local try, scope = task.try, task.scope
+local time = os.time
 
 local server = {}
 
 local OPTIONS = {limit = "count", max_body = "count", idle = "duration"}
 local RESPONSE = {status = "number", headers = "table", body = "string", json = "any"}
 local MAX_BODY, IDLE = 64 << 20, 75
+local DRAIN = 2 -- seconds for which a client that was refused may go on sending
 local OWN = {["content-length"] = true, ["transfer-encoding"] = true, connection = true}
 
 local REASONS = {
@@ -20,12 +25,13 @@ local REASONS = {
   [206] = "Partial Content", [301] = "Moved Permanently", [302] = "Found", [303] = "See Other",
   [304] = "Not Modified", [307] = "Temporary Redirect", [308] = "Permanent Redirect",
   [400] = "Bad Request", [401] = "Unauthorized", [403] = "Forbidden", [404] = "Not Found",
-  [405] = "Method Not Allowed", [408] = "Request Timeout", [409] = "Conflict", [410] = "Gone",
-  [413] = "Content Too Large", [414] = "URI Too Long", [422] = "Unprocessable Content",
-  [429] = "Too Many Requests", [431] = "Request Header Fields Too Large",
-  [500] = "Internal Server Error", [501] = "Not Implemented", [502] = "Bad Gateway",
-  [503] = "Service Unavailable", [504] = "Gateway Timeout",
-  [505] = "HTTP Version Not Supported",
+  [405] = "Method Not Allowed", [406] = "Not Acceptable", [408] = "Request Timeout",
+  [409] = "Conflict", [410] = "Gone", [412] = "Precondition Failed", [413] = "Content Too Large",
+  [414] = "URI Too Long", [415] = "Unsupported Media Type", [418] = "I'm a teapot",
+  [422] = "Unprocessable Content", [429] = "Too Many Requests",
+  [431] = "Request Header Fields Too Large", [500] = "Internal Server Error",
+  [501] = "Not Implemented", [502] = "Bad Gateway", [503] = "Service Unavailable",
+  [504] = "Gateway Timeout", [505] = "HTTP Version Not Supported",
 }
 
 -- Requests --------------------------------------------------------------------------------------
@@ -45,6 +51,13 @@ local function parse_query(text)
   return t
 end
 
+-- The path and the query of a target, which may be an absolute URL (RFC 9112, section 3.2.2).
+local function split(target)
+  if target:sub(1, 1) ~= "/" then target = target:gsub("^%a[%w+.-]*://[^/?]*", "") end
+  local path, query = target:match("^([^?]*)%??(.*)$")
+  return path == "" and "/" or path, query
+end
+
 local request = {__name = "http request", __tostring = function(self)
   return ("http request (%s %s)"):format(self.method, self.target)
 end}
@@ -54,10 +67,11 @@ function request.__index(self, key)
   local value
   if key == "headers" then
     value = message.headers(self.block)
-  elseif key == "query" then
-    value = parse_query(self.target:match("%?(.*)$") or "")
   elseif key == "path" then
-    value = self.target:match("^[^?]*"):gsub("%%(%x%x)", unescape)
+    value = split(self.target):gsub("%%(%x%x)", unescape)
+  elseif key == "query" then
+    local _, query = split(self.target)
+    value = parse_query(query)
   end
   if value ~= nil then rawset(self, key, value) end
   return value
@@ -65,54 +79,47 @@ end
 
 -- Responses -------------------------------------------------------------------------------------
 
-local date_second, date_line = -1, nil
+local second, date, text_start = -1, nil, nil
 
-local function date()
-  local second = now() // 1
-  if second ~= date_second then
-    date_second = second
-    date_line = os.date("!date: %a, %d %b %Y %H:%M:%S GMT\r\n")
+-- The line with the date, which is made once a second.
+local function date_line()
+  local t = time()
+  if t ~= second then
+    second = t
+    date = os.date("!date: %a, %d %b %Y %H:%M:%S GMT\r\n", t)
+    text_start = "HTTP/1.1 200 OK\r\n" .. date ..
+      "content-type: text/plain; charset=utf-8\r\ncontent-length: "
   end
-  return date_line
+  return date
 end
 
-local function head_line(status)
-  return "HTTP/1.1 " .. status .. " " .. (REASONS[status] or "Unknown") .. "\r\n"
-end
-
--- The head and body of what a handler returned. Raises on misuse.
-local function serialise(res, keep)
-  local close = keep and "" or "connection: close\r\n"
-  if type(res) == "string" then
-    return head_line(200) .. date() .. "content-type: text/plain; charset=utf-8\r\ncontent-length: "
-      .. #res .. "\r\n" .. close .. "\r\n", res
-  end
+-- The head and body of a response table; raises on misuse.
+local function serialise(res, close)
   if type(res) ~= "table" then
     error(("the handler returned %s instead of a string or a table"):format(
       res == true and "nothing" or type(res)), 0)
   end
   options.check(res, "a response", RESPONSE)
-  local status = res.status or 200
+  local status, headers, body = res.status or 200, res.headers, res.body
   if math.type(status) ~= "integer" or status < 200 or status > 999 then
     error(("the response has the status %s"):format(tostring(status)), 0)
   end
-  local out = {head_line(status), date()}
-  local body = res.body
   if res.json ~= nil then
-    body = require("corun.json").encode(res.json)
-    if not message.has(res.headers, "content-type") then
-      out[#out + 1] = "content-type: application/json\r\n"
-    end
+    if body then error('a response has either "body" or "json"', 0) end
+    body = json.encode(res.json)
   end
-  if res.headers then message.add_headers(out, res.headers, OWN) end
-  if status ~= 204 and status ~= 304 then
-    out[#out + 1] = "content-length: " .. #(body or "") .. "\r\n"
-  else
-    body = nil
+  local head = "HTTP/1.1 " .. status .. " " .. (REASONS[status] or "Unknown") .. "\r\n"
+  if not (headers and message.find(headers, "date")) then head = head .. date_line() end
+  if res.json ~= nil and not (headers and message.find(headers, "content-type")) then
+    head = head .. "content-type: application/json\r\n"
   end
-  out[#out + 1] = close
-  out[#out + 1] = "\r\n"
-  return table.concat(out), body
+  if headers then
+    local out = {head}
+    message.add_headers(out, headers, OWN)
+    head = table.concat(out)
+  end
+  if status == 204 or status == 304 then return head .. close .. "\r\n", nil end
+  return head .. "content-length: " .. #(body or "") .. "\r\n" .. close .. "\r\n", body
 end
 
 local function log_failure(req, err)
@@ -121,43 +128,77 @@ local function log_failure(req, err)
     trace and trace .. "\n" or ""))
 end
 
--- Call the handler in a scope of its own; its failure is a 500.
-local function answer(handler, req, keep)
-  local res, err = try(scope, function() return handler(req) end)
+-- The head and body of what a handler returned, and whether the connection is kept. Its failure is
+-- a 500.
+local function answer(req, keep, close, res, err)
+  if type(res) == "string" then
+    date_line()
+    return text_start .. #res .. "\r\n" .. close .. "\r\n", res, keep
+  end
   if res ~= nil or err == nil then
-    local head, body = try(serialise, res, keep)
-    if head then return head, body end
+    local wish = type(res) == "table" and type(res.headers) == "table" and
+      message.find(res.headers, "connection")
+    if type(wish) == "string" and wish:lower() == "close" then
+      keep, close = false, "connection: close\r\n"
+    end
+    local head, body = try(serialise, res, close)
+    if head then return head, body, keep end
     err = body
   end
   log_failure(req, err)
-  return serialise({status = 500, body = "Internal Server Error\n"}, keep)
+  local head, body = serialise({status = 500, body = "Internal Server Error\n"}, close)
+  return head, body, keep
 end
 
 -- Connections -----------------------------------------------------------------------------------
 
+local CLOSE, KEEP = "connection: close\r\n", "connection: keep-alive\r\n"
+
+-- Answer a request that the parser refused.
 local function refuse(c, status, err)
-  local head, body = serialise({status = status, body = err.message .. "\n"}, false)
-  c:send(head, body)
+  if c:send(serialise({status = status, body = err.message .. "\n"}, CLOSE)) then
+    c:drain(DRAIN)
+  end
 end
 
-local function serve_connection(stream, handler, o)
-  local c <close> = core.connection(stream, "request")
-  local peer = c:peer()
-  while true do
-    c:limit(o.idle or IDLE, -1, o.max_body or MAX_BODY)
+-- Answer the requests of one connection until it ends or the server is closed.
+local function attend(c, handler, state)
+  local peer, idle = c:peer(), state.idle
+  local req
+  local function call() return handler(req) end
+  c:limit(state.pause, -1, state.max_body)
+  while not state.closed do
+    idle[c] = true
     local method, target, block, body, keep, minor = c:receive()
+    idle[c] = nil
     if not method then
-      local err, status, silent = target, block, body
-      if err and not silent and status and status > 0 then refuse(c, status, err) end
+      local err, status, is_gone = target, block, body
+      if err and not is_gone and status > 0 then refuse(c, status, err) end
       return
     end
-    local req = setmetatable({method = method, target = target, block = block, body = body,
-                              peer = peer, version = minor == 1 and "1.1" or "1.0"}, request)
-    if minor == 0 then keep = false end -- HTTP/1.0 clients would have to be told
-    local head, payload = answer(handler, req, keep)
+    req = setmetatable({method = method, target = target, block = block, body = body,
+                        peer = peer, version = minor == 1 and "1.1" or "1.0"}, request)
+    local res, err = try(scope, call)
+    keep = keep and not state.closed
+    local close = not keep and CLOSE or minor == 0 and KEEP or ""
+    local head, payload
+    head, payload, keep = answer(req, keep, close, res, err)
+    req = nil
     if method == "HEAD" then payload = nil end
-    if not c:send(head, payload) or not keep then return end
+    if not c:send(head, payload) then return end
+    if not keep then
+      c:drain(DRAIN)
+      return
+    end
   end
+end
+
+-- Close the connections that wait for a request: they need not be drained.
+local function close(self, state, o)
+  options.check(o, "close", {drain = "duration"})
+  state.closed = true
+  for c in pairs(state.idle) do c:close_idle() end
+  return state.close(self, o)
 end
 
 ---Serve HTTP; see lua/meta/http.lua.
@@ -166,9 +207,16 @@ function server.serve(addr, handler, o)
     options.misuse("serve needs a handler function, got " .. type(handler))
   end
   o = options.check(o, "serve", OPTIONS)
-  return require("corun.net").serve(addr, function(stream)
-    serve_connection(stream, handler, o)
+  local state = {idle = {}, closed = false, pause = o.idle or IDLE, max_body = o.max_body or MAX_BODY}
+  local made, err = net.serve(addr, function(stream)
+    local c <close> = core.connection(stream, "request")
+    local _ <close> = setmetatable({}, {__close = function() state.idle[c] = nil end})
+    attend(c, handler, state)
   end, {limit = o.limit})
+  if not made then return nil, err end
+  state.close = made.close
+  made.close = function(self, closing) return close(self, state, closing) end
+  return made
 end
 
 return server

@@ -1,8 +1,12 @@
 -- SPDX-License-Identifier: MIT
 -- URLs of requests (RFC 3986): what a request needs of one, strictly. Owns nothing.
 local core = require "corun.httpcore"
+local options = require "corun.options"
 
 local url = {}
+
+local LONGEST_HOST = 253 -- RFC 1035
+local UNSENDABLE = "[^%w%-._~:/?@!$&'()*+,;=%%%[%]|]"
 
 local function percent(c) return ("%%%02X"):format(c:byte()) end
 
@@ -12,7 +16,7 @@ function url.encode(text)
 end
 
 local function bad(text, why)
-  return nil, require("corun").err("EURL", why, {op = "parse URL", target = text})
+  return nil, require("corun.task").err("EURL", why, {op = "parse URL", target = text})
 end
 
 -- host, port, the value for Host; nil and why not.
@@ -21,11 +25,17 @@ local function authority(text)
   local host, rest = text:match("^%[([%x:.]+)%](.*)$")
   if not host then host, rest = text:match("^([^:%[%]]+)(.*)$") end
   if not host then return nil, "the host is missing or malformed" end
-  local port = rest == "" and 80 or tonumber(rest:match("^:(%d+)$"))
-  if rest == ":" then port = 80 end
+  if #host > LONGEST_HOST then return nil, "the host is too long" end
+  local digits = rest:match("^:(%d*)$")
+  local port = (rest == "" or digits == "") and 80 or tonumber(digits)
   if not port or port < 1 or port > 65535 then return nil, "the port is not a number in range" end
   if not core.is_host(text) then return nil, "the host has a character that is not allowed" end
   return host, port
+end
+
+---Say whether a text begins with a scheme, so that it is not relative to a base.
+function url.is_absolute(text)
+  return text:find("^%a[%w+.-]*://") ~= nil
 end
 
 ---Parse an absolute URL.
@@ -35,45 +45,73 @@ end
 ---@param text string
 ---@return table? u {origin=, host=, port=, name=, target=}; nil and an error with code EURL
 function url.parse(text)
+  if text:find("[%z\1-\31\127]") then return bad(text, "a control character in the URL") end
   local scheme, auth, rest = text:match("^(%a[%w+.-]*)://([^/?#]*)([^#]*)")
   if not scheme then return bad(text, "not an absolute URL such as http://host/path") end
   scheme = scheme:lower()
   if scheme == "https" then return bad(text, "https is not there yet, only http") end
   if scheme ~= "http" then return bad(text, "the scheme is not http") end
-  if text:find("[%z\1-\31\127]") then return bad(text, "a control character in the URL") end
   local host, port = authority(auth)
   if not host then return bad(text, port) end
   if rest:sub(1, 1) ~= "/" then rest = "/" .. rest end
-  local target = rest:gsub("[^%w%-._~:/?@!$&'()*+,;=%%%[%]|]", percent)
-  if not core.is_target(target) then return bad(text, "a character in the path is not allowed") end
+  local target = rest:gsub(UNSENDABLE, percent)
+  local name = auth:gsub(":%d*$", "")
+  local shown = host:find(":", 1, true) and "[" .. host .. "]" or host
   return {
-    origin = ("%s:%d"):format(host, port):lower(), host = host, port = port,
-    name = port == 80 and auth:gsub(":%d*$", "") or auth, target = target,
+    origin = ("%s:%d"):format(shown, port):lower(), host = host, port = port,
+    name = port == 80 and name or ("%s:%d"):format(name, port), target = target,
   }
 end
 
-local function sorted_keys(t)
-  local keys = {}
-  for k in pairs(t) do keys[#keys + 1] = k end
-  table.sort(keys, function(a, b) return tostring(a) < tostring(b) end)
-  return keys
+---Put a relative URL behind a base, with one slash between them; a query follows directly.
+function url.join(base, text)
+  local first = text:sub(1, 1)
+  if text == "" or first == "?" or first == "#" then return base .. text end
+  if base:sub(-1) == "/" then base = base:sub(1, -2) end
+  return base .. (first == "/" and "" or "/") .. text
 end
 
----Build a query string; keys sorted, a list gives the key several times.
-function url.query(t)
+-- Query strings ---------------------------------------------------------------------------------
+
+local function value_text(key, v)
+  local kind = type(v)
+  if kind == "string" then return url.encode(v) end
+  if kind == "number" or kind == "boolean" then return url.encode(tostring(v)) end
+  return options.misuse(("query value %q must be a string, a number, a boolean or a list of these, "
+    .. "got %s"):format(tostring(key), kind))
+end
+
+---Build a query string of a table; keys sorted, a list gives the key several times.
+local function build(t)
+  local keys = {}
+  for k in pairs(t) do
+    if type(k) ~= "string" then
+      options.misuse("the names in a query must be strings, got " .. type(k))
+    end
+    keys[#keys + 1] = k
+  end
+  table.sort(keys)
   local out = {}
-  for _, k in ipairs(sorted_keys(t)) do
-    local v = t[k]
-    for _, item in ipairs(type(v) == "table" and v or {v}) do
-      out[#out + 1] = url.encode(tostring(k)) .. "=" .. url.encode(tostring(item))
+  for _, k in ipairs(keys) do
+    local v, name = t[k], url.encode(k)
+    if type(v) == "table" then
+      for _, item in ipairs(v) do out[#out + 1] = name .. "=" .. value_text(k, item) end
+    else
+      out[#out + 1] = name .. "=" .. value_text(k, v)
     end
   end
   return table.concat(out, "&")
 end
 
----Append a query, a table or a string, to a target.
+---Append a query, a table or a string, to a target. Misuse raises.
 function url.add_query(target, query)
-  local text = type(query) == "table" and url.query(query) or query
+  local text
+  if type(query) == "table" then
+    text = build(query)
+  else
+    if query:find("[%z\1-\31\127]") then options.misuse("a control character in the query") end
+    text = query:gsub(UNSENDABLE, percent)
+  end
   if text == "" then return target end
   return target .. (target:find("?", 1, true) and "&" or "?") .. text
 end

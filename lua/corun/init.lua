@@ -5,9 +5,6 @@ local task = require "corun.task"
 
 local corun = {}
 for name, value in pairs(task) do corun[name] = value end
-for _, name in ipairs {"results", "failure", "group", "misuse"} do -- for corun's own modules
-  corun[name] = nil
-end
 
 -- Functions that live in a module of their own, loaded on first use.
 local lazy = {

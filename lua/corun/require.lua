@@ -3,10 +3,11 @@
 -- its top level, two tasks that need one module load it once, and a circle is an error instead of
 -- an overflow. Owns the table of loads under way.
 local task = require "corun.task"
+local inside = require "corun.inside"
 
 local package, type, error, concat = package, type, error, table.concat
 local loaded = debug.getregistry()._LOADED
-local current, misuse = task.current, task.misuse
+local current, misuse = task.current, inside.misuse
 
 local loading = {} -- name -> load under way
 local waiting = setmetatable({}, {__mode = "k"}) -- task -> the load it waits for
@@ -37,24 +38,41 @@ local function run(load, name)
   return load.value, extra
 end
 
--- Raise when waiting for `load` would wait for the running task itself.
+-- The names of the loads of `owner` under way that began below the depth, the outermost first.
+local function names_of(owner, depth)
+  local names, load = {}, innermost[owner]
+  while load do
+    if load.depth < depth then table.insert(names, 1, load.name) end
+    load = load.outer
+  end
+  return names
+end
+
+local function raise_loop(names, name)
+  local first = 1
+  while names[first] ~= name do first = first + 1 end
+  misuse(("require loop: %s -> %s"):format(concat(names, " -> ", first), name))
+end
+
+-- Raise when waiting for `load` would wait for the running task itself. Searches for what cannot go
+-- on before that task has ended: those who await it or its loads, altogether; the task that has a
+-- scope around it, with its loads that began outside of that scope.
 local function refuse_circle(me, load)
-  local names, l = {load.name}, load
-  while l do
-    local owner = l.owner
-    if owner == me then
-      local back = innermost[me]
-      local path = {}
-      while back and back ~= l do
-        table.insert(path, 1, back.name)
-        back = back.outer
-      end
-      table.insert(path, 1, l.name)
-      for i = 1, #names do path[#path + 1] = names[i] end
-      misuse("require loop: " .. concat(path, " -> "))
+  local queue, stuck, path = {me}, {[me] = math.huge}, {[me] = names_of(me, math.huge)}
+  local function add(t, behind, depth)
+    if depth <= (stuck[t] or -1) then return end
+    local names = names_of(t, depth)
+    queue[#queue + 1], stuck[t] = t, depth
+    path[t] = table.move(path[behind], 1, #path[behind], #names + 1, names)
+  end
+  for _, t in ipairs(queue) do
+    if t == load.owner and load.depth < stuck[t] then raise_loop(path[t], load.name) end
+    local joiners, owner, depth = inside.dependents(t)
+    for _, joiner in ipairs(joiners) do add(joiner, t, math.huge) end
+    if owner then add(owner, t, depth) end
+    for waiter, l in pairs(waiting) do
+      if l.owner == t and l.depth < stuck[t] then add(waiter, t, math.huge) end
     end
-    l = waiting[owner]
-    if l then table.insert(names, l.name) end
   end
 end
 
@@ -67,7 +85,7 @@ local function wait_for(me, load)
 end
 
 local function load_now(me, name)
-  local load = {name = name, owner = me, outer = innermost[me]}
+  local load = {name = name, owner = me, outer = innermost[me], depth = inside.depth()}
   loading[name], innermost[me] = load, load
   local _ <close> = setmetatable({}, {__close = function(_, err)
     loading[name], innermost[me] = nil, load.outer

@@ -22,6 +22,10 @@ static void add_joiner(task *t, task *j) {
     t->joiners = j;
 }
 
+task *task_next_joiner(const task *t, const task *j) {
+  return j->wlink.next == &t->joiners->wlink ? NULL : list_entry(j->wlink.next, task, wlink);
+}
+
 void task_unjoin(task *t, task *j) {
   if (t->joiners == j)
     t->joiners = list_empty(&j->wlink) ? NULL : list_entry(j->wlink.next, task, wlink);
@@ -92,13 +96,7 @@ static int ends_after(task *t, task *me) {
     work = x->work;
     x->work = seen;
     seen = x;
-    if (x->joiners) {
-      list *l = &x->joiners->wlink;
-      do {
-        visit(list_entry(l, task, wlink), &work);
-        l = l->next;
-      } while (l != &x->joiners->wlink);
-    }
+    for (task *j = x->joiners; j; j = task_next_joiner(x, j)) visit(j, &work);
     const scope *home = task_home(x);
     if (home) visit(home->owner, &work);
   }
@@ -107,15 +105,21 @@ static int ends_after(task *t, task *me) {
   return found != 0;
 }
 
+int task_is_inside(const task *me, const task *t) {
+  if (t == me) return 1;
+  for (const scope *s = me->in; s; s = s->parent)
+    if (s->owner == t) return 1;
+  return 0;
+}
+
 // Raise when waiting for `t` could never end (S7).
 static void refuse_circle(lua_State *L, task *me, task *t) {
   if (t == me) err_misuse(L, "a task cannot await itself");
   int owns = t->in && t->in->owner == t, awaits = t->state == TASK_WAITING && t->ops == &await_ops;
   if ((!owns && !awaits) || !ends_after(t, me)) return;
-  for (const scope *s = me->in; s; s = s->parent)
-    if (s->owner == t)
-      err_misuse(L, "task %I cannot be awaited from inside it: it ends after its children",
-                 (lua_Integer)t->id);
+  if (task_is_inside(me, t))
+    err_misuse(L, "task %I cannot be awaited from inside it: it ends after its children",
+               (lua_Integer)t->id);
   err_misuse(L, "tasks %I and %I would wait for each other", (lua_Integer)me->id,
              (lua_Integer)t->id);
 }

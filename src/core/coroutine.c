@@ -84,7 +84,6 @@ static int advance(lua_State *L, lua_State *co, int n) {
     return SUSPENDED;
   }
   if (status != LUA_OK && status != LUA_YIELD) {
-    if (lua_status(co) == status) lua_pushvalue(co, -1); // coroutine.close gives it once more
     lua_xmove(co, L, 1);
     return RAISED;
   }
@@ -125,9 +124,15 @@ static int l_resume(lua_State *L) {
 
 // --- Closing ---------------------------------------------------------------------------------
 
+#define MAX_CLOSING 190 // as many nested C calls as Lua allows
+
 // Close what is pending in `co`; a suspension in there is refused (S30).
 static int reset(lua_State *L, lua_State *co) {
   rt *r = rt_of(L);
+  if (r->closing_coroutines >= MAX_CLOSING) { // Lua 5.4.4 counts no C calls here and would crash
+    lua_pushliteral(co, "C stack overflow");
+    return LUA_ERRRUN;
+  }
   lua_State *outer = atomic_load_explicit(&r->intr.running, memory_order_relaxed);
   r->closing_coroutines++;
   set_running(r, co);

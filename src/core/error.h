@@ -42,6 +42,9 @@ void err_where(lua_State *L);
 // Say whether the chunk name is that of an embedded module of corun. [any]
 int err_is_embedded(const char *source);
 
+// The most failures of one scope that are kept.
+#define ERR_MOST 100
+
 // Push the error made of the `n` failures on top of the stack, which are popped (S5): one is itself;
 // several become the first with the others in `others`, or a new EGROUP. `omitted` more were not
 // kept. [loop]

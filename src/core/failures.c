@@ -11,7 +11,7 @@
 #include "core/scope.h"
 #include "core/task.h"
 
-#define KEPT 100
+#define KEPT ERR_MOST
 #define COUNTED 0 // where the weak table of the tasks only counted stands
 
 // Push the scope's table, made when `make` asks for it; answer 0 when there is none.
@@ -141,39 +141,76 @@ void failures_deliver(lua_State *L, scope *s, int idx) {
   lua_pop(L, 1);
 }
 
-// Answer whether the value on top equals one of the `n` below it.
-static int known(lua_State *L, int n) {
+// Answer whether the value on top equals one of the `n` that lie below the `between` values under it.
+static int known(lua_State *L, int n, int between) {
   for (int i = 1; i <= n; i++)
-    if (lua_rawequal(L, -1, -1 - i)) return 1;
+    if (lua_rawequal(L, -1, -1 - between - i)) return 1;
   return 0;
 }
 
+// With the table on top: push the errors that it keeps, each once; answer their number.
+static int push_kept(lua_State *L) {
+  int table = lua_gettop(L), n = 0;
+  lua_Integer len = (lua_Integer)lua_rawlen(L, table);
+  for (lua_Integer i = 1; i <= len; i++) {
+    int type = lua_rawgeti(L, table, i);
+    if (type == LUA_TBOOLEAN) {
+      lua_pop(L, 1);
+      continue;
+    }
+    if (type == LUA_TTABLE)
+      lua_rawgeti(L, -1, 1);
+    else
+      task_push_error(L, -1);
+    lua_remove(L, -2);
+    if (known(L, n, 0))
+      lua_pop(L, 1);
+    else
+      n++;
+  }
+  return n;
+}
+
+// With the table at `table` and `n` errors above it: push those of tasks that were only counted and
+// still live, up to KEPT in all; answer the number of errors.
+static int push_pending(lua_State *L, scope *s, int table, int n) {
+  if (lua_rawgeti(L, table, COUNTED) != LUA_TTABLE) {
+    lua_pop(L, 1);
+    return n;
+  }
+  lua_replace(L, table);
+  lua_pushnil(L);
+  while (n < KEPT && lua_next(L, table)) {
+    lua_pop(L, 1);
+    s->nfailures--;
+    task_push_error(L, -1);
+    if (known(L, n, 1)) {
+      lua_pop(L, 1);
+    } else {
+      lua_insert(L, -2);
+      n++;
+    }
+  }
+  if (n == KEPT) lua_pop(L, 1); // the key
+  return n;
+}
+
 int failures_push(lua_State *L, scope *s) {
-  luaL_checkstack(L, KEPT + 8, NULL);
+  luaL_checkstack(L, KEPT + LUA_MINSTACK, NULL);
   int n = 0;
   if (push_table(L, s, 0)) {
     int table = lua_gettop(L);
-    lua_Integer len = (lua_Integer)lua_rawlen(L, table);
-    for (lua_Integer i = 1; i <= len; i++) {
-      int type = lua_rawgeti(L, table, i);
-      if (type == LUA_TBOOLEAN) {
-        lua_pop(L, 1);
-        continue;
-      }
-      if (type == LUA_TTABLE)
-        lua_rawgeti(L, -1, 1);
-      else
-        task_push_error(L, -1);
-      lua_remove(L, -2);
-      if (known(L, n))
-        lua_pop(L, 1);
-      else
-        n++;
-    }
+    n = push_kept(L);
+    if (s->nfailures && n < KEPT) n = push_pending(L, s, table, n);
     lua_remove(L, table);
   }
   if (s->oom) {
     lua_pushliteral(L, "not enough memory");
+    n++;
+  }
+  if (!n && s->nfailures) {
+    lua_pushliteral(L, "a task failed whose error was not kept");
+    s->nfailures--;
     n++;
   }
   if (!n) return 0;

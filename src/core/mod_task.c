@@ -146,20 +146,6 @@ static int l_task_tostring(lua_State *L) {
   return 1;
 }
 
-// Results of an ended task without a checkpoint, for combinators written in Lua.
-static int l_results(lua_State *L) {
-  task *t = task_check(L, 1);
-  return t->state == TASK_DONE ? task_push_results(L, 1) : 0;
-}
-
-// The error of a failed task, nil for others; for combinators written in Lua.
-static int l_failure(lua_State *L) {
-  task *t = task_check(L, 1);
-  if (t->state != TASK_FAILED) return 0;
-  task_push_error(L, 1);
-  return 1;
-}
-
 // --- Scopes ----------------------------------------------------------------------------------
 
 static scope *new_scope(lua_State *L) {
@@ -446,7 +432,10 @@ static int l_now(lua_State *L) {
 static int l_deadline(lua_State *L) {
   rt *r = rt_of(L);
   task *t = task_current(L);
-  if (!t->in || t->in->until == TIMER_NEVER) return 0;
+  if (!t->in || t->in->until == TIMER_NEVER) {
+    lua_pushnil(L);
+    return 1;
+  }
   lua_pushnumber(L, (double)(int64_t)(t->in->until - r->started) / NS);
   return 1;
 }
@@ -497,20 +486,6 @@ static int l_err(lua_State *L) {
   return 1;
 }
 
-// One error made of a list of them (S5); for combinators written in Lua.
-static int l_group(lua_State *L) {
-  luaL_checktype(L, 1, LUA_TTABLE);
-  int n = (int)lua_rawlen(L, 1), most = n > 100 ? 100 : n;
-  luaL_checkstack(L, most + 8, NULL);
-  for (int i = 1; i <= most; i++) lua_rawgeti(L, 1, i);
-  err_push_group(L, most, (unsigned)(n - most));
-  return 1;
-}
-
-static int l_misuse(lua_State *L) {
-  return err_misuse(L, "%s", luaL_checkstring(L, 1));
-}
-
 static int l_is_cancelled(lua_State *L) {
   luaL_checkany(L, 1);
   lua_pushboolean(L, err_is_cancel(L, 1));
@@ -554,8 +529,6 @@ int luaopen_corun_task(lua_State *L) {
                                        {"async", l_async},
                                        {"daemon", l_daemon},
                                        {"await", task_await},
-                                       {"results", l_results},
-                                       {"failure", l_failure},
                                        {"scope", l_scope},
                                        {"timeout", l_timeout},
                                        {"shield", l_shield},
@@ -569,8 +542,6 @@ int luaopen_corun_task(lua_State *L) {
                                        {"exit", l_exit},
                                        {"err", l_err},
                                        {"is_cancelled", l_is_cancelled},
-                                       {"group", l_group},
-                                       {"misuse", l_misuse},
                                        {NULL, NULL}};
   open_classes(L);
   luaL_newlib(L, functions);

@@ -82,8 +82,14 @@ int task_raise_cancel(lua_State *L);
 // S7). To be returned from a lua_CFunction. [loop]
 int task_await(lua_State *L);
 
+// Say whether `me` is the task `t`, or was started inside it. [loop]
+int task_is_inside(const task *me, const task *t);
+
 // End a task that died, if no child of it is left. [loop] Called when a child has ended.
 void task_bury(rt *r, task *t);
+
+// The task that awaits `t` after `j` does; NULL when `j` is the last. [loop]
+task *task_next_joiner(const task *t, const task *j);
 
 // Take the joiner `j` out of those who await `t`. [loop]
 void task_unjoin(task *t, task *j);

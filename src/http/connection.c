@@ -37,13 +37,14 @@ void http_connection_init(http_connection *c, stream *s, http_kind kind, const h
 }
 
 void http_connection_close(http_connection *c) {
+  if (!c->s) return;
   http_idle_remove(c);
-  if (c->s && !c->s->closed) stream_close(c->s, 0);
+  if (!c->s->closed) stream_close(c->s, 0);
 }
 
 void http_connection_fini(http_connection *c) {
   if (!c->s) return;
-  http_connection_close(c); // also takes it out of the idle ones
+  http_connection_close(c);
   stream_unref(c->s);
   c->s = NULL;
   http_parser_fini(&c->p);

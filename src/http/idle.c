@@ -38,13 +38,13 @@ int http_idle_open(rt *r, double seconds, http_idle **out) {
   return 0;
 }
 
-static void on_timer(uv_timer_t *timer) {
-  http_idle *i = timer->data;
-  uint64_t now = uv_now(timer->loop);
+static void on_timer(uv_timer_t *t) {
+  http_idle *i = t->data;
+  uint64_t now = uv_now(t->loop);
   while (!list_empty(&i->connections)) {
     http_connection *c = list_entry(i->connections.next, http_connection, idle);
     if (c->idle_since + i->limit > now) {
-      uv_timer_start(timer, on_timer, c->idle_since + i->limit - now, 0);
+      uv_timer_start(t, on_timer, c->idle_since + i->limit - now, 0);
       return;
     }
     http_connection_close(c);

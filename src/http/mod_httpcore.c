@@ -1,18 +1,36 @@
 // SPDX-License-Identifier: MIT
-// corun.httpcore: what lua/corun/http*.lua stands on: connections, and checks of what is sent.
+// corun.httpcore: what lua/corun/http*.lua stands on: connections, those that idle, header blocks,
+// and checks of what is sent. Runs on the loop thread.
 #include <lauxlib.h>
+#include <string.h>
 
 #include "core/error.h"
 #include "core/interrupt.h"
+#include "core/runtime.h"
 #include "http/connection.h"
 #include "http/headers.h"
+#include "http/idle.h"
 #include "http/mods.h"
 #include "io/stream_lua.h"
 
 #define CLASS "corun.httpconnection"
+#define IDLE_CLASS "corun.httpidle"
+
+typedef struct box {
+  const void *tag; // tells the userdata from others without a look into the registry
+  http_connection c;
+} box;
+
+static const char tag = 0; // its address is in every box
+
+static http_connection *any(lua_State *L, int idx) {
+  box *b = lua_touserdata(L, idx);
+  if (!b || lua_rawlen(L, idx) != sizeof *b || b->tag != &tag) luaL_typeerror(L, idx, "connection");
+  return &b->c;
+}
 
 static http_connection *check(lua_State *L) {
-  http_connection *c = luaL_checkudata(L, 1, CLASS);
+  http_connection *c = any(L, 1);
   if (!c->s || c->s->closed) err_raise(L, "ECLOSED", "http", NULL, "the connection is closed");
   return c;
 }
@@ -20,33 +38,41 @@ static http_connection *check(lua_State *L) {
 // connection(stream, "request" | "response"): what is received; takes the stream over.
 static int l_connection(lua_State *L) {
   static const char *const kinds[] = {"request", "response", NULL};
-  http_kind kind = luaL_checkoption(L, 2, NULL, kinds) == 0 ? HTTP_KIND_REQUEST : HTTP_KIND_RESPONSE;
+  http_kind kind =
+    luaL_checkoption(L, 2, NULL, kinds) == 0 ? HTTP_KIND_REQUEST : HTTP_KIND_RESPONSE;
   stream_check(L, 1, "http");
-  http_connection *c = lua_newuserdatauv(L, sizeof *c, 0);
-  c->s = NULL;
+  box *b = lua_newuserdatauv(L, sizeof *b, 0);
+  b->tag = &tag;
+  b->c.s = NULL;
   luaL_setmetatable(L, CLASS);
-  http_connection_init(c, stream_take(L, 1), kind, NULL);
+  http_connection_init(&b->c, stream_take(L, 1), kind, NULL);
   interrupt_closable(L);
   return 1;
 }
 
+// Read pause, total, max_body from `idx` on.
+static void set_limits(lua_State *L, http_connection *c, int idx) {
+  http_connection_limit(c, luaL_optnumber(L, idx, -1), luaL_optnumber(L, idx + 1, -1));
+  c->p.limits.body = (uint64_t)luaL_optinteger(L, idx + 2, 0);
+}
+
 // c:limit(pause, total, max_body)
 static int l_limit(lua_State *L) {
-  http_connection *c = check(L);
-  http_connection_limit(c, luaL_optnumber(L, 2, -1), luaL_optnumber(L, 3, -1));
-  c->p.limits.body = (uint64_t)luaL_optinteger(L, 4, 0);
+  set_limits(L, check(L), 2);
   return 0;
 }
 
-// c:exchange(head[, body[, no_body]])
+// c:exchange(head, body, no_body, pause, total, max_body)
 static int l_exchange(lua_State *L) {
   http_connection *c = check(L);
   luaL_checkstring(L, 2);
   luaL_optstring(L, 3, NULL);
+  set_limits(L, c, 5);
   if (lua_toboolean(L, 4)) http_parser_expect_no_body(&c->p);
   return http_connection_send(L, c, 1);
 }
 
+// c:send(head[, body])
 static int l_send(lua_State *L) {
   http_connection *c = check(L);
   luaL_checkstring(L, 2);
@@ -55,21 +81,21 @@ static int l_send(lua_State *L) {
 }
 
 static int l_receive(lua_State *L) {
-  http_connection *c = check(L);
-  if (stream_is_busy(c->s))
-    return err_raise(L, "EBUSY", "read", NULL, "another task reads from this connection");
-  if (lua_toboolean(L, 2)) http_parser_expect_no_body(&c->p);
-  return http_connection_receive(L, c);
+  return http_connection_receive(L, check(L));
+}
+
+// c:drain(seconds)
+static int l_drain(lua_State *L) {
+  return http_connection_drain(L, check(L), luaL_checknumber(L, 2));
 }
 
 static int l_reusable(lua_State *L) {
-  http_connection *c = luaL_checkudata(L, 1, CLASS);
-  lua_pushboolean(L, http_connection_is_reusable(c));
+  lua_pushboolean(L, http_connection_is_reusable(any(L, 1)));
   return 1;
 }
 
 static int l_peer(lua_State *L) {
-  http_connection *c = check(L);
+  const http_connection *c = check(L);
   char target[128] = "";
   c->s->t->describe(c->s, target, sizeof target);
   lua_pushstring(L, target);
@@ -77,19 +103,98 @@ static int l_peer(lua_State *L) {
 }
 
 static int l_close(lua_State *L) {
-  http_connection_close(luaL_checkudata(L, 1, CLASS));
+  http_connection_close(any(L, 1));
+  return 0;
+}
+
+// c:close_idle(): close it unless a message is under way.
+static int l_close_idle(lua_State *L) {
+  http_connection *c = any(L, 1);
+  if (!c->busy) http_connection_close(c);
   return 0;
 }
 
 static int l_gc(lua_State *L) {
-  http_connection_fini(luaL_checkudata(L, 1, CLASS));
+  http_connection_fini(any(L, 1));
   return 0;
 }
 
 static int l_tostring(lua_State *L) {
-  http_connection *c = luaL_checkudata(L, 1, CLASS);
-  lua_pushfstring(L, "http connection %p (%s)", (void *)c,
+  const http_connection *c = any(L, 1);
+  lua_pushfstring(L, "http connection %p (%s)", (const void *)c,
                   c->s && !c->s->closed ? "open" : "closed");
+  return 1;
+}
+
+// --- Connections that idle -------------------------------------------------------------------
+
+// idle(seconds): closes what has idled for so long.
+static int l_idle(lua_State *L) {
+  double seconds = luaL_checknumber(L, 1);
+  http_idle **i = lua_newuserdatauv(L, sizeof *i, 0);
+  *i = NULL;
+  luaL_setmetatable(L, IDLE_CLASS);
+  if (http_idle_open(rt_of(L), seconds, i) < 0) return luaL_error(L, "not enough memory");
+  return 1;
+}
+
+// idle:add(c)
+static int l_idle_add(lua_State *L) {
+  http_idle **i = luaL_checkudata(L, 1, IDLE_CLASS);
+  http_connection *c = any(L, 2);
+  if (*i && c->s && !c->s->closed) http_idle_add(*i, c);
+  return 0;
+}
+
+static int l_idle_close(lua_State *L) {
+  http_idle **i = luaL_checkudata(L, 1, IDLE_CLASS);
+  if (*i) http_idle_close(*i);
+  *i = NULL;
+  return 0;
+}
+
+// --- Header blocks ---------------------------------------------------------------------------
+
+// Add a value to the table on top: several are joined by ", ", but those of Set-Cookie are a list.
+static void add_header(lua_State *L, const char *name, size_t n, const char *value, size_t len) {
+  static const char cookie[] = "set-cookie";
+  int table = lua_gettop(L);
+  lua_pushlstring(L, name, n);
+  lua_pushvalue(L, -1);
+  int known = lua_rawget(L, table);
+  if (n == sizeof cookie - 1 && memcmp(name, cookie, n) == 0) {
+    if (known == LUA_TNIL) {
+      lua_pop(L, 1);
+      lua_newtable(L);
+    }
+    lua_pushlstring(L, value, len);
+    lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+  } else if (known == LUA_TNIL) {
+    lua_pop(L, 1);
+    lua_pushlstring(L, value, len);
+  } else {
+    lua_pushliteral(L, ", ");
+    lua_pushlstring(L, value, len);
+    lua_concat(L, 3);
+  }
+  lua_rawset(L, table);
+}
+
+// headers(block): the table of a block of header lines that the parser has passed.
+static int l_headers(lua_State *L) {
+  size_t size;
+  const char *s = luaL_checklstring(L, 1, &size), *end = s + size;
+  lua_newtable(L);
+  for (const char *line = s, *eol; line < end; line = eol + 1) {
+    eol = memchr(line, '\n', (size_t)(end - line));
+    if (!eol) break;
+    const char *colon = memchr(line, ':', (size_t)(eol - line));
+    if (!colon) continue;
+    const char *value = colon + 1, *last = eol;
+    while (value < last && (*value == ' ' || *value == '\t')) value++;
+    while (last > value && (last[-1] == ' ' || last[-1] == '\t' || last[-1] == '\r')) last--;
+    add_header(L, line, (size_t)(colon - line), value, (size_t)(last - value));
+  }
   return 1;
 }
 
@@ -123,21 +228,39 @@ static int l_is_host(lua_State *L) {
   return 1;
 }
 
-int luaopen_corun_httpcore(lua_State *L) {
-  static const luaL_Reg methods[] = {{"limit", l_limit},       {"exchange", l_exchange},
-                                     {"send", l_send},         {"receive", l_receive},
-                                     {"reusable", l_reusable}, {"peer", l_peer},
-                                     {"close", l_close},       {NULL, NULL}};
-  static const luaL_Reg meta[] = {
-      {"__gc", l_gc}, {"__close", l_close}, {"__tostring", l_tostring}, {NULL, NULL}};
-  static const luaL_Reg functions[] = {{"connection", l_connection}, {"is_token", l_is_token},
-                                       {"is_value", l_is_value},     {"is_target", l_is_target},
-                                       {"is_host", l_is_host},       {NULL, NULL}};
-  luaL_newmetatable(L, CLASS);
+// raise(code, op, message): an error object with the position of the script's line.
+static int l_raise(lua_State *L) {
+  return err_raise(L, luaL_checkstring(L, 1), luaL_checkstring(L, 2), NULL, "%s",
+                   luaL_checkstring(L, 3));
+}
+
+static void make_class(lua_State *L, const char *name, const luaL_Reg *methods,
+                       const luaL_Reg *meta) {
+  luaL_newmetatable(L, name);
   luaL_setfuncs(L, meta, 0);
-  luaL_newlib(L, methods);
+  lua_newtable(L);
+  luaL_setfuncs(L, methods, 0);
   lua_setfield(L, -2, "__index");
   lua_pop(L, 1);
+}
+
+int luaopen_corun_httpcore(lua_State *L) {
+  static const luaL_Reg methods[] = {
+    {"limit", l_limit},     {"exchange", l_exchange}, {"send", l_send},
+    {"receive", l_receive}, {"drain", l_drain},       {"reusable", l_reusable},
+    {"peer", l_peer},       {"close", l_close},       {"close_idle", l_close_idle},
+    {NULL, NULL}};
+  static const luaL_Reg meta[] = {
+    {"__gc", l_gc}, {"__close", l_close}, {"__tostring", l_tostring}, {NULL, NULL}};
+  static const luaL_Reg idle_methods[] = {{"add", l_idle_add}, {"close", l_idle_close}, {NULL, NULL}};
+  static const luaL_Reg idle_meta[] = {{"__gc", l_idle_close}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"connection", l_connection}, {"idle", l_idle},
+                                       {"headers", l_headers},       {"is_token", l_is_token},
+                                       {"is_value", l_is_value},     {"is_target", l_is_target},
+                                       {"is_host", l_is_host},       {"raise", l_raise},
+                                       {NULL, NULL}};
+  make_class(L, CLASS, methods, meta);
+  make_class(L, IDLE_CLASS, idle_methods, idle_meta);
   luaL_newlib(L, functions);
   return 1;
 }

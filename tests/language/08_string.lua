@@ -123,8 +123,7 @@ end, "a\0b", "bad argument #2 to 'string.format' (string contains zeros)")
 check("format by %q reads back", function()
   local values = {
     "quote \" back \\ newline \n zero \0 zero1 \0001 tab \t", 42, math.mininteger, 0.1, 1e300,
-      1 / 0,
-    -1 / 0, true, false,
+    1 / 0, -1 / 0, true, false,
   }
   for i, v in ipairs(values) do
     if load("return " .. ("%q"):format(v))() ~= v then return i end

@@ -48,8 +48,7 @@ end, "a..b.", ".1..2", ".. ..", 4)
 
 check("sets with ranges and classes", function()
   return ("x-9]^"):match("[%]x]"), ("x-9]^"):match("[]-]"), ("0xfF"):match("[%x]+", 3),
-    ("a-b"):match("[a%-]+"),
-    ("a^"):match("[\\^]"), ("b"):match("[^a]"), ("a-z"):match("[-z]+", 2)
+    ("a-b"):match("[a%-]+"), ("a^"):match("[\\^]"), ("b"):match("[^a]"), ("a-z"):match("[-z]+", 2)
 end, "x", "-", "fF", "a-", "^", "b", "-z")
 
 check("repetitions", function()
@@ -139,8 +138,7 @@ end, "heLLo", 2)
 
 check("gsub with captures in the replacement", function()
   return ("key=value"):gsub("(%w+)=(%w+)", "%2=%1"), ("abc"):gsub("%w", "%0%0"),
-    ("abc"):gsub("%w", "%%%1"),
-    ("hello"):gsub("", "-")
+    ("abc"):gsub("%w", "%%%1"), ("hello"):gsub("", "-")
 end, "value=key", "aabbcc", "%a%b%c", "-h-e-l-l-o-", 6)
 
 check("gsub with a limit", function()
@@ -186,14 +184,13 @@ end, "<a+b>;<c+d>")
 check("gsub: bad replacement values", function()
   return select(2, pcall(string.gsub, "x", "x", function() return {} end)),
     select(2, pcall(string.gsub, "x", "x", {x = true})),
-      select(2, pcall(string.gsub, "x", "x", nil))
+    select(2, pcall(string.gsub, "x", "x", nil))
 end, "invalid replacement value (a table)", "invalid replacement value (a boolean)",
   "bad argument #3 to 'string.gsub' (string/function/table expected, got nil)")
 
 check("gsub: bad replacement strings", function()
   return select(2, pcall(string.gsub, "x", "x", "%2")):match("^invalid capture index %%2"),
-    select(2, pcall(string.gsub, "x", "x", "%")),
-    select(2, pcall(string.gsub, "x", "x", "%a"))
+    select(2, pcall(string.gsub, "x", "x", "%")), select(2, pcall(string.gsub, "x", "x", "%a"))
 end, "invalid capture index %2",
   "invalid use of '%' in replacement string", "invalid use of '%' in replacement string")
 

@@ -9,8 +9,7 @@ local function message(f, ...) return (select(2, pcall(f, ...))) end
 
 check("pack of integers in both orders", function()
   return hex(string.pack("<i2", 1)), hex(string.pack(">i2", 1)),
-    hex(string.pack("<I4", 0xDEADBEEF)),
-    hex(string.pack(">I3", 0x010203))
+    hex(string.pack("<I4", 0xDEADBEEF)), hex(string.pack(">I3", 0x010203))
 end, "0100", "0001", "efbeadde", "010203")
 
 check("pack of negative integers", function()
@@ -43,8 +42,7 @@ end, -12345, 7)
 
 check("floats and doubles", function()
   return hex(string.pack(">f", 1.5)), hex(string.pack(">d", -2.0)),
-    (string.unpack("<d", string.pack("<d", 0.1))),
-    (string.unpack("n", string.pack("n", math.huge)))
+    (string.unpack("<d", string.pack("<d", 0.1))), (string.unpack("n", string.pack("n", math.huge)))
 end, "3fc00000", "c000000000000000", 0.1, math.huge)
 
 check("strings: fixed, zero-terminated, counted", function()
@@ -55,7 +53,7 @@ end, "abc\0\0", "abc\0", "0300616263", "abc", "abc", "xy")
 check("strings that do not fit", function()
   return message(string.pack, "c2", "abc"), message(string.pack, "z", "a\0b"),
     message(string.pack, "s1", ("x"):rep(256)), message(string.unpack, "z", "abc"),
-      message(string.unpack, "s1", "\9abc")
+    message(string.unpack, "s1", "\9abc")
 end, "bad argument #2 to 'string.pack' (string longer than given size)",
   "bad argument #2 to 'string.pack' (string contains zeros)",
   "bad argument #2 to 'string.pack' (string length does not fit in given size)",
@@ -79,8 +77,7 @@ end, "bad argument #1 to 'string.packsize' (variable-length format)",
 
 check("bad formats", function()
   return message(string.pack, "y", 1), message(string.pack, "i17", 1),
-    message(string.pack, "c", "x"),
-    message(string.pack, "!3 i4", 1), message(string.pack, "X", 1)
+    message(string.pack, "c", "x"), message(string.pack, "!3 i4", 1), message(string.pack, "X", 1)
 end, "invalid format option 'y'", "integral size (17) out of limits [1,16]",
   "missing size for format option 'c'",
   "bad argument #1 to 'string.pack' (format asks for alignment not power of 2)",
@@ -116,8 +113,7 @@ end, 4, 0, 2, 1, 0)
 
 check("utf8.len of invalid text gives the position", function()
   return {utf8.len("ab\x80c")}, {utf8.len("\xC0\x80")}, {utf8.len("a\xE2\x82")},
-    {utf8.len("\xED\xA0\x80")},
-    {utf8.len("\xF4\x90\x80\x80")}
+    {utf8.len("\xED\xA0\x80")}, {utf8.len("\xF4\x90\x80\x80")}
 end, {nil, 3}, {nil, 1}, {nil, 2}, {nil, 1}, {nil, 1})
 
 check("utf8.len of invalid text, lax", function()
@@ -140,8 +136,7 @@ end, "invalid UTF-8 code", "bad argument #3 to 'utf8.codepoint' (out of bounds)"
 check("utf8.offset", function()
   local s = "aä€😀z"
   return utf8.offset(s, 3), utf8.offset(s, -1), utf8.offset(s, -2), utf8.offset(s, 0, 3),
-    utf8.offset(s, 9),
-    utf8.offset(s, 6), utf8.offset(s, 1, 2)
+    utf8.offset(s, 9), utf8.offset(s, 6), utf8.offset(s, 1, 2)
 end, 4, 11, 7, 2, nil, 12, 2)
 
 check("utf8.offset from a continuation byte", function()

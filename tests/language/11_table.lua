@@ -134,7 +134,7 @@ end, "zero", nil)
 check("concat", function()
   return table.concat{}, table.concat{1, 2.5, "x"}, table.concat({1, 2, 3}, ", "),
     table.concat({1, 2, 3}, "-", 2), table.concat({1, 2, 3}, "-", 2, 2),
-      table.concat({1, 2}, "-", 3)
+    table.concat({1, 2}, "-", 3)
 end, "", "12.5x", "1, 2, 3", "2-3", "2", "")
 
 check("concat of a bad value", function()

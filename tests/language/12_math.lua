@@ -37,7 +37,7 @@ check("integer division by zero", function()
   local a = 0
   return (pcall(chunk, "return 1 // 0")), (pcall(chunk, "return 1 % 0")),
     (pcall(function() return 5 % a end)), message(chunk,
-      "return 1 % 0"):match("^chunk:1: attempt to ")
+    "return 1 % 0"):match("^chunk:1: attempt to ")
 end, false, false, false, "chunk:1: attempt to ")
 
 check("float division and modulo by zero", function()
@@ -157,8 +157,7 @@ end, -math.huge, 0 / 0, 0 / 0)
 check("trigonometry", function()
   local function r(x) return ("%.6f"):format(x) end
   return r(math.sin(1)), r(math.cos(1)), r(math.tan(1)), r(math.asin(1)), r(math.acos(0)),
-    r(math.atan(1)),
-    r(math.atan(-1, -1)), r(math.deg(math.pi)), r(math.rad(180))
+    r(math.atan(1)), r(math.atan(-1, -1)), r(math.deg(math.pi)), r(math.rad(180))
 end, "0.841471", "0.540302", "1.557408", "1.570796", "1.570796", "0.785398", "-2.356194",
   "180.000000", "3.141593")
 

@@ -42,8 +42,7 @@ end, 255, -16, 0.5, 16.0, -1)
 
 check("tonumber of large decimal text", function()
   return tonumber("9223372036854775807"), tonumber("9223372036854775808"),
-    tonumber("-9223372036854775808") == min,
-    tonumber("1e400"), tonumber(("1"):rep(60)) > 1e59
+    tonumber("-9223372036854775808") == min, tonumber("1e400"), tonumber(("1"):rep(60)) > 1e59
 end, max, 2 ^ 63, true, math.huge, true)
 
 check("tonumber of what is no number", function()
@@ -74,8 +73,7 @@ end, "0", "-1", "9223372036854775807", "-9223372036854775808")
 
 check("tostring of floats", function()
   return tostring(1.0), tostring(0.1), tostring(1e15), tostring(1e100), tostring(-1e-7),
-    tostring(123456.789),
-    tostring(2 ^ 63), tostring(3.14159265358979)
+    tostring(123456.789), tostring(2 ^ 63), tostring(3.14159265358979)
 end, "1.0", "0.1", "1e+15", "1e+100", "-1e-07", "123456.789", "9.2233720368548e+18",
   "3.1415926535898")
 
@@ -106,8 +104,7 @@ check("strings that are no numbers", function()
   return message(chunk, "return 'a' * 1"), message(chunk, "return -'x'"),
     (pcall(chunk, "return {} + '1'"))
 end, "chunk:1: attempt to mul a 'string' with a 'number'",
-  "chunk:1: attempt to unm a 'string' with a 'string'",
-  false)
+  "chunk:1: attempt to unm a 'string' with a 'string'", false)
 
 check("strings as numeric arguments", function()
   return ("x"):rep("3"), math.floor("3.7"), select("2", "a", "b"), string.char("65")

@@ -55,10 +55,9 @@ check("time with missing and bad fields", function()
   return message(os.time, {year = 2024, month = 1}),
     message(os.time, {year = "x", month = 1, day = 1}),
     message(os.time, {year = 2024, month = 1.5, day = 1}),
-      message(os.time, {year = 1 << 40, month = 1, day = 1})
+    message(os.time, {year = 1 << 40, month = 1, day = 1})
 end, "field 'day' missing in date table", "field 'year' is not an integer",
-  "field 'month' is not an integer",
-  "field 'year' is out-of-bound")
+  "field 'month' is not an integer", "field 'year' is out-of-bound")
 
 check("time accepts strings as fields", function()
   return os.date("%Y-%m-%d", os.time{year = "2024", month = "2", day = "3"})

@@ -59,7 +59,7 @@ end, 1, 3)
 check("assert fails with its message", function()
   return select(2, pcall(assert, false, "why")), select(2, pcall(chunk, "assert(nil, 'why')")),
     select(2, pcall(assert, nil)), select(2, pcall(assert, false, {1})),
-      select(2, pcall(assert, nil, nil))
+    select(2, pcall(assert, nil, nil))
 end, "why", "chunk:1: why", "assertion failed!", {1}, nil)
 
 check("assert without arguments", function()
@@ -223,18 +223,17 @@ end, false, "chunk:1: it")
 check("argument errors of library functions", function()
   return select(2, pcall(chunk, "setmetatable(1)")), select(2, pcall(chunk, "rawlen(1)")),
     select(2, pcall(chunk, "rawset({}, nil, 1)")),
-      select(2, pcall(chunk, "local t = setmetatable({}, {}) next(t, 1)"))
+    select(2, pcall(chunk, "local t = setmetatable({}, {}) next(t, 1)"))
 end, "chunk:1: bad argument #1 to 'setmetatable' (table expected, got number)",
   "chunk:1: bad argument #1 to 'rawlen' (table or string expected, got number)",
-    "table index is nil",
-  "invalid key to 'next'")
+  "table index is nil", "invalid key to 'next'")
 
 check("type, rawequal, rawget with bad arguments", function()
   local function m(f, ...) return (select(2, pcall(f, ...))) end
   return m(type), m(rawget, 5, 1), m(rawequal, 1)
 end, "bad argument #1 to 'type' (value expected)",
   "bad argument #1 to 'rawget' (table expected, got number)",
-    "bad argument #2 to 'rawequal' (value expected)")
+  "bad argument #2 to 'rawequal' (value expected)")
 
 check("names of functions in argument errors", function()
   return select(2, pcall(chunk, "local f = string.rep\nf()")),
@@ -245,8 +244,7 @@ end, "chunk:2: bad argument #1 to 'f' (string expected, got no value)",
 check("error messages name the variable", function()
   local function m(source) return (select(2, pcall(chunk, source)):gsub("^chunk:1: ", "")) end
   return m("local a = {} ; return a.b.c.d"), m("local a ; a.x = 1"), m("return (nil)()"),
-    m("string.nope()"),
-    m("local s = 'x' ; return s:nope()"), m("local t = {} ; return t.x.y")
+    m("string.nope()"), m("local s = 'x' ; return s:nope()"), m("local t = {} ; return t.x.y")
 end, "attempt to index a nil value (field 'b')", "attempt to index a nil value (local 'a')",
   "attempt to call a nil value", "attempt to call a nil value (field 'nope')",
   "attempt to call a nil value (method 'nope')", "attempt to index a nil value (field 'x')")

@@ -18,8 +18,7 @@ check("getinfo of a function", function()
   local f = load("\n\nreturn function(a, b, ...)\n  return a\nend", "=chunk")()
   local i = debug.getinfo(f)
   return i.what, i.short_src, i.source, i.linedefined, i.lastlinedefined, i.nparams, i.isvararg,
-    i.nups,
-    i.currentline, i.func == f, i.name
+    i.nups, i.currentline, i.func == f, i.name
 end, "Lua", "chunk", "=chunk", 3, 5, 2, true, 0, -1, true, nil)
 
 check("getinfo of a main chunk", function()
@@ -83,8 +82,7 @@ check("names of called functions", function()
     return table.unpack(out)
   ]])
 end, "lf/local", "gf/global", "field/field", "method/method", "add/metamethod", "index/metamethod",
-  "close/metamethod",
-  "for iterator/for iterator")
+  "close/metamethod", "for iterator/for iterator")
 
 check("tail calls are marked and have no name", function()
   return chunk([[
@@ -439,9 +437,8 @@ check("the library's functions", function()
   local missing = {}
   for _, name in ipairs{
     "debug", "gethook", "getinfo", "getlocal", "getmetatable", "getregistry", "getupvalue",
-      "getuservalue", "sethook",
-    "setlocal", "setmetatable", "setupvalue", "setuservalue", "traceback", "upvalueid",
-      "upvaluejoin",
+    "getuservalue", "sethook", "setlocal", "setmetatable", "setupvalue", "setuservalue",
+    "traceback", "upvalueid", "upvaluejoin",
   } do
     if type(debug[name]) ~= "function" then missing[#missing + 1] = name end
   end

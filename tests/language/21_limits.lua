@@ -82,7 +82,7 @@ check("a stack overflow in __add, __eq, __concat, __call, __close", function()
   return fails("overflow", function() return new() + 1 end),
     fails("overflow", function() return new() == new() end),
     fails("overflow", function() return new() .. new() end),
-      fails("overflow", function() return new()() end),
+    fails("overflow", function() return new()() end),
     fails("overflow", function() local x <close> = new(); return x end)
 end, true, true, true, true, true)
 

@@ -12,12 +12,14 @@ harness.topics = {
   "01_coroutine", "02_coroutine_error", "03_coroutine_close", "04_coroutine_yield",
   "05_goto_const_close", "06_metamethods", "07_varargs", "08_string", "09_pattern", "10_pack_utf8",
   "11_table", "12_math", "13_number", "14_io", "15_os", "16_error", "17_load", "18_require",
-    "19_gc",
-  "20_debug", "21_limits", "22_process",
+  "19_gc", "20_debug", "21_limits", "22_process",
 }
 
---- The topics with checks of large heaps, which take minutes when each allocation collects.
+--- The topics to leave out where each allocation collects and moves the stack: those of large
+--- heaps, which take minutes there, and two with a __concat, after which luaV_concat of Lua 5.4.4
+--- itself uses the address that the stack had before.
 harness.heavy = {
+  ["06_metamethods"] = true, ["20_debug"] = true,
   ["07_varargs"] = true, ["08_string"] = true, ["09_pattern"] = true, ["11_table"] = true,
   ["14_io"] = true, ["17_load"] = true, ["19_gc"] = true, ["21_limits"] = true,
 }

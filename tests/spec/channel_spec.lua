@@ -187,7 +187,7 @@ describe("a channel", function()
       end)
       for v in c do
         n = n + 1
-        assert.equal(n, v)
+        if v ~= n then assert.equal(n, v) end
       end
       assert.equal(300, n)
       sender:await()
@@ -196,17 +196,20 @@ describe("a channel", function()
 
   it("behaves as a plain queue in 20,000 random steps", function()
     local c, model, seed = corun.channel(50), {}, 42
+    local expected, got
     for i = 1, 20000 do
       seed = (seed * 1103515245 + 12345) % 2147483648
       if (seed >> 16) % 2 == 0 then
-        assert.equal(#model < 50, c:try_send(i))
-        if #model < 50 then model[#model + 1] = i end
+        expected, got = #model < 50, c:try_send(i)
+        if expected then model[#model + 1] = i end
       elseif #model == 0 then
-        assert.equal("EEMPTY", select(2, c:try_recv()).code)
+        expected, got = "EEMPTY", select(2, c:try_recv()).code
       else
-        assert.equal(table.remove(model, 1), c:try_recv())
+        expected, got = table.remove(model, 1), c:try_recv()
       end
-      assert.equal(#model, #c)
+      if expected ~= got or #model ~= #c then -- assert.equal 40,000 times takes seconds
+        assert.same({i, expected, #model}, {i, got, #c})
+      end
     end
   end)
 
@@ -350,29 +353,24 @@ describe("waiters of a channel", function()
 
   it("may be 10,000: cancelled from both ends and the middle, the rest served in order", function()
     local c, got, tasks = corun.channel(), {}, {}
+    local line = {} -- in the order in which they came
     for i = 1, 10000 do
       tasks[i] = corun.async(function()
-        local item = c:recv()
-        got[#got + 1] = {i, item}
+        line[#line + 1] = i
+        got[i] = c:recv()
       end)
-      if i % 100 == 0 then
-        repeat corun.yield() until tasks[i]:status() == "waiting"
-      end
     end
     for i = 1, 10000 do
       while tasks[i]:status() ~= "waiting" do corun.yield() end
     end
-    for i = 1, 10000, 2 do tasks[i]:cancel() end
-    for i = 1, 5000 do assert.is_true(c:try_send(i)) end
-    assert.is_false(c:try_send(0))
+    for k = 1, 10000, 2 do tasks[line[k]]:cancel() end
+    local sent = 0
+    while c:try_send(sent + 1) do sent = sent + 1 end
+    assert.equal(5000, sent)
     for i = 1, 10000 do tasks[i]:await() end
-    assert.equal(5000, #got)
-    local seen = {}
-    for _, pair in ipairs(got) do
-      assert.equal(0, pair[1] % 2)
-      seen[pair[2]] = true
-    end
-    assert.equal(5000, #seen)
+    local expected = {}
+    for k = 2, 10000, 2 do expected[line[k]] = k // 2 end
+    assert.same(expected, got)
   end)
 
   it("may be 10,000 senders that are cancelled with their scope: nothing was sent", function()
@@ -498,8 +496,7 @@ describe("channel and cancellation:", function()
         while true do
           local v = c:recv()
           if v == nil then return end
-          assert.is_nil(seen[v])
-          seen[v] = true
+          seen[v] = (seen[v] or 0) + 1
           if v % 3 == 0 then corun.yield() end
         end
       end
@@ -517,7 +514,9 @@ describe("channel and cancellation:", function()
       c:close()
     end)
     assert.equal(2000, sent)
-    for i = 1, 2000 do assert.is_true(seen[i], i) end
+    for i = 1, 2000 do
+      if seen[i] ~= 1 then assert.equal(1, seen[i]) end
+    end
   end)
 
   it("S14 a pcall around recv does not keep a loop alive in a cancelled scope", function()

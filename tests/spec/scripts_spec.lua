@@ -32,7 +32,7 @@ describe("scripts/count.lua", function()
   end)
 end)
 
-describe("scripts/chess.lua", function()
+describe("scripts/chess.lua #heavy", function()
   it("plays 24 boards in far less time than one after the other takes", function()
     local lines = lines_of("chess", "--moves=6")
     assert.equal(3, #lines)
@@ -72,14 +72,14 @@ describe("scripts/ticker.lua", function()
     local lines = lines_of("ticker")
     local ticks = {}
     for _, line in ipairs(lines) do
-      local time, tick = line:match("^(%d+%.%d) s  tick (%d)$")
+      local time, tick = line:match("^(%d+%.%d) s  tick (%d+)$")
       if tick then
         ticks[#ticks + 1] = tonumber(tick)
         assert(tonumber(time) >= (tonumber(tick) - 1) * 0.2 - 0.06, line)
       end
     end
     assert.equal(1, ticks[1])
-    assert.equal(8, ticks[#ticks])
+    assert(ticks[#ticks] >= 8)
     local set = {}
     for i, tick in ipairs(ticks) do
       assert(i == 1 or tick > ticks[i - 1])
@@ -91,7 +91,7 @@ describe("scripts/ticker.lua", function()
   end)
 end)
 
-describe("scripts/scrape.lua", function()
+describe("scripts/scrape.lua #heavy", function()
   local function scrape(...)
     return program.run{"--timeout=60", "scripts/scrape.lua", ...}
   end

@@ -18,7 +18,7 @@ local function has(text, part)
   assert(text:find(part, 1, true), ("%q is missing in:\n%s"):format(part, text))
 end
 
-describe("corun test: a test", function()
+describe("corun test: a test #heavy", function()
   local report, status
 
   setup(function()
@@ -67,7 +67,7 @@ describe("corun test: a test", function()
   end)
 end)
 
-describe("corun test", function()
+describe("corun test #heavy", function()
   it("ends with 0 when all passed", function()
     local r = test("fine")
     has(r.out, "\n2 successes / 0 failures / 0 errors / 0 pending : ")

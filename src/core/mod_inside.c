@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+// corun.inside: what corun's own Lua modules have to see of tasks and errors, and scripts do not.
+#include <lauxlib.h>
+
+#include "core/error.h"
+#include "core/mods.h"
+#include "core/runtime.h"
+#include "core/scope.h"
+#include "core/task.h"
+
+// failure(task): the error of a failed task, nothing for others.
+static int l_failure(lua_State *L) {
+  const task *t = task_check(L, 1);
+  if (t->state != TASK_FAILED) return 0;
+  task_push_error(L, 1);
+  return 1;
+}
+
+// is_inside(task): whether the running task is this one or was started inside it.
+static int l_is_inside(lua_State *L) {
+  lua_pushboolean(L, task_is_inside(task_current(L), task_check(L, 1)));
+  return 1;
+}
+
+// depth(): how many scopes are open in the running task's body.
+static int l_depth(lua_State *L) {
+  lua_pushinteger(L, scope_depth(task_current(L)));
+  return 1;
+}
+
+// dependents(task): the tasks that await it, in a list; then the task it is a child of, and the
+// depth of the scope there that cannot end before it.
+static int l_dependents(lua_State *L) {
+  task *t = task_check(L, 1);
+  lua_Integer n = 0;
+  lua_newtable(L);
+  for (task *j = t->joiners; j; j = task_next_joiner(t, j)) {
+    task_push(L, j);
+    lua_rawseti(L, -2, ++n);
+  }
+  const scope *home = task_ended(t) ? NULL : task_home(t);
+  if (!home) return 1;
+  task_push(L, home->owner);
+  lua_pushinteger(L, home->depth);
+  return 3;
+}
+
+// group(errors): one error made of a list of them (S5).
+static int l_group(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  int n = (int)lua_rawlen(L, 1), most = n > ERR_MOST ? ERR_MOST : n;
+  luaL_checkstack(L, most + LUA_MINSTACK, NULL);
+  for (int i = 1; i <= most; i++) lua_rawgeti(L, 1, i);
+  err_push_group(L, most, (unsigned)(n - most));
+  return 1;
+}
+
+// misuse(message): raise it at the line of the script that called into corun.
+static int l_misuse(lua_State *L) {
+  return err_misuse(L, "%s", luaL_checkstring(L, 1));
+}
+
+int luaopen_corun_inside(lua_State *L) {
+  static const luaL_Reg functions[] = {{"failure", l_failure},       {"is_inside", l_is_inside},
+                                       {"depth", l_depth},           {"dependents", l_dependents},
+                                       {"group", l_group},           {"misuse", l_misuse},
+                                       {NULL, NULL}};
+  luaL_newlib(L, functions);
+  return 1;
+}

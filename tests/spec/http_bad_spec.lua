@@ -1,0 +1,365 @@
+-- SPDX-License-Identifier: MIT
+-- What bad input gets from the HTTP client: answers that are cut, malformed, too large or out of step
+-- are errors, nothing of them is delivered, and their connection is never used again.
+
+local corun = require("corun")
+local http = require("corun.http")
+local support = require("tests.spec.support.http")
+
+local ok, kept, raw = support.ok, support.kept, support.raw
+
+-- Get an answer made of these bytes on a connection that served a good request before; the result,
+-- and how many connections that took.
+local function get_bad(bytes, o)
+  local connections = 0
+  local server <close>, url = raw(function(stream, n)
+    connections = n
+    for _ = 1, 2 do
+      local head = support.read_request(stream)
+      if not head then return end
+      stream:write(head:find("^%S+ /bad") and bytes or ok("good"))
+      if head:find("^%S+ /bad") then return end
+    end
+  end)
+  local s <close> = http.session({timeout = 5})
+  assert.equal("good", assert(s:get(url .. "/good")).body)
+  local res, err = s:post(url .. "/bad", o)
+  assert.equal(0, s.pool.open)
+  assert.equal(0, s.pool.active)
+  assert.equal("good", assert(s:get(url .. "/good")).body)
+  s:close()
+  server:close()
+  return res, err, connections
+end
+
+local REFUSED = {
+  {"garbage", "\0\1\2\3garbage\r\n\r\n"},
+  {"another protocol", "SSH-2.0-OpenSSH_9.2\r\n"},
+  {"an empty line, then garbage", "\r\n\r\nx\r\n\r\n"},
+  {"HTTP/2.0", "HTTP/2.0 200 OK\r\ncontent-length: 0\r\n\r\n"},
+  {"HTTP/0.9", "HTTP/0.9 200 OK\r\ncontent-length: 0\r\n\r\n"},
+  {"a status of two digits", "HTTP/1.1 20 OK\r\ncontent-length: 0\r\n\r\n"},
+  {"a status of letters", "HTTP/1.1 abc OK\r\ncontent-length: 0\r\n\r\n"},
+  {"a request instead", "GET / HTTP/1.1\r\nhost: x\r\n\r\n"},
+  {"two different Content-Lengths", "HTTP/1.1 200 OK\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabcd"},
+  {"two equal Content-Lengths", "HTTP/1.1 200 OK\r\ncontent-length: 3\r\ncontent-length: 3\r\n\r\nabc"},
+  {"a list of Content-Lengths", "HTTP/1.1 200 OK\r\ncontent-length: 3, 3\r\n\r\nabc"},
+  {"a negative Content-Length", "HTTP/1.1 200 OK\r\ncontent-length: -3\r\n\r\nabc"},
+  {"a signed Content-Length", "HTTP/1.1 200 OK\r\ncontent-length: +3\r\n\r\nabc"},
+  {"a hexadecimal Content-Length", "HTTP/1.1 200 OK\r\ncontent-length: 0x3\r\n\r\nabc"},
+  {"an empty Content-Length", "HTTP/1.1 200 OK\r\ncontent-length: \r\n\r\nabc"},
+  {"a Content-Length beyond 64 bits", "HTTP/1.1 200 OK\r\ncontent-length: 99999999999999999999\r\n\r\n"},
+  {"Transfer-Encoding with Content-Length",
+    "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-length: 3\r\n\r\n3\r\nabc\r\n0\r\n\r\n"},
+  {"an unknown Transfer-Encoding", "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n"},
+  {"Transfer-Encoding twice",
+    "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"},
+  {"a folded header", "HTTP/1.1 200 OK\r\na: b\r\n c\r\ncontent-length: 0\r\n\r\n"},
+  {"a folded first header", "HTTP/1.1 200 OK\r\n a: b\r\ncontent-length: 0\r\n\r\n"},
+  {"an empty header name", "HTTP/1.1 200 OK\r\n: b\r\ncontent-length: 0\r\n\r\n"},
+  {"a space before the colon", "HTTP/1.1 200 OK\r\na : b\r\ncontent-length: 0\r\n\r\n"},
+  {"a header without a colon", "HTTP/1.1 200 OK\r\nabc\r\ncontent-length: 0\r\n\r\n"},
+  {"NUL in a header", "HTTP/1.1 200 OK\r\na: b\0c\r\ncontent-length: 0\r\n\r\n"},
+  {"a bare CR in a header", "HTTP/1.1 200 OK\r\na: b\rc\r\ncontent-length: 0\r\n\r\n"},
+  {"bare LF line ends", "HTTP/1.1 200 OK\ncontent-length: 0\n\n"},
+  {"a bare LF after the headers", "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\n"},
+  {"a chunk size that is no number", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\nabc\r\n0\r\n\r\n"},
+  {"a negative chunk size", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n-3\r\nabc\r\n0\r\n\r\n"},
+  {"an empty chunk size", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n\r\nabc\r\n0\r\n\r\n"},
+  {"a chunk size beyond 64 bits",
+    "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nfffffffffffffffff\r\nabc\r\n0\r\n\r\n"},
+  {"a chunk longer than its size", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nabc\r\n0\r\n\r\n"},
+  {"a bare LF after a chunk size", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\nabc\r\n0\r\n\r\n"},
+  {"a folded trailer", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\na: b\r\n c\r\n\r\n"},
+  {"another protocol nobody asked for",
+    "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n\1\2"},
+  {"interim answers without end", ("HTTP/1.1 100 Continue\r\n\r\n"):rep(20) .. ok("x")},
+}
+
+local TOO_LARGE = {
+  {"a header block over 16 KiB", "HTTP/1.1 200 OK\r\na: " .. ("x"):rep(16384) .. "\r\n\r\n"},
+  {"a header block over 16 KiB without end", "HTTP/1.1 200 OK\r\na: " .. ("x"):rep(60000)},
+  {"a status line over 16 KiB", "HTTP/1.1 200 " .. ("x"):rep(17000)},
+  {"a thousand headers", "HTTP/1.1 200 OK\r\n" .. ("a: b\r\n"):rep(1000) .. "\r\n"},
+  {"trailers over 16 KiB",
+    "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\na: " .. ("x"):rep(17000) .. "\r\n\r\n"},
+  {"chunk extensions without end",
+    "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;" .. ("x"):rep(40000)},
+  {"a body over the limit", "HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\nabc"},
+}
+
+describe("http client, bad input", function()
+  for _, case in ipairs(REFUSED) do
+    it("refuses " .. case[1], function()
+      local res, err, connections = get_bad(case[2])
+      assert.is_nil(res)
+      assert.equal("EPROTO", err.code)
+      assert.equal("read", err.op)
+      assert.matches("^127%.0%.0%.1:%d+$", err.target)
+      assert.equal(2, connections)
+    end)
+  end
+
+  for _, case in ipairs(TOO_LARGE) do
+    it("refuses " .. case[1], function()
+      local res, err, connections = get_bad(case[2])
+      assert.is_nil(res)
+      assert.equal("EMSGSIZE", err.code)
+      assert.equal(2, connections)
+    end)
+  end
+
+  it("a body without end stops at max_body", function()
+    local res, err = get_bad("HTTP/1.1 200 OK\r\n\r\n" .. ("x"):rep(1 << 20), {max_body = 100000})
+    assert.is_nil(res)
+    assert.equal("EMSGSIZE", err.code)
+  end)
+end)
+
+describe("http client, truncated answers", function()
+  -- Each prefix of the answer, then the end of the stream: an error, or the server said so little that
+  -- nothing could be missed.
+  local function cut_everywhere(bytes, from)
+    local at = 0
+    local server <close>, url = raw(function(stream)
+      if support.read_request(stream) then stream:write(bytes:sub(1, at)) end
+    end)
+    local s <close> = http.session({timeout = 5})
+    for n = from or 0, #bytes - 1 do
+      at = n
+      local res, err = s:get(url)
+      assert.is_nil(res, "cut after byte " .. n)
+      assert.equal("EOF", err.code)
+      assert.equal(0, s.pool.open)
+    end
+    at = #bytes
+    local res = assert(s:get(url))
+    s:close()
+    server:close()
+    return res
+  end
+
+  it("chunked, with headers and trailers: an error at every byte", function()
+    local res = cut_everywhere("HTTP/1.1 200 OK\r\nserver: x\r\ntransfer-encoding: chunked\r\n\r\n" ..
+      "5\r\nhello\r\n6;a=b\r\n world\r\n0\r\nx-sum: 1\r\n\r\n")
+    assert.equal("hello world", res.body)
+  end)
+
+  it("fixed: an error at every byte", function()
+    assert.equal("hello", cut_everywhere(ok("hello", "server: x\r\n")).body)
+  end)
+
+  it("behind an interim answer: an error at every byte", function()
+    assert.equal("hi", cut_everywhere("HTTP/1.1 100 Continue\r\n\r\n" .. ok("hi")).body)
+  end)
+
+  it("until the end of the connection: an error at every byte of the head", function()
+    assert.equal("", cut_everywhere("HTTP/1.1 200 OK\r\nserver: x\r\n\r\n").body)
+  end)
+
+  it("a reset in the middle of a body is an error, not a short body", function()
+    if not support.has("python3") then return pending("python3 is not installed") end
+    local peer = support.start("python3", "-c", [[
+import socket, struct, threading
+l = socket.socket(); l.bind(("127.0.0.1", 0)); l.listen(16)
+print("port", l.getsockname()[1], flush=True)
+while True:
+    c, _ = l.accept()
+    head = c.recv(65536)
+    kind = head.split(b" ")[1]
+    extra = {b"/fixed": b"content-length: 100\r\n", b"/chunked": b"transfer-encoding: chunked\r\n"}
+    c.sendall(b"HTTP/1.1 200 OK\r\n" + extra.get(kind, b"") + b"\r\n")
+    c.sendall(b"a\r\n0123456789\r\n" if kind == b"/chunked" else b"0123456789")
+    import time; time.sleep(0.05)
+    c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    c.close()]])
+    local _ <close> = corun.defer(peer.stop)
+    local s <close> = http.session({base = peer.url})
+    for _, path in ipairs({"/fixed", "/chunked", "/close"}) do
+      local res, err = s:get(path)
+      assert.is_nil(res, path)
+      assert.equal("ECONNRESET", err.code)
+      assert.equal("read", err.op)
+      assert.equal(0, s.pool.open)
+    end
+  end)
+end)
+
+describe("http client, stale connections", function()
+  -- A server that closes each connection when the second request has come, unanswered.
+  local function fickle(said)
+    local requests = {}
+    local server, url = raw(function(stream)
+      for i = 1, 2 do
+        local head = support.read_request(stream)
+        if not head then return end
+        requests[#requests + 1] = head:match("^%S+")
+        if i == 1 then
+          stream:write(ok("x"))
+        elseif said then
+          stream:write(said)
+        end
+      end
+    end)
+    return server, url, requests
+  end
+
+  it("an idempotent request unanswered on a kept connection is sent again", function()
+    for _, method in ipairs({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"}) do
+      local server <close>, url, requests = fickle()
+      local s <close> = http.session()
+      assert(s:get(url))
+      assert(s:request(method, url))
+      assert.same({"GET", method, method}, requests)
+      s:close()
+      server:close()
+    end
+  end)
+
+  it("others are not: the server may have acted", function()
+    for _, method in ipairs({"POST", "PATCH", "X"}) do
+      local server <close>, url, requests = fickle()
+      local s <close> = http.session()
+      assert(s:get(url))
+      local res, err = s:request(method, url, {body = "x"})
+      assert.is_nil(res)
+      assert.equal("EOF", err.code)
+      assert.same({"GET", method}, requests)
+      s:close()
+      server:close()
+    end
+  end)
+
+  it("nor when a byte was answered, nor on a new connection, nor twice", function()
+    local server <close>, url, requests = fickle("H")
+    local s <close> = http.session()
+    assert(s:get(url))
+    assert.is_nil((s:get(url)))
+    assert.same({"GET", "GET"}, requests)
+    server:close()
+
+    local count = 0
+    local silent <close>, silent_url = raw(function(stream)
+      support.read_request(stream)
+      count = count + 1
+    end)
+    local res, err = s:get(silent_url)
+    assert.is_nil(res)
+    assert.equal("EOF", err.code)
+    assert.equal(1, count)
+    silent:close()
+  end)
+
+  it("nor after a timeout", function()
+    local count = 0
+    local server <close>, url = raw(function(stream)
+      support.read_request(stream)
+      stream:write(ok("x"))
+      support.read_request(stream)
+      count = count + 1
+      stream:read("a")
+    end)
+    local s <close> = http.session({timeout = 0.05})
+    assert(s:get(url))
+    assert.equal("ETIMEDOUT", select(2, s:get(url)).code)
+    assert.equal(1, count)
+    server:close()
+  end)
+
+  it("a connection that the server closed while it idled is not used", function()
+    local server <close>, url = raw(function(stream)
+      support.read_request(stream)
+      stream:write(ok("x"))
+    end)
+    local s <close> = http.session()
+    for _ = 1, 5 do
+      assert.equal(200, assert(s:post(url, {body = "x"})).status)
+      support.eventually("closed", function() return server.count == 0 end)
+    end
+    server:close()
+  end)
+
+  it("nor one on which the server said more than it was asked", function()
+    local connections = 0
+    local server <close>, url = raw(function(stream, n)
+      connections = n
+      while support.read_request(stream) do
+        stream:write(ok("x") .. "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nforged")
+      end
+    end)
+    local s <close> = http.session()
+    for i = 1, 5 do
+      assert.equal("x", assert(s:get(url)).body)
+      assert.equal(i, connections)
+      assert.equal(0, s.pool.open)
+    end
+    server:close()
+  end)
+
+  it("nor one where it came later", function()
+    local connections = 0
+    local server <close>, url = raw(function(stream, n)
+      connections = n
+      while support.read_request(stream) do
+        stream:write(ok("x"))
+        corun.sleep(0.01)
+        stream:write(ok("forged"))
+      end
+    end)
+    local s <close> = http.session()
+    for i = 1, 3 do
+      assert.equal("x", assert(s:get(url)).body)
+      assert.equal(i, connections)
+      corun.sleep(0.05)
+    end
+    server:close()
+  end)
+
+  it("Connection: close and HTTP/1.0 are not kept", function()
+    for _, bytes in ipairs({ok("x", "Connection: foo, Close\r\n"),
+        "HTTP/1.0 200 OK\r\ncontent-length: 1\r\n\r\nx"}) do
+      local server <close>, url = kept(function() return bytes end)
+      local s <close> = http.session()
+      assert.equal("x", assert(s:get(url)).body)
+      assert.equal(0, s.pool.open)
+      s:close()
+      server:close()
+    end
+  end)
+end)
+
+describe("http client, shortage", function()
+  it("out of descriptors is an error value, and service returns", function()
+    local code = [[
+      local corun = require "corun"
+      local http = corun.http
+      local server = http.serve("127.0.0.1:0", function() return "fine" end)
+      local url = "http://" .. server:address()
+      local s = http.session{timeout = 5}
+      assert(s:get(url))
+      local files = {}
+      while true do
+        local f = io.open("/dev/null")
+        if not f then break end
+        files[#files + 1] = f
+      end
+      s:close()
+      s = http.session{timeout = 0.2}
+      for i = 1, 20 do
+        local kept = files[#files]
+        if i == 1 then kept:close(); files[#files] = nil end
+        local res, err = s:get(url)
+        assert(not res and (err.code == "EMFILE" or err.code == "ETIMEDOUT" or err.code == "EOF"
+          or err.code == "ECONNRESET"), tostring(err))
+      end
+      for _, f in ipairs(files) do f:close() end
+      local t = corun.now()
+      while not s:get(url) do assert(corun.now() - t < 2, "no service") end
+      s:close()
+      server:close()
+      print "fine"
+    ]]
+    local out = support.run("sh", "-c", 'ulimit -n 40; exec "$0" -e "$1"', support.corun(), code)
+    assert.equal("fine\n", out)
+  end)
+end)

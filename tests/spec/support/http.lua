@@ -1,0 +1,146 @@
+-- SPDX-License-Identifier: MIT
+-- Peers for the http specs: raw servers and clients that say exactly the bytes they are told, and real
+-- programs, started on free ports and ended by their process id.
+
+local corun = require("corun")
+local net = require("corun.net")
+
+local support = {}
+
+-- Raw peers -------------------------------------------------------------------------------------
+
+-- Serve each connection with fn(stream, n), n counting from 1; a failure of fn to write is its own.
+function support.raw(fn)
+  local n = 0
+  local server = assert(net.serve("127.0.0.1:0", function(stream)
+    n = n + 1
+    fn(stream, n)
+  end))
+  return server, "http://" .. server:address()
+end
+
+-- Read one request: head, body; nil when the client has closed.
+function support.read_request(stream)
+  local head = stream:read_until("\r\n\r\n")
+  if not head then return nil end
+  local length = tonumber(head:lower():match("\r\ncontent%-length: (%d+)"))
+  if length and length > 0 then return head, stream:read_exactly(length) end
+  return head, ""
+end
+
+-- Serve each connection's first request with these bytes, and close.
+function support.canned(bytes)
+  return support.raw(function(stream)
+    if support.read_request(stream) then stream:write(bytes) end
+  end)
+end
+
+-- Answer requests on kept connections with answer(head, body, n) until it gives nothing.
+function support.kept(answer)
+  return support.raw(function(stream, n)
+    while true do
+      local head, body = support.read_request(stream)
+      local bytes = head and answer(head, body, n)
+      if not bytes then return end
+      if not stream:write(bytes) then return end
+    end
+  end)
+end
+
+function support.ok(body, extra)
+  return ("HTTP/1.1 200 OK\r\n%scontent-length: %d\r\n\r\n%s"):format(extra or "", #body, body)
+end
+
+-- Send bytes to a server and read until it closes (or for `seconds`); what it answered.
+function support.talk(address, bytes, seconds)
+  local stream <close> = assert(net.connect(address))
+  stream:write(bytes)
+  return stream:read("a", {timeout = seconds or 10}) or ""
+end
+
+-- Read one response from a stream: status, head, body (by its content-length).
+function support.read_response(stream, no_body)
+  local head = stream:read_until("\r\n\r\n", {timeout = 10})
+  if not head then return nil end
+  local length = tonumber(head:match("\r\ncontent%-length: (%d+)")) or 0
+  local body = length > 0 and not no_body and stream:read_exactly(length, {timeout = 10}) or ""
+  return tonumber(head:match("^HTTP/1%.[01] (%d+)")), head, body
+end
+
+-- Wait until a condition holds; fail after ten seconds.
+function support.eventually(what, condition)
+  local give_up = corun.now() + 10
+  while not condition() do
+    assert(corun.now() < give_up, "never came true: " .. what)
+    corun.sleep(0.002)
+  end
+end
+
+-- Programs --------------------------------------------------------------------------------------
+
+function support.has(program)
+  return os.execute("command -v " .. program .. " >/dev/null 2>&1") == true
+end
+
+function support.free_port()
+  local listener <close> = assert(net.listen("127.0.0.1:0"))
+  return tonumber(listener:address():match(":(%d+)$"))
+end
+
+-- The program that runs this test.
+function support.corun()
+  local path = os.getenv("CORUN")
+  if path then return path end
+  local f <close> = assert(io.open("/proc/self/stat"))
+  local pipe <close> = assert(io.popen("readlink /proc/" .. f:read("n") .. "/exe"))
+  return pipe:read("l")
+end
+
+local function quote(word)
+  return "'" .. word:gsub("'", "'\\''") .. "'"
+end
+
+-- Run a program to its end; what it wrote to both outputs, and whether it succeeded.
+function support.run(...)
+  local words = {}
+  for i, word in ipairs({...}) do words[i] = quote(word) end
+  local path = os.tmpname()
+  local t = corun.async(function()
+    -- in the background, so that the loop goes on and can serve the program
+    os.execute(("{ %s; echo \"status $?\"; } >%s 2>&1 </dev/null &"):format(
+      table.concat(words, " "), path))
+    while true do
+      local f = assert(io.open(path))
+      local text = f:read("a")
+      f:close()
+      local out, status = text:match("^(.*)status (%d+)\n$")
+      if status then return out, status == "0" end
+      corun.sleep(0.01)
+    end
+  end)
+  local out, ok = t:await()
+  os.remove(path)
+  return out, ok
+end
+
+-- Start a server program that writes the line "port N" first; {port=, url=, stop=}.
+function support.start(...)
+  local words = {}
+  for i, word in ipairs({...}) do words[i] = quote(word) end
+  local pipe = assert(io.popen("echo $$; exec " .. table.concat(words, " ") .. " 2>/dev/null"))
+  local pid = pipe:read("n", "l")
+  local line = pipe:read("l")
+  local port = line and line:match("^port (%d+)$")
+  local peer = {pid = pid, port = port, url = port and "http://127.0.0.1:" .. port}
+  function peer.stop()
+    if not pid then return end
+    os.execute(("kill %d"):format(pid))
+    pid = nil
+    pipe:close() -- which waits for it
+  end
+  if port then return peer end
+  peer.stop()
+  error("the peer did not start: " .. table.concat(words, " "))
+end
+
+return support
