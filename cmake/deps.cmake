@@ -37,16 +37,36 @@ endfunction()
 find_package(Threads REQUIRED)
 
 # --- Lua: the whole archive goes into the program, for the sake of C modules -------------------
-if(CORUN_LUA_SOURCE)
-  get_filename_component(lua_src "${CORUN_LUA_SOURCE}" ABSOLUTE)
+# luaV_concat of Lua 5.4.4 keeps a pointer into the stack across a __concat metamethod that may move
+# the stack: `"page " .. err` then gives a wrong string or corrupts memory. So an older Lua than 5.4.5
+# is compiled from the distribution's own source with that line mended.
+find_path(LUA54_INCLUDE lua.h PATH_SUFFIXES lua5.4 lua54 lua-5.4 lua REQUIRED)
+file(STRINGS ${LUA54_INCLUDE}/lua.h lua_release REGEX "#define LUA_VERSION_RELEASE[ \t]+\"")
+string(REGEX REPLACE ".*\"([0-9]+)\".*" "\\1" lua_release "${lua_release}")
+set(lua_source "${CORUN_LUA_SOURCE}")
+set(lua_concat_is_safe 1)
+if(NOT lua_source AND lua_release LESS 5)
+  fetch_source(lua_source lua5.4)
+  if(NOT lua_source)
+    set(lua_concat_is_safe 0)
+    message(WARNING "corun: no source of Lua to mend: error objects cannot be concatenated")
+  endif()
+endif()
+if(lua_source)
+  get_filename_component(lua_src "${lua_source}" ABSOLUTE)
   if(EXISTS ${lua_src}/src/lapi.c)
     string(APPEND lua_src /src)
   endif()
   file(GLOB lua_files ${lua_src}/l*.c)
   list(FILTER lua_files EXCLUDE REGEX "/luac?\\.c$")
   if(NOT lua_files)
-    message(FATAL_ERROR "corun: no Lua source in CORUN_LUA_SOURCE=${CORUN_LUA_SOURCE}")
+    message(FATAL_ERROR "corun: no Lua source in ${lua_source}")
   endif()
+  list(FILTER lua_files EXCLUDE REGEX "/lvm\\.c$")
+  file(READ ${lua_src}/lvm.c lvm)
+  string(REPLACE "L->top = top - (n - 1);" "L->top -= n - 1;" lvm "${lvm}")
+  file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/lua/lvm.c CONTENT "${lvm}" @ONLY)
+  list(APPEND lua_files ${PROJECT_BINARY_DIR}/lua/lvm.c)
   # Debian's luaconf.h asks for the folder of C modules, which its own build writes.
   file(WRITE ${PROJECT_BINARY_DIR}/lua/lua5.4-deb-multiarch.h
        "#define DEB_HOST_MULTIARCH \"${CMAKE_LIBRARY_ARCHITECTURE}\"\n")
@@ -66,13 +86,14 @@ if(CORUN_LUA_SOURCE)
       "-DCORUN_HARDMEM=${CORUN_HARDMEM};-include;${PROJECT_SOURCE_DIR}/cmake/hardmem.h")
   endif()
 else()
-  find_path(LUA54_INCLUDE lua.h PATH_SUFFIXES lua5.4 lua54 lua-5.4 lua REQUIRED)
   find_library(LUA54_LIBRARY NAMES liblua5.4.a liblua54.a liblua-5.4.a liblua.a REQUIRED)
   add_library(lua54 STATIC IMPORTED)
   set_target_properties(lua54 PROPERTIES IMPORTED_LOCATION ${LUA54_LIBRARY}
                         INTERFACE_INCLUDE_DIRECTORIES ${LUA54_INCLUDE})
 endif()
 set_property(TARGET lua54 APPEND PROPERTY INTERFACE_LINK_LIBRARIES m ${CMAKE_DL_LIBS})
+set_property(TARGET lua54 APPEND PROPERTY INTERFACE_COMPILE_DEFINITIONS
+             CORUN_CONCAT_IS_SAFE=${lua_concat_is_safe})
 
 # --- libuv -----------------------------------------------------------------------------------
 find_path(UV_INCLUDE uv.h REQUIRED)

@@ -263,8 +263,10 @@ static void register_class(lua_State *L, const char *name, const char *shown) {
   luaL_newmetatable(L, name);
   lua_pushcfunction(L, l_tostring);
   lua_setfield(L, -2, "__tostring");
-  lua_pushcfunction(L, l_concat);
-  lua_setfield(L, -2, "__concat");
+  if (CORUN_CONCAT_IS_SAFE) { // see cmake/deps.cmake
+    lua_pushcfunction(L, l_concat);
+    lua_setfield(L, -2, "__concat");
+  }
   lua_pushstring(L, shown);
   lua_setfield(L, -2, "__name");
   lua_pop(L, 1);

@@ -8,11 +8,13 @@
 #include "core/scope.h"
 #include "core/task.h"
 
-// failure(task): the error of a failed task, nothing for others.
+// failure(task): the error of a failed task, nil for others.
 static int l_failure(lua_State *L) {
   const task *t = task_check(L, 1);
-  if (t->state != TASK_FAILED) return 0;
-  task_push_error(L, 1);
+  if (t->state == TASK_FAILED)
+    task_push_error(L, 1);
+  else
+    lua_pushnil(L);
   return 1;
 }
 
