@@ -17,7 +17,7 @@ local http = {}
 local CONNECT_TIMEOUT, READ_TIMEOUT = 10, 30
 local LIMIT, IDLE, MAX_BODY = 100, 15, 64 << 20
 local URLS_KEPT = 1000 -- parsed URLs that a session remembers
-local SURE = 0.01 -- seconds for which a connection that idles is taken for open
+local SURE = 0.001 -- seconds for which a connection that idles is taken for open
 
 local REQUEST = {
   headers = "table", query = "table|string", json = "any", body = "string",

@@ -73,6 +73,17 @@ static void *resize(alloc_pool *a, void *p, size_t old_size, size_t size) {
   return q;
 }
 
+// Tests: let the nth allocation fail, and once more when Lua asks again after a full collection.
+static int is_to_fail(alloc_pool *a, size_t nth, size_t size) {
+  if (++a->count == nth) {
+    a->failed = size;
+    return 1;
+  }
+  if (a->failed != size) return 0;
+  a->failed = 0;
+  return 1;
+}
+
 void *alloc_lua(void *ud, void *p, size_t old_size, size_t size) {
   rt *r = ud;
   alloc_pool *a = &r->alloc;
@@ -87,7 +98,7 @@ void *alloc_lua(void *ud, void *p, size_t old_size, size_t size) {
       free(p);
     return NULL;
   }
-  if (size > old_size && r->opts.fail_alloc && ++a->count == r->opts.fail_alloc) return NULL;
+  if (r->opts.fail_alloc && size > old_size && is_to_fail(a, r->opts.fail_alloc, size)) return NULL;
   void *q;
   if (!p)
     q = is_small(size) ? take(a, class_of(size)) : malloc(size);

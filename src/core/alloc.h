@@ -20,6 +20,7 @@ typedef struct alloc_pool {
   void *chunks;              // all chunks, linked through their first word
   size_t held;               // bytes that Lua holds
   size_t count;              // allocations so far, for fail_alloc
+  size_t failed;             // size of the one that was made to fail, until it is asked for again
 } alloc_pool;
 
 // A lua_Alloc; `ud` is the runtime.

@@ -73,10 +73,13 @@ static int advance(lua_State *L, lua_State *co, int n) {
   int fresh = is_fresh(co);
   lua_xmove(L, co, n);
   lua_State *outer = atomic_load_explicit(&r->intr.running, memory_order_relaxed);
+  lua_State *pinned = r->pinned;
+  if (!pinned && !lua_isyieldable(L)) r->pinned = L;
   set_running(r, co);
   if (atomic_load_explicit(&r->intr.flags, memory_order_relaxed)) interrupt_switch(r, co);
   int status = lua_resume(co, L, n + fresh, &nres);
   set_running(r, outer);
+  r->pinned = pinned;
   if (r->intr.armed == co) interrupt_disarm(r, co);
   if (atomic_load_explicit(&r->intr.flags, memory_order_relaxed)) interrupt_switch(r, L);
   if (status == LUA_YIELD && r->current && r->current->state != TASK_RUNNING) {

@@ -10,6 +10,7 @@
 #include "core/runtime.h"
 #include "core/scope.h"
 #include "core/task.h"
+#include "core/trace.h"
 
 #define KEPT ERR_MOST
 #define COUNTED 0 // where the weak table of the tasks only counted stands
@@ -195,6 +196,15 @@ static int push_pending(lua_State *L, scope *s, int table, int n) {
   return n;
 }
 
+void failures_group(lua_State *L, int n, unsigned omitted) {
+  if (n == 1 && !omitted) return;
+  lua_pushvalue(L, -n);
+  lua_insert(L, -n - 1); // the first once more, below
+  err_push_group(L, n, omitted);
+  trace_inherit(L);
+  lua_remove(L, -2);
+}
+
 int failures_push(lua_State *L, scope *s) {
   luaL_checkstack(L, KEPT + LUA_MINSTACK, NULL);
   int n = 0;
@@ -214,7 +224,7 @@ int failures_push(lua_State *L, scope *s) {
     n++;
   }
   if (!n) return 0;
-  err_push_group(L, n, s->nfailures);
+  failures_group(L, n, s->nfailures);
   return 1;
 }
 

@@ -3,6 +3,7 @@
 #include <lauxlib.h>
 
 #include "core/error.h"
+#include "core/failures.h"
 #include "core/mods.h"
 #include "core/runtime.h"
 #include "core/scope.h"
@@ -53,7 +54,7 @@ static int l_group(lua_State *L) {
   int n = (int)lua_rawlen(L, 1), most = n > ERR_MOST ? ERR_MOST : n;
   luaL_checkstack(L, most + LUA_MINSTACK, NULL);
   for (int i = 1; i <= most; i++) lua_rawgeti(L, 1, i);
-  err_push_group(L, most, (unsigned)(n - most));
+  failures_group(L, most, (unsigned)(n - most));
   return 1;
 }
 

@@ -80,6 +80,7 @@ struct rt {
   int deadlocked;  // the root was cancelled because nothing could wake any task
   int closing;
   int closing_coroutines; // depth of coroutine.close, which must not suspend (S30)
+  lua_State *pinned; // resumes a coroutine where it cannot suspend itself, so neither can that one
   int stopped_by;  // the INT or TERM that cancelled the root scope
   int warn_off, warn_continues; // state of Lua's warnings
   alloc_pool alloc;

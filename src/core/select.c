@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Select. See select.h. The frame holds the cases as given, the selection, and for each case its
-// key, its object and the item to send; the coroutine keeps them while it waits.
+// Select. See select.h. The frame holds the cases as given, for each case its key, its object and
+// the item to send, and at last the selection, which is made only when the task has to wait.
 #include "core/select.h"
 
 #include <lauxlib.h>
@@ -13,6 +13,7 @@
 #include "core/waitable.h"
 
 #define CASES 1  // place of the cases in the frame
+#define FEW 8    // cases that need no memory of their own to be tried
 
 enum { KEY, OBJECT, ITEM, PLACES };  // places of a case, from its first on
 
@@ -71,36 +72,33 @@ static int comes_before(lua_State *L, const select_case *a, const select_case *b
 }
 
 // The order of a table differs from run to run: sort, so that the same seed makes the same choice.
-static void sort_cases(lua_State *L, selection *s) {
-  for (int i = 1; i < s->n; i++) {
-    select_case c = s->cases[i];
+static void sort_cases(lua_State *L, select_case *cases, int n) {
+  for (int i = 1; i < n; i++) {
+    select_case c = cases[i];
     int j = i;
-    for (; j > 0 && comes_before(L, &c, &s->cases[j - 1]); j--) s->cases[j] = s->cases[j - 1];
-    s->cases[j] = c;
+    for (; j > 0 && comes_before(L, &c, &cases[j - 1]); j--) cases[j] = cases[j - 1];
+    cases[j] = c;
   }
 }
 
-// Read all cases into a new selection.
-static selection *read_cases(lua_State *L) {
+static int count_cases(lua_State *L) {
   int n = 0;
   luaL_checktype(L, CASES, LUA_TTABLE);
   for (lua_pushnil(L); lua_next(L, CASES); lua_pop(L, 1)) n++;
   if (!n) err_misuse(L, "select needs at least one case");
   luaL_checkstack(L, PLACES * n + LUA_MINSTACK, "too many cases");
-  lua_settop(L, CASES);
-  selection *s = lua_newuserdatauv(L, sizeof *s + (size_t)n * sizeof *s->cases, 0);
-  s->won = NULL;
-  s->n = n;
+  return n;
+}
+
+// Read at most `n` cases; answer how many there are (a finaliser may have taken some).
+static int read_cases(lua_State *L, select_case *cases, int n) {
   lua_pushnil(L);
   for (int i = 0; i < n; i++) {
     if (i > 0) lua_pushvalue(L, -PLACES);
-    lua_next(L, CASES);
-    read_case(L, &s->cases[i]);
-    s->cases[i].w.t = rt_of(L)->current;
-    s->cases[i].w.of = s;
+    if (!lua_next(L, CASES)) return i;
+    read_case(L, &cases[i]);
   }
-  if (rt_of(L)->opts.seed) sort_cases(L, s);
-  return s;
+  return n;
 }
 
 // --- Deciding --------------------------------------------------------------------------------
@@ -113,15 +111,15 @@ static int give(lua_State *L, const select_case *c, int n) {
 }
 
 // Try the cases in random order, so that all that are ready have the same chance.
-static int poll_cases(lua_State *L, selection *s) {
+static int poll_cases(lua_State *L, select_case *cases, int n) {
   rt *r = rt_of(L);
-  for (int i = 0; i < s->n; i++) {
-    int j = i + (int)(rt_random(r) % (uint64_t)(s->n - i));
-    select_case c = s->cases[j];
-    s->cases[j] = s->cases[i];
-    s->cases[i] = c;
-    int n = c.w.cls->poll(L, c.at + OBJECT, c.w.item);
-    if (n >= 0) return give(L, &c, n);
+  for (int i = 0; i < n; i++) {
+    int j = i + (int)(rt_random(r) % (uint64_t)(n - i));
+    select_case c = cases[j];
+    cases[j] = cases[i];
+    cases[i] = c;
+    int results = c.w.cls->poll(L, c.at + OBJECT, c.w.item);
+    if (results >= 0) return give(L, &c, results);
   }
   return -1;
 }
@@ -165,13 +163,34 @@ static void describe(const task *t, const void *arg, char *buf, size_t n) {
 
 static const wait_ops select_ops = {"select", cancel_select, selected, describe};
 
-int select_begin(lua_State *L, double seconds) {
-  selection *s = read_cases(L);
-  task_checkpoint(L);
-  int n = poll_cases(L, s);
-  if (n >= 0) return n;
-  wait_check(L);
+// Push a selection of the cases.
+static selection *select_new(lua_State *L, const select_case *cases, int n, double seconds) {
+  selection *s = lua_newuserdatauv(L, sizeof *s + (size_t)n * sizeof *cases, 0);
   s->seconds = seconds;
-  for (int i = 0; i < s->n; i++) s->cases[i].w.cls->enqueue(&s->cases[i].w);
+  s->won = NULL;
+  s->n = n;
+  for (int i = 0; i < n; i++) {
+    s->cases[i] = cases[i];
+    s->cases[i].w.t = task_current(L);
+    s->cases[i].w.of = s;
+  }
+  return s;
+}
+
+int select_begin(lua_State *L, double seconds) {
+  select_case few[FEW], *cases = few;
+  int n = count_cases(L);
+  lua_settop(L, CASES);
+  if (n > FEW) cases = lua_newuserdatauv(L, (size_t)n * sizeof *cases, 0);
+  n = read_cases(L, cases, n);
+  if (rt_of(L)->opts.seed) sort_cases(L, cases, n);
+  task_checkpoint(L);
+  int results = poll_cases(L, cases, n);
+  if (results >= 0) return results;
+  wait_check(L);
+  selection *s = select_new(L, cases, n, seconds);
+  results = poll_cases(L, s->cases, n);  // a finaliser may have made one ready meanwhile
+  if (results >= 0) return results;
+  for (int i = 0; i < n; i++) s->cases[i].w.cls->enqueue(&s->cases[i].w);
   return wait_begin_until(L, &select_ops, s, timer_after(rt_of(L), seconds));
 }

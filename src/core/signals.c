@@ -107,7 +107,7 @@ static void host_unlisten(int number) {
   struct sigaction now;
   pthread_mutex_lock(&process.lock);
   if (--process.kept[number].users == 0) {
-    sigaction(number, NULL, &now); // libuv itself may still use it: SIGCHLD for processes
+    sigaction(number, NULL, &now);  // libuv itself may still use it: SIGCHLD for processes
     if (now.sa_handler == SIG_DFL) sigaction(number, &process.kept[number].action, NULL);
   }
   pthread_mutex_unlock(&process.lock);

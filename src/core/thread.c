@@ -38,6 +38,7 @@ void thread_put(rt *r, lua_State *co, uint32_t slot, int reuse) {
     p->slots[p->count++] = slot;
     return;
   }
+  if (lua_status(co) == LUA_OK) lua_settop(co, 0); // then it is dead for whoever has it
   lua_rawgeti(r->L, LUA_REGISTRYINDEX, r->refs.threads);
   lua_pushinteger(r->L, p->free_slot);
   lua_rawseti(r->L, -2, slot); // the slot exists, so nothing is allocated

@@ -3,6 +3,7 @@
 #include "core/trace.h"
 
 #include <lauxlib.h>
+#include <lualib.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -58,6 +59,14 @@ static void keep(lua_State *L, int idx) {
   lua_pop(L, 1);
 }
 
+void trace_inherit(lua_State *L) {
+  trace_push(L, -2);
+  if (lua_isstring(L, -1))
+    keep(L, lua_gettop(L) - 1);
+  else
+    lua_pop(L, 1);
+}
+
 // Append where the running task and its forebears were spawned to the text on top of the stack.
 static void add_spawn_sites(lua_State *L) {
   rt *r = rt_of(L);
@@ -100,44 +109,68 @@ int trace_handler(lua_State *L) {
 
 // --- The function that forbids a suspension --------------------------------------------------
 
-// Push the name under which a loaded module has the function on top of the stack, nil if none has.
-static void push_library_name(lua_State *L) {
-  int fn = lua_gettop(L);
-  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-  for (lua_pushnil(L); lua_next(L, fn + 1); lua_pop(L, 1)) {
-    if (!lua_istable(L, -1) || lua_type(L, -2) != LUA_TSTRING) continue;
-    for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
-      if (lua_type(L, -2) != LUA_TSTRING || !lua_rawequal(L, -1, fn)) continue;
-      const char *module = lua_tostring(L, -4), *name = lua_tostring(L, -2);
-      if (strcmp(module, LUA_GNAME) == 0)
-        lua_pushstring(L, name);
-      else
-        lua_pushfstring(L, "%s.%s", module, name);
-      lua_replace(L, fn + 1);
-      lua_settop(L, fn + 1);
-      return;
-    }
+// With the table of a module on top and the function at `fn`: push the key that has it as its value
+// and answer 1, or answer 0.
+static int find_key(lua_State *L, int fn) {
+  for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+    if (lua_type(L, -2) != LUA_TSTRING || !lua_rawequal(L, -1, fn)) continue;
+    lua_pop(L, 1);
+    return 1;
   }
-  lua_settop(L, fn);
+  return 0;
+}
+
+// Push the name under which a loaded module has the function at `fn`, nil if none has. Lua's own
+// modules come first, as others may give away their functions too.
+static void push_library_name(lua_State *L, int fn) {
+  static const char *const own[] = {LUA_GNAME,      LUA_TABLIBNAME, LUA_STRLIBNAME, LUA_COLIBNAME,
+                                    LUA_LOADLIBNAME, LUA_DBLIBNAME,  NULL};
+  int top = lua_gettop(L);
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  for (const char *const *m = own; *m; m++, lua_settop(L, top + 1)) {
+    if (lua_getfield(L, top + 1, *m) != LUA_TTABLE || !find_key(L, fn)) continue;
+    if (m != own) lua_pushfstring(L, "%s.%s", *m, lua_tostring(L, -1));
+    lua_replace(L, top + 1);
+    lua_settop(L, top + 1);
+    return;
+  }
+  for (lua_pushnil(L); lua_next(L, top + 1); lua_settop(L, top + 2)) {
+    if (!lua_istable(L, -1) || lua_type(L, top + 2) != LUA_TSTRING || !find_key(L, fn)) continue;
+    lua_pushfstring(L, "%s.%s", lua_tostring(L, top + 2), lua_tostring(L, -1));
+    lua_replace(L, top + 1);
+    lua_settop(L, top + 1);
+    return;
+  }
+  lua_settop(L, top);
   lua_pushnil(L);
 }
 
-const char *trace_boundary(lua_State *L) {
+// Whether a suspension can pass through the C function of that name.
+static int lets_pass(const char *name) {
+  static const char *const names[] = {"pcall", "xpcall", "dofile", NULL};
+  for (const char *const *n = names; *n; n++)
+    if (strcmp(*n, name) == 0) return 1;
+  return strncmp(name, "corun.", 6) == 0 || strncmp(name, "coroutine.", 10) == 0;
+}
+
+const char *trace_boundary(lua_State *L, lua_State *at) {
   lua_Debug ar;
-  luaL_checkstack(L, 12, NULL);
-  for (int level = 0; lua_getstack(L, level, &ar); level++) {
-    lua_getinfo(L, "nS", &ar);
-    if (ar.name && strcmp(ar.namewhat, "metamethod") == 0 &&
-        (strcmp(ar.name, "__gc") == 0 || strcmp(ar.name, "gc") == 0))
+  luaL_checkstack(L, LUA_MINSTACK, NULL);
+  for (int level = 0; lua_checkstack(at, 1) && lua_getstack(at, level, &ar); level++) {
+    lua_getinfo(at, "nS", &ar);
+    if (ar.name && strcmp(ar.namewhat, "metamethod") == 0 && strstr(ar.name, "gc"))
       return "a __gc finaliser";
     if (level == 0 || *ar.what != 'C') continue;
-    lua_getinfo(L, "f", &ar);
-    push_library_name(L);
-    if (lua_isstring(L, -1)) return lua_tostring(L, -1);
-    if (ar.name) return lua_pushfstring(L, "%s", ar.name);
-    return "a C function";
+    lua_getinfo(at, "f", &ar);
+    if (at != L) lua_xmove(at, L, 1);
+    push_library_name(L, lua_gettop(L));
+    const char *name = lua_tostring(L, -1);
+    if (name && strcmp(name, "error") == 0) return "a message handler"; // only that is called by it
+    if (name && !lets_pass(name)) return name;
+    if (!name && ar.name) return lua_pushstring(L, ar.name);
+    lua_pop(L, 2);
   }
-  return "a message handler, finaliser or callback of C code";
+  return "a message handler or a callback of C code";
 }
 
 // --- The task tree ---------------------------------------------------------------------------

@@ -16,6 +16,9 @@ int trace_handler(lua_State *L);
 // Push the traceback kept for the error at `idx`, or nil. [loop]
 void trace_push(lua_State *L, int idx);
 
+// Keep for the error on top of the stack the traceback of the one below it. [loop]
+void trace_inherit(lua_State *L);
+
 // Print the task tree to stderr. [loop] Must not run Lua code.
 void trace_tree(rt *r);
 
@@ -25,9 +28,9 @@ void trace_deadlock(rt *r);
 // Print where the step that keeps the loop is. [loop, from a hook]
 void trace_slow_step(rt *r, lua_State *L);
 
-// The function of the running call chain that forbids a suspension ("table.sort"); the text stays
-// valid while the value pushed on the stack is there. [loop]
-const char *trace_boundary(lua_State *L);
+// The function of the call chain of `at` that forbids a suspension ("table.sort"); the text stays
+// valid while the values pushed on the stack of `L` are there. [loop]
+const char *trace_boundary(lua_State *L, lua_State *at);
 
 // Write the line that the task tree shows for a task. [loop]
 void trace_describe(rt *r, const task *t, char *buf, size_t n);

@@ -15,12 +15,15 @@
 #define RC_CANCELLED INT32_MIN
 
 int wait_is_possible(lua_State *L) {
-  return !rt_of(L)->closing_coroutines && lua_isyieldable(L);
+  const rt *r = rt_of(L);
+  return !r->closing_coroutines && !r->pinned && lua_isyieldable(L);
 }
 
 void wait_check(lua_State *L) {
-  if (rt_of(L)->closing_coroutines) err_misuse(L, "cannot suspend inside coroutine.close");
-  if (!lua_isyieldable(L)) err_misuse(L, "cannot suspend inside %s", trace_boundary(L));
+  if (wait_is_possible(L)) return;
+  rt *r = rt_of(L);
+  if (r->closing_coroutines) err_misuse(L, "cannot suspend inside coroutine.close");
+  err_misuse(L, "cannot suspend inside %s", trace_boundary(L, r->pinned ? r->pinned : L));
 }
 
 static int on_resumed(lua_State *L, int status, lua_KContext ctx) {

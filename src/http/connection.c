@@ -95,7 +95,7 @@ static int fail_uv(lua_State *L, const http_connection *c, int rc, const char *o
   if (rc == UV_EOF) return fail_eof(L, c, "the connection was closed without an answer");
   stream_fail(L, c->s, rc, op);
   lua_remove(L, -2);
-  return give_up(L, c, rc == UV_ETIMEDOUT ? 408 : 0, rc);
+  return give_up(L, c, rc == UV_ETIMEDOUT && c->answered ? 408 : 0, rc);
 }
 
 static int is_too_large(const http_parser *p) {

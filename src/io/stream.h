@@ -68,7 +68,7 @@ typedef struct stream_request {
   uint64_t when;          // time limit
   size_t n, max, scanned; // bytes wanted, bound of a line, bytes already searched
   const char *op;         // name of the function, for errors
-  uint8_t kind, raises;
+  uint8_t kind, raises, waits;
 } stream_request;
 
 struct stream {

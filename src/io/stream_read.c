@@ -58,8 +58,14 @@ static int on_more(lua_State *L, stream *s, void *arg, int rc) {
   return rc < 0 ? fail(L, s, rc) : attempt(L, s);
 }
 
+// The first wait of a request begins even if its time limit has passed: the bytes may be in the
+// system. A later one does not, or a peer that sends without pause would put the limit off.
 static int wait_for(lua_State *L, stream *s, size_t want) {
-  return stream_wait(L, s, want, s->rq.when, on_more, NULL);
+  stream_request *q = &s->rq;
+  if (q->waits && q->when != TIMER_NEVER && !s->in_rc && timer_now(rt_of(L)) >= q->when)
+    return fail(L, s, UV_ETIMEDOUT);
+  q->waits = 1;
+  return stream_wait(L, s, want, q->when, on_more, NULL);
 }
 
 // The bytes that are there do not satisfy the request, and no more will come.

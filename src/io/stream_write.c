@@ -265,7 +265,7 @@ wait_answer stream_cancel_linger(task *t, void *arg) {
 
 int stream_linger(lua_State *L, stream *s, const wait_ops *ops) {
   rt *r = s->h.r;
-  if (s->gone || !r->current || r->closing_coroutines || !lua_isyieldable(L))
+  if (s->gone || !r->current || !wait_is_possible(L))
     return ops->done(L, s, s->out_rc);
   list_push(&s->writers, &r->current->wlink);
   return wait_begin(L, ops, s);

@@ -194,7 +194,7 @@ describe("a channel", function()
     end
   end)
 
-  it("behaves as a plain queue in 20,000 random steps", function()
+  it("behaves as a plain queue in 20,000 random steps #heavy", function()
     local c, model, seed = corun.channel(50), {}, 42
     local expected, got
     for i = 1, 20000 do
@@ -351,7 +351,7 @@ describe("waiters of a channel", function()
       [7] = "item 7", [8] = "item 8"}, got)
   end)
 
-  it("may be 10,000: cancelled from both ends and the middle, the rest served in order", function()
+  it("may be 10,000: cancelled from both ends and the middle, the rest served in order #heavy", function()
     local c, got, tasks = corun.channel(), {}, {}
     local line = {} -- in the order in which they came
     for i = 1, 10000 do
@@ -373,7 +373,7 @@ describe("waiters of a channel", function()
     assert.same(expected, got)
   end)
 
-  it("may be 10,000 senders that are cancelled with their scope: nothing was sent", function()
+  it("may be 10,000 senders that are cancelled with their scope: nothing was sent #heavy", function()
     local c = corun.channel(1)
     c:send("before")
     local _, err = corun.scope(function(s)
@@ -488,7 +488,7 @@ describe("channel and cancellation:", function()
     for i = 1, 300 do assert.equal(i, received[i]) end
   end)
 
-  it("S15 no item is lost or doubled among 50 receivers that are cancelled at random", function()
+  it("S15 no item is lost or doubled among 50 receivers that are cancelled at random #heavy", function()
     local c, seen, sent = corun.channel(2), {}, 0
     corun.scope(function(s)
       local tasks = {}

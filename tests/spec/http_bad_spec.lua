@@ -275,6 +275,7 @@ describe("http client, stale connections", function()
     for _ = 1, 5 do
       assert.equal(200, assert(s:post(url, {body = "x"})).status)
       support.eventually("closed", function() return server.count == 0 end)
+      corun.sleep(0.01)
     end
     server:close()
   end)
@@ -337,17 +338,17 @@ describe("http client, shortage", function()
       local url = "http://" .. server:address()
       local s = http.session{timeout = 5}
       assert(s:get(url))
+      s:close()
+      corun.sleep(0.1)
       local files = {}
       while true do
         local f = io.open("/dev/null")
         if not f then break end
         files[#files + 1] = f
       end
-      s:close()
-      s = http.session{timeout = 0.2}
+      s = http.session{timeout = 0.1}
       for i = 1, 20 do
-        local kept = files[#files]
-        if i == 1 then kept:close(); files[#files] = nil end
+        if i == 10 then table.remove(files):close() end -- enough for the client alone
         local res, err = s:get(url)
         assert(not res and (err.code == "EMFILE" or err.code == "ETIMEDOUT" or err.code == "EOF"
           or err.code == "ECONNRESET"), tostring(err))
@@ -360,6 +361,6 @@ describe("http client, shortage", function()
       print "fine"
     ]]
     local out = support.run("sh", "-c", 'ulimit -n 40; exec "$0" -e "$1"', support.corun(), code)
-    assert.equal("fine\n", out)
+    assert.matches("fine\n$", out) -- the server has said on stderr that it cannot accept
   end)
 end)

@@ -401,10 +401,10 @@ describe("http S43 time limits", function()
     local server <close>, url = stuck()
     local s <close> = http.session({limit = 1})
     corun.scope(function(scope)
-      scope:spawn(function() s:get(url, {timeout = 0.2}) end)
-      corun.yield()
+      local t = support.blocked(scope, s.get, s, url, {timeout = 0.2})
       timed_out("wait", s, url, {timeout = 0.05})
       assert.equal(0, s.pool.waiting)
+      t:await()
     end)
     server:close()
   end)
@@ -694,10 +694,10 @@ describe("http sessions", function()
     for _ = 1, 4 do streams[#streams + 1] = net.connect(full:address(), {timeout = 0.1}) end
     local s = http.session({limit = 2})
     corun.scope(function(scope)
-      local tasks = {
-        scope:async(s.get, s, url), scope:async(s.get, s, "http://" .. full:address()),
-        scope:async(s.get, s, url), scope:async(s.get, s, url),
-      }
+      local tasks = {}
+      for i, target in ipairs({url, "http://" .. full:address(), url, url}) do
+        tasks[i] = support.blocked(scope, s.get, s, target)
+      end
       corun.sleep(0.05)
       s:close()
       for i, op in ipairs({"read", "connect", "wait", "wait"}) do

@@ -112,8 +112,7 @@ describe("http pool", function()
     corun.scope(function(scope)
       for i = 1, 30 do
         expected[i] = tostring(i)
-        local t = scope:spawn(function() assert(s:get(url .. "/" .. i)) end)
-        repeat corun.yield() until t:status() ~= "ready"
+        support.blocked(scope, function() assert(s:get(url .. "/" .. i)) end)
       end
     end)
     table.sort(seen.order, function(x, y) return tonumber(x) < tonumber(y) end)
@@ -128,8 +127,7 @@ describe("http pool", function()
     corun.scope(function(scope)
       for i = 1, 30 do
         expected[i] = tostring(i)
-        local t = scope:spawn(function() assert(s:get(url .. "/" .. i)) end)
-        repeat corun.yield() until t:status() ~= "ready"
+        support.blocked(scope, function() assert(s:get(url .. "/" .. i)) end)
       end
     end)
     assert.same(expected, seen.order)
@@ -141,11 +139,13 @@ describe("http pool", function()
     local fast <close>, fast_url = counting()
     local s <close> = http.session({limit = 10, per_host = 1})
     corun.scope(function(scope)
-      for i = 1, 3 do scope:spawn(function() assert(s:get(slow_url .. "/" .. i)) end) end
+      local tasks = {}
+      for i = 1, 3 do tasks[i] = support.blocked(scope, s.get, s, slow_url .. "/" .. i) end
       corun.sleep(0.01)
       local before = corun.now()
       for _ = 1, 5 do assert(s:get(fast_url)) end
       assert.is_true(corun.now() - before < 0.08)
+      for i = 1, 3 do assert.equal(200, tasks[i]:await().status) end
     end)
     assert.same({"1", "2", "3"}, slow_seen.order)
     assert.equal(1, slow_seen.most_open)
@@ -160,8 +160,7 @@ describe("http pool", function()
     corun.scope(function(scope)
       local tasks = {}
       for i = 1, 6 do
-        tasks[i] = scope:async(s.get, s, url)
-        repeat corun.yield() until tasks[i]:status() ~= "ready"
+        tasks[i] = support.blocked(scope, s.get, s, url)
       end
       assert.equal(5, s.pool.waiting)
       tasks[2]:cancel()

@@ -82,7 +82,7 @@ describe("limiter", function()
     near(122, elapsed())
   end)
 
-  it("keeps its rate over 10,000 waits, whatever the clock rounds", function()
+  it("keeps its rate over 10,000 waits, whatever the clock rounds #heavy", function()
     begin()
     local l = corun.limiter(3, 1, {burst = 1})
     for _ = 1, 10001 do l:wait() end

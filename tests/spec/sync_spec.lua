@@ -161,7 +161,7 @@ describe("semaphore", function()
     assert.equal(1, count(sem))
   end)
 
-  it("may have 10,000 waiters, half of them cancelled", function()
+  it("may have 10,000 waiters, half of them cancelled #heavy", function()
     local sem, tasks, got = corun.semaphore(1), {}, 0
     local mine = sem:acquire()
     for i = 1, 10000 do
@@ -447,7 +447,7 @@ describe("event", function()
     assert.is_false(reached)
   end)
 
-  it("may have 10,000 waiters, half of them cancelled", function()
+  it("may have 10,000 waiters, half of them cancelled #heavy", function()
     local e, tasks, sum = corun.event(), {}, 0
     for i = 1, 10000 do
       tasks[i] = corun.async(function()

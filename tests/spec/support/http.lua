@@ -76,6 +76,13 @@ function support.eventually(what, condition)
   end
 end
 
+-- Start fn in the scope and let it run until it waits, whatever the order of ready tasks.
+function support.blocked(scope, fn, ...)
+  local t = scope:async(fn, ...)
+  repeat corun.yield() until t:status() ~= "ready"
+  return t
+end
+
 -- Programs --------------------------------------------------------------------------------------
 
 function support.has(program)

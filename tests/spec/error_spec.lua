@@ -1,0 +1,127 @@
+-- SPDX-License-Identifier: MIT
+-- Error objects, and errors that nobody can catch (S32).
+local corun = require "corun"
+local program = dofile("tests/fixtures/cli/program.lua")
+local tasks = dofile("tests/spec/support/tasks.lua")
+
+local error_of = tasks.error_of
+
+describe("corun.err", function()
+  it("makes an object with code, message and fields", function()
+    local cause = {}
+    local e = corun.err("EQUOTA", "no calls left", {cause = cause, retryable = true, left = 0})
+    assert.equal("EQUOTA", e.code)
+    assert.equal("no calls left", e.message)
+    assert.equal(cause, e.cause)
+    assert.is_true(e.retryable)
+    assert.equal(0, e.left)
+    assert.equal("no calls left (EQUOTA)", tostring(e))
+  end)
+
+  it("is one full sentence: operation, target, message, code", function()
+    local e = corun.err("ECONNREFUSED", "connection refused", {op = "connect", target = "10.0.0.1:443"})
+    assert.equal("connect 10.0.0.1:443: connection refused (ECONNREFUSED)", tostring(e))
+    assert.equal("connect: x (EX)", tostring(corun.err("EX", "x", {op = "connect"})))
+    assert.is_true(e.retryable)
+  end)
+
+  it("survives error and pcall as the same object", function()
+    local e = corun.err("EX", "x")
+    assert.equal(e, error_of(error, e))
+    assert.equal(e, error_of(function() error(e) end))
+    assert.equal(e, error_of(coroutine.wrap(function() error(e) end)))
+    local t = corun.async(error, e)
+    assert.equal(e, error_of(t.await, t))
+  end)
+
+  it("may have fields of any kind", function()
+    assert.matches("table: ", tostring(corun.err("EX", "x", {target = {}})))
+    assert.equal("5: x (EX)", tostring(corun.err("EX", "x", {op = 5})))
+    local e = corun.err("EX", "x")
+    e.message, e.code = nil, nil
+    assert.equal("string", type(tostring(e)))
+  end)
+
+  it("needs a code and a message", function()
+    assert.error_matches(function() corun.err() end, "string expected")
+    assert.error_matches(function() corun.err("EX") end, "string expected")
+    assert.error_matches(function() corun.err("EX", "x", 5) end, "table expected")
+  end)
+end)
+
+describe("S32 errors", function()
+  it("S32 have __concat and __name", function()
+    local e = corun.err("EX", "x")
+    assert.equal("failed: x (EX)", "failed: " .. e)
+    assert.equal("x (EX)!", e .. "!")
+    assert.equal("x (EX)x (EX)", e .. e)
+    assert.equal("corun error", getmetatable(e).__name)
+    assert.matches("corun error", error_of(string.rep, e))
+    local _, cancelled = corun.scope(function(s)
+      s:cancel()
+      return select(2, pcall(corun.sleep, 1))
+    end), nil
+    assert.is_nil(cancelled)
+  end)
+
+  it("S32 in __gc are one line on stderr, on by default", function()
+    local r = program.code([[
+      setmetatable({}, {__gc = function() error("lost\nin two lines", 0) end})
+      collectgarbage()
+      print "goes on"]])
+    assert.equal("goes on\n", r.out)
+    assert.equal(0, r.status)
+    assert.matches("^Lua warning: error in __gc %(lost.in two lines%)\n$", r.err)
+  end)
+
+  it("S32 can be turned off", function()
+    local r = program.code([[
+      warn "@off"
+      setmetatable({}, {__gc = function() error("lost", 0) end})
+      collectgarbage()
+      warn "@on"
+      warn("seen ", "again")]])
+    assert.equal("Lua warning: seen again\n", r.err)
+  end)
+
+  it("S32 in a finaliser at the end of the program too", function()
+    local r = program.code([[kept = setmetatable({}, {__gc = function() error("late", 0) end})]])
+    assert.equal("Lua warning: error in __gc (late)\n", r.err)
+    assert.equal(0, r.status)
+  end)
+end)
+
+describe("tracebacks", function()
+  it("are stitched from the task up to the root", function()
+    local r = program.run({"-"}, {stdin = [[
+local corun = require "corun"
+local function level3() corun.sleep(0.001) error("deep") end
+local function level2() corun.async(level3):await() end
+local function level1() corun.spawn(level2) end
+corun.spawn(level1)
+]]})
+    assert.equal(1, r.status)
+    assert.matches("^corun: stdin:2: deep\n", r.err)
+    assert.matches("spawned at stdin:3 %(task %d+%)\nspawned at stdin:4 %(task %d+%)\n"
+      .. "spawned at stdin:5 %(task %d+%)", r.err)
+  end)
+
+  it("are of the place where the error was raised, also of an object and of one of several", function()
+    local r = program.run({"-"}, {stdin = [[
+local corun = require "corun"
+corun.debug.virtual(true)
+local function bad() error(corun.err("EFIRST", "first")) end
+corun.scope(function()
+  corun.spawn(function()
+    local _ <close> = setmetatable({}, {__close = function() error("second") end})
+    corun.sleep(100)
+  end)
+  corun.spawn(function() corun.sleep(1) bad() end)
+end)
+]]})
+    assert.equal(1, r.status)
+    assert.matches("^corun: first %(EFIRST%)\n", r.err)
+    assert.matches("stdin:3: in [^\n]*bad", r.err)
+    assert.matches("also: stdin:6: second\n", r.err)
+  end)
+end)

@@ -1,0 +1,628 @@
+-- SPDX-License-Identifier: MIT
+-- http.serve: what handlers get and give, connections (S42), refused requests, closing, load, and real
+-- clients.
+
+local corun = require("corun")
+local http = require("corun.http")
+local net = require("corun.net")
+local json = require("corun.json")
+local support = require("tests.spec.support.http")
+
+local function serve(fn, o)
+  local server = assert(http.serve("127.0.0.1:0", fn, o))
+  return server, "http://" .. server:address()
+end
+
+local function talk(server, bytes)
+  return support.talk(server:address(), bytes)
+end
+
+-- Run fn with stderr going to a file; what was written there.
+local function captured(fn)
+  local path = os.tmpname()
+  local file = assert(io.open(path, "w+"))
+  file:setvbuf("no")
+  local original = io.stderr
+  io.stderr = file -- luacheck: ignore 122
+  local good, err = pcall(fn)
+  io.stderr = original -- luacheck: ignore 122
+  file:seek("set")
+  local text = file:read("a")
+  file:close()
+  os.remove(path)
+  if not good then error(err, 0) end
+  return text
+end
+
+describe("http.serve handler", function()
+  it("gets method, path, query, headers, body, peer, json", function()
+    local got
+    local server <close>, url = serve(function(req)
+      got = {
+        method = req.method, path = req.path, query = req.query, header = req.headers["x-one"],
+        any_case = req.headers["X-One"], body = req.body, peer = req.peer, json = req:json(),
+        target = req.target, version = req.version, text = tostring(req),
+      }
+      return "x"
+    end)
+    local s <close> = http.session()
+    assert(s:post(url .. "/a%20b/c?x=1&y=a+b%26&z&x=2", {json = {1}, headers = {["X-ONE"] = "v"}}))
+    assert.equal("POST", got.method)
+    assert.equal("/a b/c", got.path)
+    assert.same({x = "2", y = "a b&", z = ""}, got.query)
+    assert.equal("v", got.header)
+    assert.equal("v", got.any_case)
+    assert.equal("[1]", got.body)
+    assert.same({1}, got.json)
+    assert.matches("^127%.0%.0%.1:%d+$", got.peer)
+    assert.equal("/a%20b/c?x=1&y=a+b%26&z&x=2", got.target)
+    assert.equal("1.1", got.version)
+    assert.equal("http request (POST /a%20b/c?x=1&y=a+b%26&z&x=2)", got.text)
+    assert.matches("^HTTP/1.1 200 ", talk(server, "GET http://h/p?q=1 HTTP/1.1\r\nhost: h\r\n" ..
+      "connection: close\r\n\r\n"))
+    assert.equal("/p", got.path)
+    assert.same({q = "1"}, got.query)
+    assert.matches("^HTTP/1.1 200 ", talk(server, "OPTIONS * HTTP/1.0\r\n\r\n"))
+    assert.equal("*", got.path)
+    assert.equal("1.0", got.version)
+    local value, err = got.json, nil
+    assert.is_nil(value)
+    assert.is_nil(err)
+    server:close()
+  end)
+
+  it("gives a string, a table with status, headers and body, or json", function()
+    local answer
+    local server <close>, url = serve(function() return answer end)
+    local s <close> = http.session()
+    local function get(value)
+      answer = value
+      return assert(s:get(url))
+    end
+    local res = get("text")
+    assert.equal(200, res.status)
+    assert.equal("text", res.body)
+    assert.matches("^text/plain", res.headers["content-type"])
+    assert.matches("^%a%a%a, %d%d %a%a%a %d%d%d%d %d%d:%d%d:%d%d GMT$", res.headers.date)
+    res = get({status = 201, headers = {["X-A"] = "1", ["Set-Cookie"] = {"a=1", "b=2"}}, body = "made"})
+    assert.equal(201, res.status)
+    assert.equal("1", res.headers["x-a"])
+    assert.same({"a=1", "b=2"}, res.headers["set-cookie"])
+    assert.equal("made", res.body)
+    res = get({json = {a = json.array({})}})
+    assert.equal('{"a":[]}', res.body)
+    assert.equal("application/json", res.headers["content-type"])
+    res = get({status = 404, json = false, headers = {["Content-Type"] = "x/y"}})
+    assert.equal("false", res.body)
+    assert.equal("x/y", res.headers["content-type"])
+    assert.equal("", get({}).body)
+    assert.equal("", get("").body)
+    assert.equal("", get({status = 204, body = "dropped"}).body)
+    assert.is_nil(get({status = 204}).headers["content-length"])
+    assert.equal("", get({status = 304}).body)
+    assert.equal("now", get({headers = {Date = "now"}}).headers.date)
+    assert.equal(("x"):rep(3 << 20), get(("x"):rep(3 << 20)).body)
+    assert.equal(1, s.pool.open)
+    res = get({headers = {["Content-Length"] = "999", ["transfer-encoding"] = "chunked"}, body = "ab"})
+    assert.equal("ab", res.body)
+    assert.equal(1, s.pool.open)
+    get({headers = {Connection = "close"}})
+    assert.equal(0, s.pool.open)
+    server:close()
+  end)
+
+  it("S42 a failure is a 500 and a line on stderr, and the server goes on", function()
+    local fn
+    local server <close>, url = serve(function(req) return fn(req) end)
+    local s <close> = http.session()
+    local failures = {
+      {"raises", function() error("oops") end, "oops"},
+      {"raises an object", function() error(corun.err("EMINE", "mine")) end, "EMINE"},
+      {"raises nil", function() error(nil) end, ""},
+      {"returns nil, err", function() return nil, "soft" end, "soft"},
+      {"returns nothing", function() end, "returned nothing"},
+      {"returns a number", function() return 7 end, "returned number"},
+      {"returns false", function() return false end, "returned boolean"},
+      {"returns an unknown key", function() return {stauts = 200} end, 'did you mean "status"'},
+      {"returns a bad status", function() return {status = 99} end, "status 99"},
+      {"returns a status that is no integer", function() return {status = 200.5} end, "200.5"},
+      {"returns an interim status", function() return {status = 100} end, "status 100"},
+      {"returns a bad body", function() return {body = {}} end, "body"},
+      {"returns body and json", function() return {body = "", json = 1} end, "either"},
+      {"returns json that cannot be", function() return {json = print} end, "function"},
+      {"injects a header", function() return {headers = {x = "a\r\nb: c"}} end, "control character"},
+      {"injects a header name", function() return {headers = {["x\r\ny"] = "a"}} end, "header name"},
+      {"fails in a child", function() corun.spawn(error, "child") corun.sleep(1) end, "child"},
+    }
+    for _, case in ipairs(failures) do
+      fn = case[2]
+      local log = captured(function()
+        local res = assert(s:get(url .. "/path"))
+        assert.equal(500, res.status, case[1])
+        assert.is_nil(res.body:find("oops", 1, true))
+      end)
+      assert.matches("GET /path failed", log, 1, true)
+      assert.is_truthy(log:find(case[3], 1, true), case[1] .. ": " .. log)
+      fn = function() return "fine" end
+      assert.equal("fine", assert(s:get(url)).body)
+    end
+    assert.equal(1, s.pool.open)
+    server:close()
+  end)
+
+  it("S42 each request has a scope of its own: its children end before the answer", function()
+    local ended = 0
+    local server <close>, url = serve(function()
+      for _ = 1, 3 do
+        corun.spawn(function()
+          corun.sleep(0.01)
+          ended = ended + 1
+        end)
+      end
+      local daemon = corun.daemon(corun.sleep, 100)
+      return daemon:status() == "ready" and "x" or "y"
+    end)
+    local s <close> = http.session()
+    for i = 1, 3 do
+      assert.equal("x", assert(s:get(url)).body)
+      assert.equal(3 * i, ended)
+    end
+    server:close()
+  end)
+
+  it("may use the client", function()
+    local inner <close>, inner_url = serve(function(req) return "inner " .. req.path end)
+    local s <close> = http.session()
+    local server <close>, url = serve(function(req) return s:get(inner_url .. req.path).body end)
+    assert.equal("inner /x", assert(s:get(url .. "/x")).body)
+    server:close()
+    inner:close()
+  end)
+
+  it("serve refuses what is no handler, no address, unknown options", function()
+    assert.error_matches(function() http.serve("127.0.0.1:0") end, "handler")
+    assert.error_matches(function() http.serve("127.0.0.1:0", print, {limt = 1}) end, 'mean "limit"')
+    assert.error_matches(function() http.serve("nonsense", print) end, "address")
+    local server <close> = serve(function() return "x" end)
+    local other, err = http.serve(server:address(), function() return "x" end)
+    assert.is_nil(other)
+    assert.equal("EADDRINUSE", err.code)
+    assert.error_matches(function() server:close({drian = 1}) end, 'mean "drain"')
+    server:close()
+    local again <close> = assert(http.serve(server:address(), function() return "again" end))
+    assert.matches("again", talk(again, "GET / HTTP/1.0\r\n\r\n"))
+    again:close()
+  end)
+end)
+
+describe("http.serve connections", function()
+  local function hello()
+    return serve(function(req) return req.method .. req.path .. " " .. req.body end)
+  end
+
+  it("are kept in HTTP/1.1, closed when asked; HTTP/1.0 the other way round", function()
+    local server <close> = hello()
+    local stream <close> = assert(net.connect(server:address()))
+    local function ask(head, no_body)
+      stream:write(head .. "\r\n\r\n")
+      return support.read_response(stream, no_body)
+    end
+    for _ = 1, 3 do assert.equal(200, (ask("GET /a HTTP/1.1\r\nhost: h"))) end
+    local _, head = ask("GET /a HTTP/1.0\r\nconnection: keep-alive")
+    assert.matches("\r\nconnection: keep%-alive\r\n", head)
+    _, head = ask("GET /a HTTP/1.1\r\nhost: h\r\nconnection: close")
+    assert.matches("\r\nconnection: close\r\n", head)
+    assert.is_nil((stream:read(1, {timeout = 5})))
+    local all = talk(server, "GET /a HTTP/1.0\r\n\r\n")
+    assert.matches("\r\nconnection: close\r\n\r\nGET/a $", all)
+    server:close()
+  end)
+
+  it("HEAD has the length and no body", function()
+    local server <close> = hello()
+    local stream <close> = assert(net.connect(server:address()))
+    for _ = 1, 3 do
+      stream:write("HEAD /a HTTP/1.1\r\nhost: h\r\n\r\n")
+      local status, head = support.read_response(stream, true)
+      assert.equal(200, status)
+      assert.matches("\r\ncontent%-length: 7\r\n", head)
+    end
+    stream:write("GET /a HTTP/1.1\r\nhost: h\r\n\r\n")
+    assert.equal("GET/a ", select(3, support.read_response(stream)))
+    server:close()
+  end)
+
+  it("pipelined requests, 16 deep, are answered in order", function()
+    local server <close> = serve(function(req)
+      corun.sleep(tonumber(req.path:sub(2)) % 3 / 1000)
+      return req.path
+    end)
+    local stream <close> = assert(net.connect(server:address()))
+    local requests = {}
+    for i = 1, 16 do requests[i] = ("GET /%d HTTP/1.1\r\nhost: h\r\n\r\n"):format(i) end
+    stream:write(table.concat(requests))
+    for i = 1, 16 do assert.equal("/" .. i, select(3, support.read_response(stream))) end
+    server:close()
+  end)
+
+  it("a flood of pipelined requests lets other tasks run", function()
+    local answered, turns, at_once = 0, 0, 0
+    local server <close> = serve(function()
+      answered = answered + 1
+      return ""
+    end)
+    local stream <close> = assert(net.connect(server:address()))
+    local ticker = corun.daemon(function()
+      local last = 0
+      while true do
+        at_once = math.max(at_once, answered - last)
+        last, turns = answered, turns + 1
+        corun.sleep(0)
+      end
+    end)
+    stream:write(("GET / HTTP/1.1\r\nhost: h\r\n\r\n"):rep(2000) ..
+      "GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n")
+    stream:read("a")
+    ticker:cancel()
+    assert.equal(2001, answered)
+    assert.is_true(at_once <= 600, at_once .. " answered at once")
+    server:close()
+  end)
+
+  it("requests may come byte by byte, bodies chunked, and after empty lines", function()
+    local server <close> = hello()
+    local stream <close> = assert(net.connect(server:address()))
+    local bytes = "\r\nPOST /x HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n" ..
+      "3\r\nabc\r\n2;e=1\r\nde\r\n0\r\nt: 1\r\n\r\n"
+    for round = 1, 2 do
+      for i = 1, #bytes do
+        stream:write(bytes:sub(i, i))
+        if i % 7 == round then corun.sleep(0) end
+      end
+      assert.equal("POST/x abcde", select(3, support.read_response(stream)))
+    end
+    server:close()
+  end)
+
+  it("Expect: 100-continue gets one, unless the body is there or too large", function()
+    local server <close> = serve(function(req) return req.body end, {max_body = 1000})
+    local stream <close> = assert(net.connect(server:address()))
+    local head = "POST /x HTTP/1.1\r\nhost: h\r\nexpect: 100-continue\r\ncontent-length: %d\r\n\r\n"
+    stream:write(head:format(3))
+    assert.equal("HTTP/1.1 100 Continue\r\n\r\n", stream:read_until("\r\n\r\n", {timeout = 5}))
+    stream:write("abc")
+    assert.equal("abc", select(3, support.read_response(stream)))
+    stream:write(head:format(3) .. "def")
+    local status, _, body = support.read_response(stream)
+    assert.equal(200, status)
+    assert.equal("def", body)
+    stream:write(head:format(1001))
+    assert.equal(413, (support.read_response(stream)))
+    server:close()
+  end)
+
+  it("a client that goes away in the middle harms nobody", function()
+    local server <close>, url = hello()
+    local request = "POST /x HTTP/1.1\r\nhost: h\r\ncontent-length: 5\r\n\r\nabcde"
+    for n = 0, #request - 1 do
+      local stream <close> = assert(net.connect(server:address()))
+      stream:write(request:sub(1, n))
+    end
+    support.eventually("all gone", function() return server.count == 0 end)
+    local s <close> = http.session()
+    assert.equal(200, s:get(url).status)
+    server:close()
+  end)
+
+  it("a client that does not read its answer harms nobody", function()
+    local server <close>, url = serve(function() return ("x"):rep(8 << 20) end, {idle = 0.2})
+    local stream <close> = assert(net.connect(server:address()))
+    stream:write("GET / HTTP/1.1\r\nhost: h\r\n\r\n")
+    local s <close> = http.session()
+    assert.equal(8 << 20, #assert(s:get(url)).body)
+    s:close()
+    support.eventually("given up", function() return server.count == 0 end)
+    stream:close()
+    server:close()
+  end)
+
+  it("idle ones are closed after idle seconds, half a request gets 408", function()
+    local server <close> = serve(function() return "x" end, {idle = 0.05})
+    assert.equal("", talk(server, ""))
+    assert.matches("^HTTP/1.1 408 ", talk(server, "GET / HTTP/1.1\r\nho"))
+    assert.matches("^HTTP/1.1 408 ", talk(server, "GET / HTTP/1.1\r\nhost: h\r\ncontent-length: 3\r\n\r\na"))
+    server:close()
+  end)
+
+  it("limit bounds those at once", function()
+    local busy, most = 0, 0
+    local server <close>, url = serve(function()
+      busy = busy + 1
+      most = math.max(most, busy)
+      corun.sleep(0.005)
+      busy = busy - 1
+      return {headers = {connection = "close"}}
+    end, {limit = 3})
+    local s <close> = http.session()
+    corun.scope(function(scope)
+      for _ = 1, 20 do scope:spawn(function() assert(s:get(url)) end) end
+    end)
+    assert.equal(3, most)
+    server:close()
+  end)
+end)
+
+describe("http.serve, bad requests", function()
+  local GOOD = "GET / HTTP/1.1\r\nhost: h\r\n"
+  local BAD = {
+    {400, "garbage", "\1\2\3\r\n\r\n"},
+    {400, "two Hosts", GOOD .. "host: h\r\n\r\n"},
+    {400, "no Host", "GET / HTTP/1.1\r\n\r\n"},
+    {400, "a Host with a space", "GET / HTTP/1.1\r\nhost: a b\r\n\r\n"},
+    {400, "no target", "GET HTTP/1.1\r\nhost: h\r\n\r\n"},
+    {400, "a target with a control character", "GET /\1 HTTP/1.1\r\nhost: h\r\n\r\n"},
+    {400, "a target with a space", "GET /a b HTTP/1.1\r\nhost: h\r\n\r\n"},
+    {400, "Transfer-Encoding with Content-Length",
+      GOOD .. "transfer-encoding: chunked\r\ncontent-length: 3\r\n\r\n0\r\n\r\n"},
+    {400, "Content-Length with Transfer-Encoding",
+      GOOD .. "content-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"},
+    {400, "two Content-Lengths", GOOD .. "content-length: 3\r\ncontent-length: 4\r\n\r\nabcd"},
+    {400, "a Content-Length that is no number", GOOD .. "content-length: x\r\n\r\n"},
+    {400, "Transfer-Encoding in HTTP/1.0", "POST / HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"},
+    {501, "an unknown Transfer-Encoding", GOOD .. "transfer-encoding: gzip\r\n\r\n"},
+    {501, "xchunked", GOOD .. "transfer-encoding: xchunked\r\n\r\n0\r\n\r\n"},
+    {400, "a folded header", GOOD .. "a: b\r\n c\r\n\r\n"},
+    {400, "an empty header name", GOOD .. ": b\r\n\r\n"},
+    {400, "a space before the colon", GOOD .. "a : b\r\n\r\n"},
+    {400, "NUL in a header", GOOD .. "a: \0\r\n\r\n"},
+    {400, "bare LF", "GET / HTTP/1.1\nhost: h\n\n"},
+    {400, "a bad chunk size", GOOD .. "transfer-encoding: chunked\r\n\r\nzz\r\n"},
+    {400, "a chunk longer than its size", GOOD .. "transfer-encoding: chunked\r\n\r\n1\r\nab\r\n"},
+    {413, "a body over the limit", GOOD .. "content-length: 1001\r\n\r\n"},
+    {413, "a chunked body over the limit", GOOD .. "transfer-encoding: chunked\r\n\r\n3e9\r\n"},
+    {414, "a target over 8 KiB", "GET /" .. ("x"):rep(8192) .. " HTTP/1.1\r\nhost: h\r\n\r\n"},
+    {414, "a target without end", "GET /" .. ("x"):rep(30000)},
+    {431, "a header block over 16 KiB", GOOD .. "a: " .. ("x"):rep(16384) .. "\r\n\r\n"},
+    {431, "a header without end", GOOD .. "a: " .. ("x"):rep(30000)},
+    {431, "101 headers", GOOD .. ("a: b\r\n"):rep(100) .. "\r\n"},
+    {501, "an unknown method", "BREW / HTTP/1.1\r\nhost: h\r\n\r\n"},
+    {505, "HTTP/2.0", "GET / HTTP/2.0\r\nhost: h\r\n\r\n"},
+  }
+  for _, case in ipairs(BAD) do
+    it(case[2] .. " gets " .. case[1] .. " and a close", function()
+      local seen = 0
+      local server <close>, url = serve(function()
+        seen = seen + 1
+        return "x"
+      end, {max_body = 1000})
+      local all = talk(server, case[3])
+      assert.matches("^HTTP/1%.1 " .. case[1] .. " ", all)
+      assert.matches("\r\nconnection: close\r\n", all)
+      assert.equal(0, seen)
+      local s <close> = http.session()
+      assert.equal("x", assert(s:get(url)).body)
+      s:close()
+      server:close()
+    end)
+  end
+
+  it("what follows a refused request is never taken for one", function()
+    local seen = 0
+    local server <close> = serve(function()
+      seen = seen + 1
+      return "x"
+    end)
+    local all = talk(server, GOOD .. "content-length: 4\r\ntransfer-encoding: chunked\r\n\r\n" ..
+      "0\r\n\r\n" .. GOOD .. "\r\n")
+    assert.equal(1, select(2, all:gsub("HTTP/1%.1 ", "")))
+    assert.equal(0, seen)
+    server:close()
+  end)
+
+  it("a client that goes on sending still gets the answer", function()
+    local server <close>, url = serve(function() return "x" end, {max_body = 1000})
+    local s <close> = http.session()
+    for _ = 1, 5 do
+      local res = assert(s:post(url, {body = ("x"):rep(4 << 20)}))
+      assert.equal(413, res.status)
+    end
+    server:close()
+  end)
+end)
+
+describe("http.serve closing", function()
+  it("S42 close cancels what runs; drain lets it end", function()
+    local finished, cancelled = 0, 0
+    local function slow()
+      local _ <close> = corun.defer(function() cancelled = cancelled + 1 end)
+      corun.sleep(0.1)
+      finished = finished + 1
+      return "done"
+    end
+    for _, drain in ipairs({0, 5}) do
+      finished, cancelled = 0, 0
+      local server, url = serve(slow)
+      local s <close> = http.session()
+      corun.scope(function(scope)
+        local t = scope:async(s.get, s, url)
+        local idle <close> = assert(net.connect(server:address()))
+        support.eventually("both are there", function() return server.count == 2 end)
+        corun.sleep(0.02)
+        local before = corun.now()
+        server:close({drain = drain})
+        assert.is_true(corun.now() - before < 2) -- the idle one does not hold it up
+        local res, err = t:await()
+        if drain == 0 then
+          assert.is_nil(res)
+          assert.equal("EOF", err.code)
+        else
+          assert.equal("done", res.body)
+          assert.equal("close", res.headers.connection)
+        end
+        assert.is_nil((idle:read(1)))
+      end)
+      assert.equal(drain == 0 and 0 or 1, finished)
+      assert.equal(1, cancelled)
+    end
+  end)
+
+  it("a cancelled scope takes its server along", function()
+    local url
+    corun.scope(function(scope)
+      local server
+      server, url = serve(function() return "x" end)
+      local s <close> = http.session()
+      assert(s:get(url))
+      assert.is_truthy(server)
+      scope:cancel()
+    end)
+    local s <close> = http.session()
+    assert.equal("ECONNREFUSED", select(2, s:get(url)).code)
+  end)
+
+  it("closing twice is fine, <close> closes", function()
+    local url
+    do
+      local server <close>, u = serve(function() return "x" end)
+      url = u
+      assert.matches("1 connections", (function()
+        local stream <close> = assert(net.connect(server:address()))
+        support.eventually("accepted", function() return server.count == 1 end)
+        return tostring(server)
+      end)())
+    end
+    local s <close> = http.session()
+    assert.is_nil((s:get(url)))
+    local server = serve(function() return "x" end)
+    server:close()
+    server:close({drain = 1})
+    server:wait()
+  end)
+end)
+
+describe("http.serve under load", function()
+  it("10,000 sequential requests leave nothing behind", function()
+    local server <close>, url = serve(function(req) return {json = {path = req.path}} end)
+    local s <close> = http.session()
+    local function rounds(n)
+      for _ = 1, n do assert(s:getjson(url .. "/x")) end
+      collectgarbage()
+      collectgarbage()
+      return require("corun.debug").stats().memory
+    end
+    local before = rounds(1000)
+    local after = rounds(9000)
+    assert.is_true(after - before < 9000, ("%d bytes for 9,000 requests"):format(after - before))
+    assert.equal(1, s.pool.open)
+    assert.equal(1, server.count)
+    server:close()
+  end)
+
+  it("200 clients at once", function()
+    local server <close>, url = serve(function(req)
+      corun.sleep(0.001)
+      return req.path
+    end)
+    corun.scope(function(scope)
+      for i = 1, 200 do
+        scope:spawn(function()
+          local s <close> = http.session()
+          for j = 1, 10 do assert.equal(("/%d-%d"):format(i, j), assert(s:get(("%s/%d-%d"):format(url, i, j))).body) end
+        end)
+      end
+    end)
+    support.eventually("all gone", function() return server.count == 0 end)
+    server:close()
+  end)
+
+  it("an idle connection with its task costs at most 4 KB", function()
+    local server <close> = serve(function() return "x" end)
+    local stats = require("corun.debug").stats
+    local streams = {}
+    collectgarbage()
+    collectgarbage()
+    local before = stats().memory
+    for i = 1, 200 do
+      streams[i] = assert(net.connect(server:address()))
+      streams[i]:write("GET / HTTP/1.1\r\nhost: h\r\n\r\n")
+      assert(streams[i]:recv())
+    end
+    collectgarbage()
+    collectgarbage()
+    local each = (stats().memory - before) / 200
+    assert.is_true(each < 4096, each .. " bytes of Lua memory for both ends")
+    for _, stream in ipairs(streams) do stream:close() end
+    server:close()
+  end)
+end)
+
+describe("http.serve real clients", function()
+  it("curl: GET, HEAD, POST with Expect, chunked upload, many over one connection", function()
+    if not support.has("curl") then return pending("curl is not installed") end
+    local server <close>, url = serve(function(req)
+      return ("%s %s %d"):format(req.method, req.path, #req.body)
+    end)
+    local function curl(...)
+      local out, good = support.run("curl", "-sS", "--noproxy", "*", "--max-time", "20", ...)
+      assert.is_true(good, out)
+      return out
+    end
+    assert.equal("GET /a 0", curl(url .. "/a"))
+    assert.matches("^HTTP/1.1 200 OK\r\n.*content%-length: 9\r\n", curl("-I", url .. "/a"))
+    assert.equal("POST /b 3", curl("-d", "abc", url .. "/b"))
+    local path = os.tmpname()
+    local f = assert(io.open(path, "w"))
+    f:write(("x"):rep(3000000))
+    f:close()
+    assert.equal("POST /c 3000000", curl("-H", "Expect: 100-continue", "--data-binary", "@" .. path, url .. "/c"))
+    assert.equal("PUT /d 3000000", curl("-T", path, "-H", "Transfer-Encoding: chunked", url .. "/d"))
+    os.remove(path)
+    assert.equal("GET /1 0GET /2 0GET /3 0", curl(url .. "/[1-3]"))
+    assert.equal("GET /0 0", curl("-0", url .. "/0"))
+    server:close()
+  end)
+
+  it("python's http.client: keep-alive, chunked bodies, two at once", function()
+    if not support.has("python3") then return pending("python3 is not installed") end
+    local server <close> = serve(function(req) return {json = {path = req.path, n = #req.body}} end)
+    local out, good = support.run("python3", "-c", [[
+import http.client, json, sys
+host, port = sys.argv[1].split(":")
+c = http.client.HTTPConnection(host, int(port), timeout=20)
+for i in range(100):
+    c.request("GET", "/%d" % i)
+    assert json.load(c.getresponse()) == {"path": "/%d" % i, "n": 0}
+c.request("POST", "/x", body=iter([b"abc", b"", b"de"]), encode_chunked=True,
+          headers={"Transfer-Encoding": "chunked"})
+assert json.load(c.getresponse())["n"] == 5
+c.request("HEAD", "/y")
+r = c.getresponse(); assert r.read() == b"" and r.status == 200
+print("fine")]], server:address())
+    assert.equal("fine\n", out)
+    assert.is_true(good)
+    server:close()
+  end)
+
+  it("node's http.request with an agent", function()
+    if not support.has("node") then return pending("node is not installed") end
+    local server <close>, url = serve(function(req) return req.method .. " " .. #req.body end)
+    local out = support.run("node", "-e", [[
+const http = require("http");
+const agent = new http.Agent({keepAlive: true, maxSockets: 4});
+let left = 100;
+for (let i = 0; i < 100; i++) {
+  const r = http.request(process.argv[1], {agent, method: "POST"}, res => {
+    let text = "";
+    res.on("data", d => text += d);
+    res.on("end", () => {
+      if (text !== "POST " + i) { console.log("wrong", text, i); process.exit(1); }
+      if (--left === 0) { console.log("fine"); process.exit(0); }
+    });
+  });
+  r.write("x".repeat(i));
+  r.end();
+}]], url)
+    assert.equal("fine\n", out)
+    server:close()
+  end)
+end)
