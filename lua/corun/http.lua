@@ -30,7 +30,9 @@ local SESSION = {
 }
 local TIMEOUT = {total = "duration", connect = "duration", read = "duration"}
 local METHODS = {GET = true, HEAD = true, POST = true, PUT = true, PATCH = true, DELETE = true}
-local IDEMPOTENT = {GET = true, HEAD = true, PUT = true, DELETE = true, OPTIONS = true, TRACE = true}
+local IDEMPOTENT = {
+  GET = true, HEAD = true, PUT = true, DELETE = true, OPTIONS = true, TRACE = true,
+}
 local HAS_BODY = {POST = true, PUT = true, PATCH = true}
 local OWN = {["content-length"] = true, ["transfer-encoding"] = true, connection = true,
              expect = true, upgrade = true, te = true, trailer = true}
@@ -50,9 +52,9 @@ local function resolve(self, target)
   if base ~= self.urls_base or self.urls_kept >= URLS_KEPT then
     self.urls, self.urls_base, self.urls_kept = {}, base, 0
   end
-  local full, parsed, err = target, nil, nil
+  local full = target
   if base and not url.is_absolute(target) then full = url.join(base, target) end
-  parsed, err = url.parse(full)
+  local parsed, err = url.parse(full)
   if not parsed then return nil, err end
   local home = base and url.parse(base)
   parsed.url = full
@@ -137,7 +139,7 @@ end
 
 -- One exchange over one connection. Answers a response; or nil, error, and whether it may be tried
 -- over a fresh connection, since the one it met had been closed by the server.
-local function exchange(self, u, method, head, body, deadline, connect, read, max_body, fresh, full)
+local function exchange(self, u, full, method, head, body, deadline, connect, read, max_body, fresh)
   local connections = self.pool
   local c <close>, err = connections:checkout(connections:origin(u), deadline, connect, fresh)
   if not c then return nil, err end
@@ -180,7 +182,7 @@ local function send(self, method, target, o, check)
   if self.closed or not METHODS[method] or type(target) ~= "string" then
     check_request(self, method, target)
   end
-  local u, err = self.base == self.urls_base and self.urls[target], nil
+  local u, err = self.base == self.urls_base and self.urls[target] or nil, nil
   if not u then
     u, err = resolve(self, target)
     if not u then return nil, err end
@@ -199,10 +201,9 @@ local function send(self, method, target, o, check)
   local deadline, connect, read = limits(timeout)
   local max_body = o.max_body or self.max_body
   local res, again
-  res, err, again = exchange(self, u, method, head, body, deadline, connect, read, max_body, false,
-    full)
+  res, err, again = exchange(self, u, full, method, head, body, deadline, connect, read, max_body)
   if again then
-    res, err = exchange(self, u, method, head, body, deadline, connect, read, max_body, true, full)
+    res, err = exchange(self, u, full, method, head, body, deadline, connect, read, max_body, true)
   end
   if not res then return nil, err end
   if res.status >= 400 then
@@ -222,7 +223,9 @@ function session:request(method, target, o)
 end
 
 for _, method in ipairs {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"} do
-  session[method:lower()] = function(self, target, o) return send(self, method, target, o, false) end
+  session[method:lower()] = function(self, target, o)
+    return send(self, method, target, o, false)
+  end
 end
 
 ---Get and decode JSON; see lua/meta/http.lua.

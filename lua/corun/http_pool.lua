@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: MIT
 -- The connections of a session: kept alive for reuse, limited in all and for each host, waiters
--- served in order. Owns the idle connections; one that is in use belongs to its request, which gives
--- it back or has it closed by `<close>`. Invariants: `active` counts the slots taken, `open` the
--- connections there are and those being made, neither is ever above the limit; while a slot is free
--- that some waiter may have, nobody waits.
+-- served in order. Owns the idle connections; one that is in use belongs to its request, which
+-- gives it back or has it closed by `<close>`. Invariants: `active` counts the slots taken, `open`
+-- the connections there are and those being made, neither is ever above the limit; while a slot is
+-- free that some waiter may have, nobody waits.
 local task = require "corun.task"
 local core = require "corun.httpcore"
 local netcore = require "corun.netcore"
@@ -222,8 +222,10 @@ local function connect(self, origin, timeout)
     return closed(origin, "connect")
   end
   if not stream then return nil, err end
-  local c = setmetatable({core = core.connection(stream, "response"), origin = origin, pool = self,
-                          uses = 0, since = 0, kept = false}, connection)
+  local c = setmetatable({
+    core = core.connection(stream, "response"), origin = origin, pool = self,
+    uses = 0, since = 0, kept = false,
+  }, connection)
   self.connections[c] = true
   p.made = true
   return c

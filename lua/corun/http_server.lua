@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- corun.http.serve: HTTP/1.1 with a handler function, on net.serve. One task for each connection,
--- one scope for each request (S42). Owns the cached Date line, and of each server the set of the
--- connections that wait for a request.
+-- one scope for each request (S42). Owns the cached Date line, and for each server the list of the
+-- connections that wait for a request. What an idle connection holds is counted in bytes.
 local task = require "corun.task"
 local core = require "corun.httpcore"
 local json = require "corun.json"
@@ -161,43 +161,37 @@ local function refuse(c, status, err)
   end
 end
 
--- Answer the requests of one connection until it ends or the server is closed.
-local function attend(c, handler, state)
-  local peer, idle = c:peer(), state.idle
-  local req
-  local function call() return handler(req) end
-  c:limit(state.pause, -1, state.max_body)
-  while not state.closed do
-    idle[c] = true
-    local method, target, block, body, keep, minor = c:receive()
-    idle[c] = nil
-    if not method then
-      local err, status, is_gone = target, block, body
-      if err and not is_gone and status > 0 then refuse(c, status, err) end
-      return
-    end
-    req = setmetatable({method = method, target = target, block = block, body = body,
-                        peer = peer, version = minor == 1 and "1.1" or "1.0"}, request)
-    local res, err = try(scope, call)
-    keep = keep and not state.closed
-    local close = not keep and CLOSE or minor == 0 and KEEP or ""
-    local head, payload
-    head, payload, keep = answer(req, keep, close, res, err)
-    req = nil
-    if method == "HEAD" then payload = nil end
-    if not c:send(head, payload) then return end
-    if not keep then
-      c:drain(DRAIN)
-      return
-    end
-  end
+-- Answer one request; answer whether the connection serves another one.
+local function respond(c, peer, state, method, target, block, body, keep, minor)
+  local req = setmetatable({
+    method = method, target = target, block = block, body = body, peer = peer,
+    version = minor == 1 and "1.1" or "1.0",
+  }, request)
+  state.req = req -- taken by state.call before anything else can run
+  local res, err = try(scope, state.call)
+  keep = keep and not state.closed
+  local close = not keep and CLOSE or minor == 0 and KEEP or ""
+  local head, payload
+  head, payload, keep = answer(req, keep, close, res, err)
+  if method == "HEAD" then payload = nil end
+  if not c:send(head, payload) then return false end
+  if not keep then c:drain(DRAIN) end
+  return keep
+end
+
+-- Do with what was received: a request; nil alone; or nil, error, status, whether the peer is gone.
+local function attend(c, peer, state, method, target, block, body, keep, minor)
+  if method then return respond(c, peer, state, method, target, block, body, keep, minor) end
+  local err, status, is_gone = target, block, body
+  if err and not is_gone and status > 0 then refuse(c, status, err) end
+  return false
 end
 
 -- Close the connections that wait for a request: they need not be drained.
 local function close(self, state, o)
   options.check(o, "close", {drain = "duration"})
   state.closed = true
-  for c in pairs(state.idle) do c:close_idle() end
+  state.idle:close_all()
   return state.close(self, o)
 end
 
@@ -207,11 +201,18 @@ function server.serve(addr, handler, o)
     options.misuse("serve needs a handler function, got " .. type(handler))
   end
   o = options.check(o, "serve", OPTIONS)
-  local state = {idle = {}, closed = false, pause = o.idle or IDLE, max_body = o.max_body or MAX_BODY}
+  local pause, max_body = o.idle or IDLE, o.max_body or MAX_BODY
+  local state = {idle = core.idle(math.huge), closed = false}
+  function state.call()
+    local req = state.req
+    state.req = nil
+    return handler(req)
+  end
   local made, err = net.serve(addr, function(stream)
     local c <close> = core.connection(stream, "request")
-    local _ <close> = setmetatable({}, {__close = function() state.idle[c] = nil end})
-    attend(c, handler, state)
+    local peer = c:peer()
+    c:limit(pause, -1, max_body)
+    while not state.closed and attend(c, peer, state, c:receive(state.idle)) do end
   end, {limit = o.limit})
   if not made then return nil, err end
   state.close = made.close

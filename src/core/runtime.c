@@ -205,6 +205,7 @@ static void pace_collector(rt *r) {
 
 static void poll_events(rt *r) {
   r->stats.polls++;
+  timer_expire(r); // what is due comes before what the poll may bring
   if (r->ready.count) {
     uv_run(&r->loop, UV_RUN_NOWAIT);
   } else if (!wait_for_events(r)) {

@@ -12,9 +12,10 @@
 #include "http/idle.h"
 #include "io/stream_lua.h"
 
-#define HEAD 2 // stack index of the first part of what is sent
+#define HEAD 2  // stack index of the first part of what is sent
 #define BODY 3
-#define SLICE ((size_t)64 << 10) // bytes handed to the stream at once, so that time limits are felt
+#define SLICE \
+  ((size_t)64 << 10)             // bytes handed to the stream at once, so that time limits are felt
 #define TRUST (16 * SLICE)       // memory reserved on the word of the peer
 #define KEEP ((size_t)16 << 10)  // a body buffer of up to this stays with the connection
 #define HEAD_SECONDS 30.0        // for a request's head, from its first byte to its last
@@ -22,7 +23,8 @@
 
 static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
 
-void http_connection_init(http_connection *c, stream *s, http_kind kind, const http_limits *limits) {
+void http_connection_init(http_connection *c, stream *s, http_kind kind,
+                          const http_limits *limits) {
   c->s = s;
   http_parser_init(&c->p, kind, limits);
   buffer_init(&c->body);
@@ -61,7 +63,7 @@ int http_connection_is_reusable(const http_connection *c) {
   size_t n = 0;
   if (!c->s || c->busy || c->s->closed || stream_end(c->s) || c->s->out) return 0;
   stream_peek(c->s, &n);
-  return n == 0; // bytes nobody asked for: out of step
+  return n == 0;  // bytes nobody asked for: out of step
 }
 
 // The instant when waiting any longer is too long.
@@ -160,8 +162,8 @@ static int take_body(http_connection *c) {
     c->whole = p->body;
     return 0;
   }
-  if (p->head.framing == HTTP_BODY_LENGTH && !buffer_len(&c->body) &&
-      p->head.length <= TRUST && buffer_reserve(&c->body, (size_t)p->head.length) < 0)
+  if (p->head.framing == HTTP_BODY_LENGTH && !buffer_len(&c->body) && p->head.length <= TRUST &&
+      buffer_reserve(&c->body, (size_t)p->head.length) < 0)
     return UV_ENOMEM;
   return buffer_append(&c->body, p->body.s, p->body.n) < 0 ? UV_ENOMEM : 0;
 }
@@ -171,7 +173,7 @@ static void take_head(http_connection *c, size_t more) {
   c->head_until = TIMER_NEVER;
   if (c->p.kind != HTTP_KIND_REQUEST || !c->p.head.expect_continue || more) return;
   uv_buf_t buf = uv_buf_init((char *)(uintptr_t)go_on, sizeof go_on - 1);
-  stream_write(c->s, &buf, 1); // a failure shows when the answer is written
+  stream_write(c->s, &buf, 1);  // a failure shows when the answer is written
 }
 
 // The message is complete: give it, and drop `used` bytes that it came in.
@@ -189,6 +191,7 @@ static int complete(lua_State *L, http_connection *c, size_t used) {
 static int parse(lua_State *L, http_connection *c) {
   size_t len, used = 0, n;
   const char *data = stream_peek(c->s, &len);
+  http_idle_remove(c);
   if (!c->answered && c->p.kind == HTTP_KIND_REQUEST)
     c->head_until = timer_after(c->s->h.r, HEAD_SECONDS);
   c->answered = 1;
@@ -248,6 +251,16 @@ static int on_rested(lua_State *L, void *arg, int rc) {
 
 static const wait_ops rest_ops = {"other tasks", NULL, on_rested, NULL};
 
+// It may idle for long: let go of memory, and let the parser begin anew.
+static void forget_head(http_connection *c) {
+  http_limits limits = c->p.limits;
+  http_kind kind = c->p.kind;
+  stream_trim(c->s);
+  if (!c->p.block || c->busy) return;
+  http_parser_fini(&c->p);
+  http_parser_init(&c->p, kind, &limits);
+}
+
 int http_connection_receive(lua_State *L, http_connection *c) {
   size_t n;
   rt *r = c->s->h.r;
@@ -255,8 +268,8 @@ int http_connection_receive(lua_State *L, http_connection *c) {
   stream_peek(c->s, &n);
   c->answered = 0;
   c->head_until = TIMER_NEVER;
-  if (!n) http_parser_trim(&c->p); // it may idle for long
-  if (n && !io_may_go_on(r, c->s->io)) // a peer that sends without a pause must not keep the loop
+  if (!n) forget_head(c);
+  if (n && !io_may_go_on(r, c->s->io))  // a peer that sends without a pause must not keep the loop
     return wait_begin_until(L, &rest_ops, c, timer_after(r, 0));
   return receive(L, c);
 }
@@ -295,7 +308,7 @@ static int on_turn(lua_State *L, void *arg, int rc) {
   http_connection *c = arg;
   rc = stream_take_turn(c->s, rc);
   if (rc == UV_ETIMEDOUT) return fail_uv(L, c, rc, "send");
-  if (rc < 0) { // the peer may have answered before it stopped reading
+  if (rc < 0) {  // the peer may have answered before it stopped reading
     c->send_rc = rc;
     return sent(L, c);
   }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// One HTTP/1.1 connection, client or server side: writes whole messages to a stream and parses those
-// that arrive, waiting in between. Lives in the userdata that lua/corun/http*.lua holds; owns the
-// stream. Runs on the loop thread. Invariant: it is `busy` from the first byte of an exchange until
-// the message that ends it is complete, and a busy connection is never used again.
+// One HTTP/1.1 connection, client or server side: writes whole messages to a stream and parses
+// those that arrive, waiting in between. Lives in the userdata that lua/corun/http*.lua holds; owns
+// the stream. Runs on the loop thread. Invariant: it is `busy` from the first byte of an exchange
+// until the message that ends it is complete, and a busy connection is never used again.
 #ifndef HTTP_CONNECTION_H
 #define HTTP_CONNECTION_H
 
@@ -14,20 +14,20 @@
 #include "io/stream.h"
 
 typedef struct http_connection {
-  stream *s; // kept until the userdata goes: a task may still wait on it
+  stream *s;  // kept until the userdata goes: a task may still wait on it
   http_parser p;
-  buffer body;         // a body that comes in several spans
-  http_text whole;     // a body that came in one span of the stream's buffer
-  list idle;           // among those of its pool that idle
-  uint64_t idle_since; // milliseconds of the loop's clock
-  uint64_t pause;      // longest silence of the peer, in nanoseconds; 0: any
-  uint64_t until;      // the instant when the whole exchange must be over
-  uint64_t head_until; // the instant when the head that has begun must be complete
-  size_t sent;         // bytes of the message that were handed to the stream
-  int send_rc;         // why not all of it was
+  buffer body;          // a body that comes in several spans
+  http_text whole;      // a body that came in one span of the stream's buffer
+  list idle;            // among those of its pool that idle
+  uint64_t idle_since;  // milliseconds of the loop's clock
+  uint64_t pause;       // longest silence of the peer, in nanoseconds; 0: any
+  uint64_t until;       // the instant when the whole exchange must be over
+  uint64_t head_until;  // the instant when the head that has begun must be complete
+  size_t sent;          // bytes of the message that were handed to the stream
+  int send_rc;          // why not all of it was
   unsigned busy : 1;
-  unsigned answered : 1;     // a byte of the peer's message has come
-  unsigned receive_next : 1; // after sending, wait for the peer's message
+  unsigned answered : 1;      // a byte of the peer's message has come
+  unsigned receive_next : 1;  // after sending, wait for the peer's message
 } http_connection;
 
 // Make a connection in place on a stream, a reference to which it takes over. [loop]
@@ -48,11 +48,11 @@ void http_connection_limit(http_connection *c, double pause, double total);
 // Results: those of http_connection_receive, or true. [loop]
 int http_connection_send(lua_State *L, http_connection *c, int receive);
 
-// Wait for a message of the peer. To be returned from a lua_CFunction. Results of a response: status,
-// head, body, keepalive; of a request: method, target, head, body, keepalive, minor version. nil
-// alone: the peer closed between two messages. Else nil, error, the status that a server answers
-// with (0: it does not), and whether the peer had closed the connection before it answered a byte.
-// [loop]
+// Wait for a message of the peer. To be returned from a lua_CFunction. Results of a response:
+// status, head, body, keepalive; of a request: method, target, head, body, keepalive, minor
+// version. nil alone: the peer closed between two messages. Else nil, error, the status that a
+// server answers with (0: it does not), and whether the peer had closed the connection before it
+// answered a byte. [loop]
 int http_connection_receive(lua_State *L, http_connection *c);
 
 // Tell the peer that nothing more comes and read what it still sends for `seconds`, so that closing

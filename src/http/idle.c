@@ -7,7 +7,7 @@
 #include "core/runtime.h"
 #include "http/connection.h"
 
-#define NEVER ((uint64_t)1 << 50) // milliseconds
+#define LONGEST 1e12  // seconds from which on there is no limit
 
 static void on_close(uv_handle_t *h) {
   http_idle *i = h->data;
@@ -16,9 +16,16 @@ static void on_close(uv_handle_t *h) {
 }
 
 void http_idle_close(http_idle *i) {
-  if (uv_is_closing((uv_handle_t *)&i->timer)) return;
   while (list_shift(&i->connections)) continue;
-  uv_close((uv_handle_t *)&i->timer, on_close);
+  if (!i->limit)
+    free(i);
+  else if (!uv_is_closing((uv_handle_t *)&i->timer))
+    uv_close((uv_handle_t *)&i->timer, on_close);
+}
+
+void http_idle_close_all(http_idle *i) {
+  while (!list_empty(&i->connections))
+    http_connection_close(list_entry(i->connections.next, http_connection, idle));
 }
 
 static void close_handle(handle *h) {
@@ -28,13 +35,14 @@ static void close_handle(handle *h) {
 int http_idle_open(rt *r, double seconds, http_idle **out) {
   http_idle *i = calloc(1, sizeof *i);
   if (!i) return UV_ENOMEM;
+  list_init(&i->connections);
+  *out = i;
+  if (seconds >= LONGEST) return 0;
   uv_timer_init(&r->loop, &i->timer);
   uv_unref((uv_handle_t *)&i->timer);
   i->timer.data = i;
-  i->limit = seconds < (double)NEVER / 1e3 ? (uint64_t)(seconds * 1e3) : NEVER;
-  list_init(&i->connections);
+  i->limit = seconds < 1e-3 ? 1 : (uint64_t)(seconds * 1e3);
   handle_init(r, &i->h, "idle timer", close_handle);
-  *out = i;
   return 0;
 }
 
@@ -52,8 +60,9 @@ static void on_timer(uv_timer_t *t) {
 }
 
 void http_idle_add(http_idle *i, http_connection *c) {
-  c->idle_since = uv_now(i->timer.loop);
   list_push(&i->connections, &c->idle);
+  if (!i->limit) return;
+  c->idle_since = uv_now(i->timer.loop);
   if (!uv_is_active((uv_handle_t *)&i->timer)) uv_timer_start(&i->timer, on_timer, i->limit, 0);
 }
 

@@ -17,11 +17,11 @@
 #define IDLE_CLASS "corun.httpidle"
 
 typedef struct box {
-  const void *tag; // tells the userdata from others without a look into the registry
+  const void *tag;  // tells the userdata from others without a look into the registry
   http_connection c;
 } box;
 
-static const char tag = 0; // its address is in every box
+static const char tag = 0;  // its address is in every box
 
 static http_connection *any(lua_State *L, int idx) {
   box *b = lua_touserdata(L, idx);
@@ -80,8 +80,14 @@ static int l_send(lua_State *L) {
   return http_connection_send(L, c, 0);
 }
 
+// c:receive([idle]): while no byte of the message has come it is among those that idle.
 static int l_receive(lua_State *L) {
-  return http_connection_receive(L, check(L));
+  http_connection *c = check(L);
+  if (!lua_isnoneornil(L, 2)) {
+    http_idle **i = luaL_checkudata(L, 2, IDLE_CLASS);
+    if (*i) http_idle_add(*i, c);
+  }
+  return http_connection_receive(L, c);
 }
 
 // c:drain(seconds)
@@ -107,13 +113,6 @@ static int l_close(lua_State *L) {
   return 0;
 }
 
-// c:close_idle(): close it unless a message is under way.
-static int l_close_idle(lua_State *L) {
-  http_connection *c = any(L, 1);
-  if (!c->busy) http_connection_close(c);
-  return 0;
-}
-
 static int l_gc(lua_State *L) {
   http_connection_fini(any(L, 1));
   return 0;
@@ -128,7 +127,7 @@ static int l_tostring(lua_State *L) {
 
 // --- Connections that idle -------------------------------------------------------------------
 
-// idle(seconds): closes what has idled for so long.
+// idle(seconds): closes what has idled for so long, if that is not infinite.
 static int l_idle(lua_State *L) {
   double seconds = luaL_checknumber(L, 1);
   http_idle **i = lua_newuserdatauv(L, sizeof *i, 0);
@@ -143,6 +142,13 @@ static int l_idle_add(lua_State *L) {
   http_idle **i = luaL_checkudata(L, 1, IDLE_CLASS);
   http_connection *c = any(L, 2);
   if (*i && c->s && !c->s->closed) http_idle_add(*i, c);
+  return 0;
+}
+
+// idle:close_all()
+static int l_idle_close_all(lua_State *L) {
+  http_idle **i = luaL_checkudata(L, 1, IDLE_CLASS);
+  if (*i) http_idle_close_all(*i);
   return 0;
 }
 
@@ -248,17 +254,16 @@ int luaopen_corun_httpcore(lua_State *L) {
   static const luaL_Reg methods[] = {
     {"limit", l_limit},     {"exchange", l_exchange}, {"send", l_send},
     {"receive", l_receive}, {"drain", l_drain},       {"reusable", l_reusable},
-    {"peer", l_peer},       {"close", l_close},       {"close_idle", l_close_idle},
-    {NULL, NULL}};
+    {"peer", l_peer},       {"close", l_close},       {NULL, NULL}};
   static const luaL_Reg meta[] = {
     {"__gc", l_gc}, {"__close", l_close}, {"__tostring", l_tostring}, {NULL, NULL}};
-  static const luaL_Reg idle_methods[] = {{"add", l_idle_add}, {"close", l_idle_close}, {NULL, NULL}};
+  static const luaL_Reg idle_methods[] = {
+    {"add", l_idle_add}, {"close_all", l_idle_close_all}, {"close", l_idle_close}, {NULL, NULL}};
   static const luaL_Reg idle_meta[] = {{"__gc", l_idle_close}, {NULL, NULL}};
-  static const luaL_Reg functions[] = {{"connection", l_connection}, {"idle", l_idle},
-                                       {"headers", l_headers},       {"is_token", l_is_token},
-                                       {"is_value", l_is_value},     {"is_target", l_is_target},
-                                       {"is_host", l_is_host},       {"raise", l_raise},
-                                       {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+    {"connection", l_connection}, {"idle", l_idle},         {"headers", l_headers},
+    {"is_token", l_is_token},     {"is_value", l_is_value}, {"is_target", l_is_target},
+    {"is_host", l_is_host},       {"raise", l_raise},       {NULL, NULL}};
   make_class(L, CLASS, methods, meta);
   make_class(L, IDLE_CLASS, idle_methods, idle_meta);
   luaL_newlib(L, functions);

@@ -136,6 +136,10 @@ void stream_consume(stream *s, size_t n) {
   if (!buffer_len(&s->in) && s->in.capacity > KEEP) io_buffer_release(s->io, &s->in);
 }
 
+void stream_trim(stream *s) {
+  buffer_trim(&s->in, 0);
+}
+
 // --- The wait of the reader ------------------------------------------------------------------
 
 static void forget_reader(stream *s) {

@@ -131,6 +131,9 @@ static inline const char *stream_peek(const stream *s, size_t *n) {
 // Drop `n` of them from the front. [loop]
 void stream_consume(stream *s, size_t n);
 
+// Give the memory back that no bytes are in: nothing is expected for long. [loop]
+void stream_trim(stream *s);
+
 // Make room for `n` bytes altogether, which are to be waited for in one piece. [loop]
 void stream_expect(stream *s, size_t n);
 
