@@ -13,7 +13,8 @@ local function run(n)
       s:spawn(function()
         while left > 0 do
           left = left - 1
-          sum = sum + assert(session:getjson(url)).id
+          local value = assert(session:getjson(url))
+          sum = sum + value.id
         end
       end)
     end

@@ -139,7 +139,7 @@ end
 
 -- One exchange over one connection. Answers a response; or nil, error, and whether it may be tried
 -- over a fresh connection, since the one it met had been closed by the server.
-local function exchange(self, u, full, method, head, body, deadline, connect, read, max_body, fresh)
+local function exchange(self, u, full, method, head, body, deadline, connect, read, most, fresh)
   local connections = self.pool
   local c <close>, err = connections:checkout(connections:origin(u), deadline, connect, fresh)
   if not c then return nil, err end
@@ -149,7 +149,7 @@ local function exchange(self, u, full, method, head, body, deadline, connect, re
   end
   local total = deadline and math.max(0, deadline - now()) or -1
   local status, block, answer, keep = c.core:exchange(head, body, method == "HEAD", read, total,
-    max_body)
+    most)
   if status then
     if keep then connections:keep(c) end
     return response(status, block, answer, full)
@@ -178,14 +178,15 @@ local function check_options(o)
   if type(o.timeout) == "table" then options.check(o.timeout, "timeout", TIMEOUT) end
 end
 
-local function send(self, method, target, o, check)
+local function send(self, method, target, o)
   if self.closed or not METHODS[method] or type(target) ~= "string" then
     check_request(self, method, target)
   end
-  local u, err = self.base == self.urls_base and self.urls[target] or nil, nil
+  local u = self.base == self.urls_base and self.urls[target]
   if not u then
-    u, err = resolve(self, target)
-    if not u then return nil, err end
+    local bad
+    u, bad = resolve(self, target)
+    if not u then return nil, bad end
   end
   local headers = self.headers
   local head, body, full = u.get, nil, u.url
@@ -199,19 +200,15 @@ local function send(self, method, target, o, check)
   local timeout = o.timeout
   if timeout == nil then timeout = self.timeout end
   local deadline, connect, read = limits(timeout)
-  local max_body = o.max_body or self.max_body
-  local res, again
-  res, err, again = exchange(self, u, full, method, head, body, deadline, connect, read, max_body)
+  local most = o.max_body or self.max_body
+  local res, err, again = exchange(self, u, full, method, head, body, deadline, connect, read, most)
   if again then
-    res, err = exchange(self, u, full, method, head, body, deadline, connect, read, max_body, true)
+    res, err = exchange(self, u, full, method, head, body, deadline, connect, read, most, true)
   end
   if not res then return nil, err end
   if res.status >= 400 then
-    if o.check ~= nil then
-      check = o.check
-    elseif self.check ~= nil then
-      check = self.check
-    end
+    local check = o.check
+    if check == nil then check = self.check end
     if check then return checked(res) end
   end
   return res
@@ -219,18 +216,18 @@ end
 
 ---Send a request; see lua/meta/http.lua.
 function session:request(method, target, o)
-  return send(self, method, target, o, false)
+  return send(self, method, target, o)
 end
 
 for _, method in ipairs {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"} do
   session[method:lower()] = function(self, target, o)
-    return send(self, method, target, o, false)
+    return send(self, method, target, o)
   end
 end
 
 ---Get and decode JSON; see lua/meta/http.lua.
 function session:getjson(target, o)
-  local res, err = send(self, "GET", target, o, true)
+  local res, err = send(self, "GET", target, o)
   if not res then return nil, err end
   local null = o and o.null
   if null == nil then null = self.null end

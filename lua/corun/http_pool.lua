@@ -195,7 +195,8 @@ local function evict(self, origin)
   return true
 end
 
--- The place of a connection that is being made, and the slot of its request: given back unless made.
+-- The place of a connection that is being made, with the slot of its request: given back unless
+-- made.
 local place = {}
 
 function place.__close(p)

@@ -14,11 +14,15 @@ local http = {}
 
 --- Send a request in the default session and read the response.
 ---
---- - Raises: when a method or header cannot be sent or is corun's to set (`Content-Length`,
----   `Transfer-Encoding`, `Connection`).
+--- `err.op` is what the request was at: `"wait"` (for a connection), `"connect"`, `"send"`,
+--- `"read"`.
+---
+--- - Raises: when a method, header or query cannot be sent, or a header is corun's to set
+---   (`Content-Length`, `Transfer-Encoding`, `Connection`, `Expect`, `Upgrade`, `TE`, `Trailer`).
 --- - Fails: `EURL` for a URL that is none; `ECONNREFUSED`, `ECONNRESET`, `ETIMEDOUT` ...; `EOF`
----   when the server closed without an answer; `EPROTO` for an answer that is malformed, cut short
----   or over a limit (16 KiB of headers, `max_body`); `EHTTP` with `check`.
+---   when the server closed without an answer, or in the middle of it; `EPROTO` for an answer that
+---   is malformed; `EMSGSIZE` for one over a limit (16 KiB of headers, `max_body`); `ECLOSED` when
+---   the session was closed meanwhile; `EHTTP` with `check`.
 --- - Source: RFC 9110, RFC 9112.
 ---@async
 ---@param method string
@@ -108,14 +112,14 @@ function http.getjson(url, o) end
 --- What can be said for one request, and for all of a session.
 ---@class corun.http.defaults
 ---@field headers? table<string, string|string[]> names in any case; a list sends one line for each
----@field timeout? corun.seconds|corun.http.timeouts a number is the total
+---@field query? table<string, any>|string added to the URL; a table is escaped, its keys sorted
+---@field timeout? corun.seconds|corun.http.timeouts a number is the total, and the only limit
 ---@field check? boolean a status of 400 and above gives `nil, err` (`EHTTP`)
 ---@field max_body? integer the longest body of a response, in bytes (default 64 MiB)
 ---@field null? any what null becomes in `getjson` (default: `json.null`)
 
 --- The options of a request.
 ---@class corun.http.options: corun.http.defaults
----@field query? table<string, any>|string added to the URL; a table is escaped, its keys sorted
 ---@field json? any encoded as the body, with its content type
 ---@field body? string
 
@@ -123,7 +127,7 @@ function http.getjson(url, o) end
 ---@class corun.http.timeouts
 ---@field total? corun.seconds for everything (default: none)
 ---@field connect? corun.seconds for connecting (default 10)
----@field read? corun.seconds for each wait for bytes (default 30)
+---@field read? corun.seconds for each wait to send or for bytes (default 30)
 
 --- A response, complete.
 ---@class corun.http.response
@@ -149,6 +153,8 @@ function response:json(o) end
 --- A connection is kept open for the next request to the same origin. A request that meets a
 --- connection which the server has closed meanwhile is sent again, once, if its method is
 --- idempotent and no byte was answered. Requests beyond the limits wait, first come, first served.
+--- Of headers and of a query table the request's own win; with a `base`, those of the session go to
+--- its origin alone. Idle connections keep neither the program nor a deadlock from ending.
 ---@param o? corun.http.session_options
 ---@return corun.http.session session
 function http.session(o) end
@@ -156,7 +162,7 @@ function http.session(o) end
 --- The options of a session.
 ---@class corun.http.session_options: corun.http.defaults
 ---@field base? string a prefix: `"/v1"` and `"/x"` make `"/v1/x"`; an absolute URL replaces it
----@field limit? integer so many connections in all (default 100)
+---@field limit? integer so many connections in all, idle ones counted (default 100)
 ---@field per_host? integer so many connections to one origin (default: `limit`)
 ---@field idle? corun.seconds a connection unused for so long is closed (default 15)
 
@@ -255,8 +261,8 @@ function session:delete(url, o) end
 ---@return corun.http.response|corun.err? res the response; the error when `value` is nil
 function session:getjson(url, o) end
 
---- Close the session: idle connections now, others when their request has ended. A second call
---- does nothing.
+--- Close the session and its connections. Requests that are under way or wait for a connection get
+--- `nil, err` with `ECLOSED`. A second call does nothing.
 function session:close() end
 
 -- ## HTTP servers
@@ -265,6 +271,9 @@ function session:close() end
 ---
 --- `fn` returns the body as a string, or a response table. A failure of `fn` is logged and
 --- answered with 500; the server goes on (S42). The server is a child of the calling scope.
+--- `server:close{drain=}` lets requests that are under way end; idle connections are closed at
+--- once. A request that is malformed is answered with 400, 413, 414, 431, 501 or 505, and the
+--- connection closed.
 ---
 --- ```lua
 --- local server = http.serve("127.0.0.1:0", function(req)
@@ -307,10 +316,10 @@ local server_request = {}
 ---@return corun.err? err
 function server_request:json(o) end
 
---- What a handler returns.
+--- What a handler returns. The header `Connection: close` is heeded.
 ---@class corun.http.reply
 ---@field status? integer (default 200)
----@field headers? table<string, string|string[]>
+---@field headers? table<string, string|string[]> corun sets those about length and connection
 ---@field body? string
 ---@field json? any encoded as the body, with its content type
 

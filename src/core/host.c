@@ -16,6 +16,7 @@
 #include "core/runtime.h"
 #include "core/trace.h"
 
+#define SIGNALS 65 // numbers of signals are below
 #define TICK_MS 10
 #define QUIET_TICKS 10
 #define MS 1000000u
@@ -38,6 +39,10 @@ static struct {
   int started, pipe[2];
   atomic_int parked, stops, quits, signal;
   struct sigaction old_urg, old_int, old_term, old_quit;
+  struct {
+    int users; // handles of libuv
+    struct sigaction action;
+  } listened[SIGNALS];
 } host = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static _Thread_local rt *current;
@@ -91,6 +96,22 @@ static void give_signals_back(void) {
   sigaction(SIGINT, &host.old_int, NULL);
   sigaction(SIGTERM, &host.old_term, NULL);
   sigaction(SIGQUIT, &host.old_quit, NULL);
+}
+
+void host_listen(int number) {
+  pthread_mutex_lock(&host.lock);
+  if (host.listened[number].users++ == 0) sigaction(number, NULL, &host.listened[number].action);
+  pthread_mutex_unlock(&host.lock);
+}
+
+void host_unlisten(int number) {
+  struct sigaction now;
+  pthread_mutex_lock(&host.lock);
+  if (--host.listened[number].users == 0) {
+    sigaction(number, NULL, &now); // libuv itself may still use it: SIGCHLD for processes
+    if (now.sa_handler == SIG_DFL) sigaction(number, &host.listened[number].action, NULL);
+  }
+  pthread_mutex_unlock(&host.lock);
 }
 
 int host_signal(void) {

@@ -44,6 +44,8 @@ static int l_open(lua_State *L) {
   r->refs.traces = make_table(L, "k");
   r->refs.locals = make_table(L, "k");
   r->refs.names = make_table(L, "k");
+  lua_pushliteral(L, "a C function yielded outside a coroutine of the script");
+  r->refs.astray = luaL_ref(L, LUA_REGISTRYINDEX);
   luaL_newmetatable(L, "task");
   r->refs.task_class = lua_topointer(L, -1);
   r->refs.task_mt = luaL_ref(L, LUA_REGISTRYINDEX);

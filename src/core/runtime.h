@@ -29,7 +29,7 @@ typedef struct rt_refs {
   int traces;   // weak keys: error object or task -> traceback text
   int locals;   // weak keys: task -> its locals() table
   int names;    // weak keys: task or scope -> name
-  int failed;   // scope id -> failures and undelivered async tasks
+  int astray;   // what a task fails with when a C function yields in it by itself
 } rt_refs;
 
 typedef struct rt_options {

@@ -83,36 +83,6 @@ signals *signals_new(lua_State *L) {
   return s;
 }
 
-// --- What a signal does while no script listens to it ------------------------------------------
-
-// libuv sets the default action once the last handle of the process for a signal has stopped: keep
-// what it was before the first one started.
-#define SIGNALS 64  // numbers of signals are below
-
-static struct {
-  pthread_mutex_t lock;
-  struct {
-    int users;
-    struct sigaction action;
-  } kept[SIGNALS];
-} process = {.lock = PTHREAD_MUTEX_INITIALIZER};
-
-static void host_listen(int number) {
-  pthread_mutex_lock(&process.lock);
-  if (process.kept[number].users++ == 0) sigaction(number, NULL, &process.kept[number].action);
-  pthread_mutex_unlock(&process.lock);
-}
-
-static void host_unlisten(int number) {
-  struct sigaction now;
-  pthread_mutex_lock(&process.lock);
-  if (--process.kept[number].users == 0) {
-    sigaction(number, NULL, &now);  // libuv itself may still use it: SIGCHLD for processes
-    if (now.sa_handler == SIG_DFL) sigaction(number, &process.kept[number].action, NULL);
-  }
-  pthread_mutex_unlock(&process.lock);
-}
-
 // --- The handles -----------------------------------------------------------------------------
 
 static void on_closed(uv_handle_t *h) {

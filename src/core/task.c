@@ -197,9 +197,13 @@ void task_bury(rt *r, task *t) {
 // where the handle is left. Allocates nothing; the task ends once its children have.
 static void die(rt *r, task *t) {
   scope *home = task_home(t), *outermost = NULL;
+  lua_State *L = r->L;
+  lua_xmove(t->co, L, 1); // there may be room for no more on that stack than the error took
   if (!push_handle(t->co)) lua_pushvalue(t->co, 2); // not even the base frame could be made
-  lua_insert(t->co, -2);
-  lua_setiuservalue(t->co, -2, 1);
+  lua_xmove(t->co, L, 1);
+  lua_insert(L, -2);
+  lua_setiuservalue(L, -2, 1);
+  lua_xmove(L, t->co, 1);
   t->flags &= (uint16_t)~(TASK_SOFT | TASK_TABLED);
   t->state = TASK_WAITING;
   t->ops = &dead_ops;
@@ -251,7 +255,8 @@ void task_step(rt *r, task *t) {
   } else if (status != LUA_YIELD) {
     die(r, t);
   } else if (t->state == TASK_RUNNING) {
-    lua_pushliteral(co, "a C function yielded outside a coroutine of the script");
+    lua_settop(co, 0);
+    lua_rawgeti(co, LUA_REGISTRYINDEX, r->refs.astray);
     die(r, t);
   }
 }

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Cancellation: checkpoints, levels, races between a wake and a cancellation, waits that do not stop
--- (S13 to S16). Many cases are those of the suites of Trio and asyncio.
+-- Cancellation: checkpoints, levels, races between a wake and a cancellation, waits that do not
+-- stop (S13 to S16). Many cases are those of the suites of Trio and asyncio.
 local corun = require "corun"
 local tasks = dofile("tests/spec/support/tasks.lua")
 

@@ -40,7 +40,8 @@ describe("S9 gather", function()
   end)
 
   it("S9 with a table returns one with the same keys, and n", function()
-    assert.same({x = 1, y = 2, [1] = 3, n = 3}, corun.gather {x = after(2, 1), y = after(1, 2), after(0, 3)})
+    assert.same({x = 1, y = 2, 3, n = 3},
+      corun.gather {x = after(2, 1), y = after(1, 2), after(0, 3)})
     assert.same({n = 0}, corun.gather {})
     assert.same({n = 0}, table.pack(corun.gather()))
     assert.same({n = 2, 1, 2}, corun.gather(table.pack(after(0, 1), after(0, 2))))
@@ -194,7 +195,10 @@ describe("map", function()
     local function double(i) return 2 * i end
     assert.same({n = 3, 2, 4, 6}, corun.map(counter(3), double))
     local closed = 0
-    local object = setmetatable({}, {__call = counter(3), __close = function() closed = closed + 1 end})
+    local object = setmetatable({}, {
+      __call = counter(3),
+      __close = function() closed = closed + 1 end,
+    })
     assert.same({n = 3, 2, 4, 6}, corun.map(object, double))
     assert.equal(1, closed)
     local c = corun.channel()
@@ -251,7 +255,8 @@ describe("map", function()
 
   it("refuses what it cannot use", function()
     assert.error_matches(function() corun.map({}, 5) end, "map needs a function")
-    assert.error_matches(function() corun.map(5, print) end, "map takes a list, a function or a channel")
+    assert.error_matches(function() corun.map(5, print) end,
+      "map takes a list, a function or a channel")
     assert.error_matches(function() corun.map({}, print, {limits = 1}) end, "unknown option")
     assert.error_matches(function() corun.map({}, print, {limit = 0}) end, "limit")
     assert.matches("combine_spec%.lua:%d+:", error_of(function() corun.map({}, 5) end))
@@ -277,8 +282,7 @@ describe("each", function()
         if i == 1 then return corun.sleep(1) end
         return slow_to_end(ended, i, 2)()
       end) do
-        assert.equal(1, item)
-        break
+        if item == 1 then break end
       end
     end))
     assert.equal(2, #ended)
@@ -299,7 +303,15 @@ describe("each", function()
     t:cancel()
     t:await()
     assert.equal(2, #ended)
-    ;(function() for _ in corun.each({1}, corun.yield) do return end end)()
+    local function leave_at_once()
+      for item in corun.each({1, 2}, slow_to_end(ended, 3)) do
+        if item then return item end
+      end
+    end
+    t = started(leave_at_once)
+    t:cancel()
+    t:await()
+    assert.equal(4, #ended)
   end)
 
   it("raises what a call raised, after the results that were there before", function()
@@ -317,23 +329,23 @@ describe("each", function()
 
   it("a failure of the calls that break has cancelled is not lost", function()
     assert.equal("clean-up", error_of(function()
-      for _ in corun.each({1, 2}, function(i)
+      for item in corun.each({1, 2}, function(i)
         if i == 1 then return end
         local _ <close> = tasks.closing(function() fail("clean-up") end)
         corun.sleep(100)
       end) do
         settle()
-        break
+        if item == 1 then break end
       end
     end))
     local err = error_of(function()
-      for _ in corun.each({1, 2}, function(i)
+      for item in corun.each({1, 2}, function(i)
         if i == 1 then return end
         local _ <close> = tasks.closing(function() fail("clean-up") end)
         corun.sleep(100)
       end) do
         settle()
-        fail(corun.err("ELOOP", "loop"))
+        if item == 1 then fail(corun.err("ELOOP", "loop")) end
       end
     end)
     assert.equal("ELOOP", err.code)

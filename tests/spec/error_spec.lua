@@ -19,8 +19,8 @@ describe("corun.err", function()
   end)
 
   it("is one full sentence: operation, target, message, code", function()
-    local e = corun.err("ECONNREFUSED", "connection refused", {op = "connect", target = "10.0.0.1:443"})
-    assert.equal("connect 10.0.0.1:443: connection refused (ECONNREFUSED)", tostring(e))
+    local e = corun.err("ECONNREFUSED", "it is refused", {op = "connect", target = "10.0.0.1:443"})
+    assert.equal("connect 10.0.0.1:443: it is refused (ECONNREFUSED)", tostring(e))
     assert.equal("connect: x (EX)", tostring(corun.err("EX", "x", {op = "connect"})))
     assert.is_true(e.retryable)
   end)
@@ -106,7 +106,7 @@ corun.spawn(level1)
       .. "spawned at stdin:5 %(task %d+%)", r.err)
   end)
 
-  it("are of the place where the error was raised, also of an object and of one of several", function()
+  it("are of the place where the error was raised, also for the first of several", function()
     local r = program.run({"-"}, {stdin = [[
 local corun = require "corun"
 corun.debug.virtual(true)

@@ -28,7 +28,8 @@ describe("S2 failure", function()
       assert.equal("failed", t:status())
       assert.same({n = 2, nil, err}, table.pack(t:await()))
     end
-    for _, values in ipairs {{n = 0}, {n = 1}, {n = 2}, {n = 3, nil, nil, "x"}, {n = 2, false, "x"}} do
+    local successes = {{n = 0}, {n = 1}, {n = 2}, {n = 3, nil, nil, "x"}, {n = 2, false, "x"}}
+    for _, values in ipairs(successes) do
       local t = started(table.unpack, values, 1, values.n)
       assert.equal("done", t:status())
       assert.equal(values.n, select("#", t:await()))

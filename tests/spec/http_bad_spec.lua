@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- What bad input gets from the HTTP client: answers that are cut, malformed, too large or out of step
--- are errors, nothing of them is delivered, and their connection is never used again.
+-- What bad input gets from the HTTP client: answers that are cut, malformed, too large or out of
+-- step are errors, nothing of them is delivered, and their connection is never used again.
 
 local corun = require("corun")
 local http = require("corun.http")
@@ -32,6 +32,9 @@ local function get_bad(bytes, o)
   return res, err, connections
 end
 
+local OK = "HTTP/1.1 200 OK\r\n"
+local CHUNKED = OK .. "transfer-encoding: chunked\r\n\r\n"
+
 local REFUSED = {
   {"garbage", "\0\1\2\3garbage\r\n\r\n"},
   {"another protocol", "SSH-2.0-OpenSSH_9.2\r\n"},
@@ -41,51 +44,48 @@ local REFUSED = {
   {"a status of two digits", "HTTP/1.1 20 OK\r\ncontent-length: 0\r\n\r\n"},
   {"a status of letters", "HTTP/1.1 abc OK\r\ncontent-length: 0\r\n\r\n"},
   {"a request instead", "GET / HTTP/1.1\r\nhost: x\r\n\r\n"},
-  {"two different Content-Lengths", "HTTP/1.1 200 OK\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabcd"},
-  {"two equal Content-Lengths", "HTTP/1.1 200 OK\r\ncontent-length: 3\r\ncontent-length: 3\r\n\r\nabc"},
-  {"a list of Content-Lengths", "HTTP/1.1 200 OK\r\ncontent-length: 3, 3\r\n\r\nabc"},
-  {"a negative Content-Length", "HTTP/1.1 200 OK\r\ncontent-length: -3\r\n\r\nabc"},
-  {"a signed Content-Length", "HTTP/1.1 200 OK\r\ncontent-length: +3\r\n\r\nabc"},
-  {"a hexadecimal Content-Length", "HTTP/1.1 200 OK\r\ncontent-length: 0x3\r\n\r\nabc"},
-  {"an empty Content-Length", "HTTP/1.1 200 OK\r\ncontent-length: \r\n\r\nabc"},
-  {"a Content-Length beyond 64 bits", "HTTP/1.1 200 OK\r\ncontent-length: 99999999999999999999\r\n\r\n"},
+  {"two different Content-Lengths", OK .. "content-length: 3\r\ncontent-length: 4\r\n\r\nabcd"},
+  {"two equal Content-Lengths", OK .. "content-length: 3\r\ncontent-length: 3\r\n\r\nabc"},
+  {"a list of Content-Lengths", OK .. "content-length: 3, 3\r\n\r\nabc"},
+  {"a negative Content-Length", OK .. "content-length: -3\r\n\r\nabc"},
+  {"a signed Content-Length", OK .. "content-length: +3\r\n\r\nabc"},
+  {"a hexadecimal Content-Length", OK .. "content-length: 0x3\r\n\r\nabc"},
+  {"an empty Content-Length", OK .. "content-length: \r\n\r\nabc"},
+  {"a Content-Length beyond 64 bits", OK .. "content-length: 99999999999999999999\r\n\r\n"},
   {"Transfer-Encoding with Content-Length",
-    "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-length: 3\r\n\r\n3\r\nabc\r\n0\r\n\r\n"},
-  {"an unknown Transfer-Encoding", "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n"},
+    OK .. "transfer-encoding: chunked\r\ncontent-length: 3\r\n\r\n3\r\nabc\r\n0\r\n\r\n"},
+  {"an unknown Transfer-Encoding", OK .. "transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n"},
   {"Transfer-Encoding twice",
-    "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"},
-  {"a folded header", "HTTP/1.1 200 OK\r\na: b\r\n c\r\ncontent-length: 0\r\n\r\n"},
-  {"a folded first header", "HTTP/1.1 200 OK\r\n a: b\r\ncontent-length: 0\r\n\r\n"},
-  {"an empty header name", "HTTP/1.1 200 OK\r\n: b\r\ncontent-length: 0\r\n\r\n"},
-  {"a space before the colon", "HTTP/1.1 200 OK\r\na : b\r\ncontent-length: 0\r\n\r\n"},
-  {"a header without a colon", "HTTP/1.1 200 OK\r\nabc\r\ncontent-length: 0\r\n\r\n"},
-  {"NUL in a header", "HTTP/1.1 200 OK\r\na: b\0c\r\ncontent-length: 0\r\n\r\n"},
-  {"a bare CR in a header", "HTTP/1.1 200 OK\r\na: b\rc\r\ncontent-length: 0\r\n\r\n"},
+    OK .. "transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"},
+  {"a folded header", OK .. "a: b\r\n c\r\ncontent-length: 0\r\n\r\n"},
+  {"a folded first header", OK .. " a: b\r\ncontent-length: 0\r\n\r\n"},
+  {"an empty header name", OK .. ": b\r\ncontent-length: 0\r\n\r\n"},
+  {"a space before the colon", OK .. "a : b\r\ncontent-length: 0\r\n\r\n"},
+  {"a header without a colon", OK .. "abc\r\ncontent-length: 0\r\n\r\n"},
+  {"NUL in a header", OK .. "a: b\0c\r\ncontent-length: 0\r\n\r\n"},
+  {"a bare CR in a header", OK .. "a: b\rc\r\ncontent-length: 0\r\n\r\n"},
   {"bare LF line ends", "HTTP/1.1 200 OK\ncontent-length: 0\n\n"},
-  {"a bare LF after the headers", "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\n"},
-  {"a chunk size that is no number", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\nabc\r\n0\r\n\r\n"},
-  {"a negative chunk size", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n-3\r\nabc\r\n0\r\n\r\n"},
-  {"an empty chunk size", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n\r\nabc\r\n0\r\n\r\n"},
-  {"a chunk size beyond 64 bits",
-    "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nfffffffffffffffff\r\nabc\r\n0\r\n\r\n"},
-  {"a chunk longer than its size", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nabc\r\n0\r\n\r\n"},
-  {"a bare LF after a chunk size", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\nabc\r\n0\r\n\r\n"},
-  {"a folded trailer", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\na: b\r\n c\r\n\r\n"},
+  {"a bare LF after the headers", OK .. "content-length: 0\r\n\n"},
+  {"a chunk size that is no number", CHUNKED .. "xyz\r\nabc\r\n0\r\n\r\n"},
+  {"a negative chunk size", CHUNKED .. "-3\r\nabc\r\n0\r\n\r\n"},
+  {"an empty chunk size", CHUNKED .. "\r\nabc\r\n0\r\n\r\n"},
+  {"a chunk size beyond 64 bits", CHUNKED .. "fffffffffffffffff\r\nabc\r\n0\r\n\r\n"},
+  {"a chunk longer than its size", CHUNKED .. "2\r\nabc\r\n0\r\n\r\n"},
+  {"a bare LF after a chunk size", CHUNKED .. "3\nabc\r\n0\r\n\r\n"},
+  {"a folded trailer", CHUNKED .. "0\r\na: b\r\n c\r\n\r\n"},
   {"another protocol nobody asked for",
     "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n\1\2"},
   {"interim answers without end", ("HTTP/1.1 100 Continue\r\n\r\n"):rep(20) .. ok("x")},
 }
 
 local TOO_LARGE = {
-  {"a header block over 16 KiB", "HTTP/1.1 200 OK\r\na: " .. ("x"):rep(16384) .. "\r\n\r\n"},
-  {"a header block over 16 KiB without end", "HTTP/1.1 200 OK\r\na: " .. ("x"):rep(60000)},
+  {"a header block over 16 KiB", OK .. "a: " .. ("x"):rep(16384) .. "\r\n\r\n"},
+  {"a header block over 16 KiB without end", OK .. "a: " .. ("x"):rep(60000)},
   {"a status line over 16 KiB", "HTTP/1.1 200 " .. ("x"):rep(17000)},
-  {"a thousand headers", "HTTP/1.1 200 OK\r\n" .. ("a: b\r\n"):rep(1000) .. "\r\n"},
-  {"trailers over 16 KiB",
-    "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\na: " .. ("x"):rep(17000) .. "\r\n\r\n"},
-  {"chunk extensions without end",
-    "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;" .. ("x"):rep(40000)},
-  {"a body over the limit", "HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\nabc"},
+  {"a thousand headers", OK .. "" .. ("a: b\r\n"):rep(1000) .. "\r\n"},
+  {"trailers over 16 KiB", CHUNKED .. "0\r\na: " .. ("x"):rep(17000) .. "\r\n\r\n"},
+  {"chunk extensions without end", CHUNKED .. "1;" .. ("x"):rep(40000)},
+  {"a body over the limit", OK .. "content-length: 99999999999\r\n\r\nabc"},
 }
 
 describe("http client, bad input", function()
@@ -110,22 +110,21 @@ describe("http client, bad input", function()
   end
 
   it("a body without end stops at max_body", function()
-    local res, err = get_bad("HTTP/1.1 200 OK\r\n\r\n" .. ("x"):rep(1 << 20), {max_body = 100000})
+    local res, err = get_bad(OK .. "\r\n" .. ("x"):rep(1 << 20), {max_body = 100000})
     assert.is_nil(res)
     assert.equal("EMSGSIZE", err.code)
   end)
 end)
 
 describe("http client, truncated answers", function()
-  -- Each prefix of the answer, then the end of the stream: an error, or the server said so little that
-  -- nothing could be missed.
-  local function cut_everywhere(bytes, from)
+  -- Each prefix of the answer, then the end of the stream: always an error.
+  local function cut_everywhere(bytes)
     local at = 0
     local server <close>, url = raw(function(stream)
       if support.read_request(stream) then stream:write(bytes:sub(1, at)) end
     end)
     local s <close> = http.session({timeout = 5})
-    for n = from or 0, #bytes - 1 do
+    for n = 0, #bytes - 1 do
       at = n
       local res, err = s:get(url)
       assert.is_nil(res, "cut after byte " .. n)
@@ -140,7 +139,7 @@ describe("http client, truncated answers", function()
   end
 
   it("chunked, with headers and trailers: an error at every byte", function()
-    local res = cut_everywhere("HTTP/1.1 200 OK\r\nserver: x\r\ntransfer-encoding: chunked\r\n\r\n" ..
+    local res = cut_everywhere(OK .. "server: x\r\ntransfer-encoding: chunked\r\n\r\n" ..
       "5\r\nhello\r\n6;a=b\r\n world\r\n0\r\nx-sum: 1\r\n\r\n")
     assert.equal("hello world", res.body)
   end)
@@ -154,7 +153,7 @@ describe("http client, truncated answers", function()
   end)
 
   it("until the end of the connection: an error at every byte of the head", function()
-    assert.equal("", cut_everywhere("HTTP/1.1 200 OK\r\nserver: x\r\n\r\n").body)
+    assert.equal("", cut_everywhere(OK .. "server: x\r\n\r\n").body)
   end)
 
   it("a reset in the middle of a body is an error, not a short body", function()
@@ -285,7 +284,7 @@ describe("http client, stale connections", function()
     local server <close>, url = raw(function(stream, n)
       connections = n
       while support.read_request(stream) do
-        stream:write(ok("x") .. "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nforged")
+        stream:write(ok("x") .. OK .. "content-length: 6\r\n\r\nforged")
       end
     end)
     local s <close> = http.session()

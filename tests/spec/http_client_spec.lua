@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The HTTP client: every function and option, keep-alive, time limits, and real servers. What bad
--- servers send is in http_bad_spec.lua, the pool in http_pool_spec.lua.
+-- The HTTP client: every function and option, responses, URLs, sessions. Time limits, what bad
+-- servers send, the pool and real servers have specs of their own.
 
 local corun = require("corun")
 local http = require("corun.http")
@@ -83,16 +83,18 @@ describe("http functions", function()
     server:close()
   end)
 
-  it("getjson fails for a status of 400 and above, unless check is false", function()
+  it("getjson takes a response of any status, unless check is true", function()
     local server <close>, url = kept(function()
       return 'HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\n{}'
     end)
     local s <close> = http.session()
-    local value, err = s:getjson(url)
-    assert.is_nil(value)
+    local value, res = s:getjson(url)
+    assert.same({}, value)
+    assert.equal(404, res.status)
+    local none, err = s:getjson(url, {check = true})
+    assert.is_nil(none)
     assert.equal("EHTTP", err.code)
     assert.equal(404, err.status)
-    assert.same({}, (s:getjson(url, {check = false})))
     server:close()
   end)
 
@@ -184,7 +186,9 @@ describe("http request options", function()
   end)
 
   it("query is escaped and added", function()
-    local server <close>, url = kept(function(head) return ok(head:match("^GET (%S+) HTTP/1%.1")) end)
+    local server <close>, url = kept(function(head)
+      return ok(head:match("^GET (%S+) HTTP/1%.1\r\n"))
+    end)
     local s <close> = http.session()
     local function target(path, query)
       return s:get(url .. path, {query = query}).body
@@ -267,8 +271,9 @@ describe("http request options", function()
       if kind == "fixed" then return ok(body) end
       if kind == "chunked" then
         local half = #body // 2
-        return ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%s\r\n%x\r\n%s\r\n0\r\n\r\n")
-          :format(half, body:sub(1, half), #body - half, body:sub(half + 1))
+        return "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" ..
+          ("%x\r\n%s\r\n%x\r\n%s\r\n0\r\n\r\n"):format(half, body:sub(1, half), #body - half,
+            body:sub(half + 1))
       end
       return "HTTP/1.0 200 OK\r\n\r\n" .. body
     end
@@ -308,141 +313,6 @@ describe("http request options", function()
     raises("URL must be a string", function() s:get(nil) end)
     raises("URL must be a string", function() http.get({}) end)
     raises("body", function() s:post("http://x", {body = {}}) end)
-  end)
-end)
-
-describe("http S43 time limits", function()
-  local function stuck(after)
-    return raw(function(stream)
-      support.read_request(stream)
-      if after then stream:write(after) end
-      stream:read("a")
-    end)
-  end
-
-  local function timed_out(op, s, url, o)
-    local before = corun.now()
-    local res, err = s:get(url, o)
-    assert.is_nil(res)
-    assert.equal("ETIMEDOUT", err.code)
-    assert.equal(op, err.op)
-    assert.is_true(err.retryable)
-    assert.is_true(corun.now() - before < 2)
-    return err
-  end
-
-  it("S43 a number is the total, and err.op says the phase: read", function()
-    local server <close>, url = stuck()
-    local s <close> = http.session()
-    local err = timed_out("read", s, url, {timeout = 0.05})
-    assert.equal(server:address(), err.target)
-    timed_out("read", s, url, {timeout = {total = 0.05}})
-    timed_out("read", s, url, {timeout = {read = 0.05}})
-    local quick <close> = http.session({timeout = 0.05})
-    timed_out("read", quick, url)
-    local slow <close> = http.session({timeout = {read = 0.05}})
-    timed_out("read", slow, url)
-    assert.equal(0, s.pool.open + quick.pool.open + slow.pool.open)
-    server:close()
-  end)
-
-  it("S43 read bounds each silence, total bounds all", function()
-    local server <close>, url = raw(function(stream)
-      support.read_request(stream)
-      stream:write("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n")
-      for _ = 1, 10 do
-        corun.sleep(0.02)
-        stream:write("x")
-      end
-    end)
-    local s <close> = http.session()
-    assert.equal("xxxxxxxxxx", assert(s:get(url, {timeout = {read = 0.15}})).body)
-    timed_out("read", s, url, {timeout = {read = 0.15, total = 0.1}})
-    server:close()
-  end)
-
-  it("S43 in the middle of headers and of bodies", function()
-    for _, part in ipairs({"HTTP/1.1 200", "HTTP/1.1 200 OK\r\nx: ", "HTTP/1.1 200 OK\r\n" ..
-        "content-length: 5\r\n\r\nab", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nab",
-        "HTTP/1.1 200 OK\r\n\r\nuntil close"}) do
-      local server <close>, url = stuck(part)
-      local s <close> = http.session()
-      timed_out("read", s, url, {timeout = 0.03})
-      server:close()
-    end
-  end)
-
-  it("S43 connect", function()
-    local s <close> = http.session()
-    -- a listener whose queue is full drops what else comes
-    local listener <close> = assert(net.listen("127.0.0.1:0", {backlog = 1}))
-    local streams = {}
-    for _ = 1, 4 do streams[#streams + 1] = net.connect(listener:address(), {timeout = 0.1}) end
-    local url = "http://" .. listener:address()
-    timed_out("connect", s, url, {timeout = {connect = 0.05}})
-    timed_out("connect", s, url, {timeout = 0.05})
-    for _, stream in ipairs(streams) do stream:close() end
-  end)
-
-  it("S43 send", function()
-    local server <close>, url = raw(function(stream)
-      corun.sleep(1.5)
-      stream:close()
-    end)
-    local s <close> = http.session()
-    local res, err = s:post(url, {body = string.rep("x", 32 << 20), timeout = {read = 0.1}})
-    assert.is_nil(res)
-    assert.equal("ETIMEDOUT", err.code)
-    assert.equal("send", err.op)
-    server:close()
-  end)
-
-  it("S43 waiting for a connection", function()
-    local server <close>, url = stuck()
-    local s <close> = http.session({limit = 1})
-    corun.scope(function(scope)
-      local t = support.blocked(scope, s.get, s, url, {timeout = 0.2})
-      timed_out("wait", s, url, {timeout = 0.05})
-      assert.equal(0, s.pool.waiting)
-      t:await()
-    end)
-    server:close()
-  end)
-
-  it("S43 a timeout of 0 has passed at once", function()
-    local server <close>, url = stuck()
-    local s <close> = http.session()
-    local res, err = s:get(url, {timeout = 0})
-    assert.is_nil(res)
-    assert.equal("ETIMEDOUT", err.code)
-    server:close()
-  end)
-
-  it("S17 an enclosing timeout cancels and leaves nothing behind", function()
-    local server <close>, url = stuck("HTTP/1.1 200 OK\r\n")
-    local s <close> = http.session()
-    local res, err = corun.timeout(0.03, s.get, s, url)
-    assert.is_nil(res)
-    assert.equal("ETIMEDOUT", err.code)
-    assert.equal(0, s.pool.active)
-    assert.equal(0, s.pool.open)
-    server:close()
-  end)
-
-  it("S13 a request in a cancelled scope sends nothing", function()
-    local seen = 0
-    local server <close>, url = kept(function() seen = seen + 1 return ok("x") end)
-    local s <close> = http.session()
-    s:get(url)
-    corun.scope(function(scope)
-      scope:spawn(function()
-        scope:cancel()
-        assert.is_true(corun.is_cancelled(select(2, pcall(s.get, s, url))))
-      end)
-    end)
-    assert.equal(1, seen)
-    assert.equal(0, s.pool.active)
-    server:close()
   end)
 end)
 
@@ -494,7 +364,8 @@ describe("http responses", function()
 
   it("1xx responses go before the final one", function()
     local server <close>, url = kept(function()
-      return "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n" .. ok("x")
+      return "HTTP/1.1 100 Continue\r\n\r\n" ..
+        "HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n" .. ok("x")
     end)
     local s <close> = http.session()
     for _ = 1, 3 do
@@ -547,7 +418,8 @@ describe("http responses", function()
   it("a request body that the server does not want: its answer is delivered", function()
     local server <close>, url = raw(function(stream)
       stream:read_until("\r\n\r\n")
-      stream:write("HTTP/1.1 413 Content Too Large\r\ncontent-length: 3\r\nconnection: close\r\n\r\nno!")
+      stream:write("HTTP/1.1 413 Content Too Large\r\ncontent-length: 3\r\n" ..
+        "connection: close\r\n\r\nno!")
       stream:shutdown()
       corun.sleep(0.2)
     end)
@@ -565,7 +437,8 @@ describe("http URLs", function()
     local s <close> = http.session()
     for _, url in ipairs({"", "x", "/x", "http:", "http://", "http:///x", "ftp://h/", "https://h/",
       "http://h:0/", "http://h:65536/", "http://h:x/", "http://h:1:2/", "http://u@h/",
-      "http://u:p@h/", "http://h/\r\nx", "http://h/\0", "http://h\r\n/", "http://a b/", "http://[::1",
+      "http://u:p@h/", "http://h/\r\nx", "http://h/\0", "http://h\r\n/", "http://a b/",
+      "http://[::1",
       "http://[zz]/", "http://::1/", "http://h\\x/", "http://" .. ("a"):rep(300) .. "/",
       "http://h:99999999999999999999/", "http://h/\127", "//h/x", "http//h", "http://é/"}) do
       local res, err = s:get(url)
@@ -645,7 +518,9 @@ describe("http sessions", function()
 
   it("S43 the session's headers and query go along, the request's win", function()
     local server <close>, url = kept(function(head) return ok(head) end)
-    local s <close> = http.session({headers = {["X-Key"] = "k", Accept = "a/b"}, query = {v = 1, w = 2}})
+    local s <close> = http.session({
+      headers = {["X-Key"] = "k", Accept = "a/b"}, query = {v = 1, w = 2},
+    })
     local head = assert(s:get(url)).body
     assert.matches("^GET /%?v=1&w=2 ", head)
     assert.matches("\r\nX%-Key: k\r\n", head)
@@ -725,100 +600,5 @@ describe("http sessions", function()
     collectgarbage()
     support.eventually("collected", function() return server.count == 0 end)
     server:close()
-  end)
-end)
-
-describe("http real servers", function()
-  local python = support.has("python3")
-
-  it("python's http.server: files, 404, HEAD", function()
-    if not python then return pending("python3 is not installed") end
-    local peer = support.start("python3", "-c", [[
-import http.server, sys
-class H(http.server.SimpleHTTPRequestHandler):
-    protocol_version = sys.argv[1]
-    def log_message(self, *a): pass
-s = http.server.ThreadingHTTPServer(("127.0.0.1", 0), H)
-print("port", s.server_address[1], flush=True)
-s.serve_forever()]], "HTTP/1.1")
-    local _ <close> = corun.defer(peer.stop)
-    local s <close> = http.session({base = peer.url})
-    for _ = 1, 3 do
-      local res = assert(s:get("/LICENSE"))
-      local f <close> = assert(io.open("LICENSE"))
-      assert.equal(f:read("a"), res.body)
-    end
-    assert.equal(404, s:get("/nowhere").status)
-    assert.equal("", assert(s:head("/LICENSE")).body)
-    assert.equal(501, s:post("/x", {body = "abc"}).status)
-    assert.equal(200, s:get("/LICENSE").status)
-  end)
-
-  it("nginx: 200 requests over few connections, ranges, a large file", function()
-    local nginx = support.has("nginx") and "nginx" or support.has("/usr/sbin/nginx") and "/usr/sbin/nginx"
-    if not nginx then return pending("nginx is not installed") end
-    local folder = os.tmpname()
-    os.remove(folder)
-    os.execute("mkdir " .. folder)
-    local port = support.free_port()
-    local f = assert(io.open(folder .. "/nginx.conf", "w"))
-    local conf = ([[
-daemon off; master_process off; pid DIR/pid; error_log stderr crit;
-events { worker_connections 256; }
-http { access_log off; client_body_temp_path DIR/b; proxy_temp_path DIR/p; fastcgi_temp_path DIR/f;
-  uwsgi_temp_path DIR/u; scgi_temp_path DIR/s; keepalive_requests 50; client_max_body_size 10k;
-  server { listen 127.0.0.1:PORT; root DIR; location /echo { return 200 "$request_method $args"; }
-    location /big { chunked_transfer_encoding on; } } }]]):gsub("DIR", folder):gsub("PORT", port)
-    f:write(conf)
-    f:close()
-    f = assert(io.open(folder .. "/big", "w"))
-    f:write(string.rep("0123456789", 300000))
-    f:close()
-    local peer = support.start("sh", "-c", "echo port $1; exec $2 -c $3", "sh", tostring(port), nginx,
-      folder .. "/nginx.conf")
-    local _ <close> = corun.defer(function()
-      peer.stop()
-      os.execute("rm -r " .. folder)
-    end)
-    local s <close> = http.session({base = peer.url, limit = 8})
-    support.eventually("nginx listens", function() return (s:get("/echo")) ~= nil end)
-    local list = {}
-    for i = 1, 200 do list[i] = i end
-    for i, body in ipairs(corun.map(list, function(i)
-      return assert(s:get("/echo", {query = {n = i}})).body
-    end, {limit = 20})) do
-      assert.equal("GET n=" .. i, body)
-    end
-    assert.is_true(s.pool.open <= 8)
-    assert.equal(3000000, #assert(s:get("/big")).body)
-    local res = assert(s:get("/big", {headers = {range = "bytes=10-19"}}))
-    assert.equal(206, res.status)
-    assert.equal("0123456789", res.body)
-    assert.equal(413, assert(s:post("/echo", {body = ("x"):rep(1 << 20)})).status)
-    assert.equal(400, assert(s:get("/echo", {headers = {host = "a b"}})).status)
-  end)
-
-  it("node: chunked, keep-alive, a server that closes idle connections", function()
-    if not support.has("node") then return pending("node is not installed") end
-    local peer = support.start("node", "-e", [[
-const s = require("http").createServer((q, r) => {
-  let n = 0;
-  q.on("data", d => n += d.length);
-  q.on("end", () => { r.write(q.method + " "); r.write(q.url + " "); r.end(String(n)); });
-});
-s.keepAliveTimeout = 100;
-s.listen(0, "127.0.0.1", () => console.log("port", s.address().port));]])
-    local _ <close> = corun.defer(peer.stop)
-    local s <close> = http.session({base = peer.url})
-    assert.equal("GET /a 0", assert(s:get("/a")).body)
-    assert.equal("POST /b 300000", assert(s:post("/b", {body = ("x"):rep(300000)})).body)
-    assert.equal(1, s.pool.open)
-    for _ = 1, 3 do
-      local spin = os.clock() + 0.3
-      while os.clock() < spin do end -- the server closes meanwhile, unseen by the loop
-      assert.equal("POST /c 1", assert(s:post("/c", {body = "x"})).body)
-      corun.sleep(0.3)
-      assert.equal("GET /d 0", assert(s:get("/d")).body)
-    end
   end)
 end)

@@ -191,8 +191,8 @@ describe("S36 every", function()
   end)
 
   it("S36 does not drift, however long the body takes within a period", function()
-    local seen = ticks(1, 1000, function(i) corun.sleep(i % 10 * 0.09) end)
-    for i = 1, 1000 do assert.same({i, i - 1}, seen[i]) end
+    local seen = ticks(1, 100, function(i) corun.sleep(i % 10 * 0.09) end)
+    for i = 1, 100 do assert.same({i, i - 1}, seen[i]) end
   end)
 
   it("S36 counts the ticks that were skipped, and is late once", function()
@@ -203,9 +203,9 @@ describe("S36 every", function()
   end)
 
   it("S36 keeps to whole periods with periods that are no exact numbers", function()
-    local seen = ticks(0.1, 3001)
-    for i = 1, 3001 do assert.equal(i, seen[i][1]) end
-    near(300, seen[3001][2])
+    local seen = ticks(0.1, 301)
+    for i = 1, 301 do assert.equal(i, seen[i][1]) end
+    near(30, seen[301][2])
   end)
 
   it("lets other tasks run and can be cancelled, even when it is always late", function()

@@ -138,7 +138,7 @@ describe("corun.signal", function()
     assert.equal(before, debug_.stats().handles)
   end)
 
-  it("S13 recv checks for a cancellation first, try_recv does not", function()
+  it("S13 recv checks for a cancellation first, try_recv does not #heavy", function()
     local s <close> = corun.signal("SIGUSR1")
     kill("SIGUSR1")
     arrived(s, 1)

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Peers for the http specs: raw servers and clients that say exactly the bytes they are told, and real
--- programs, started on free ports and ended by their process id.
+-- Peers for the http specs: raw servers and clients that say exactly the bytes they are told, and
+-- real programs, started on free ports and ended by their process id.
 
 local corun = require("corun")
 local net = require("corun.net")

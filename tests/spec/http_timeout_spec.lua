@@ -1,0 +1,143 @@
+-- SPDX-License-Identifier: MIT
+-- The time limits of HTTP requests (S43): each phase has its own, and the error says which it was.
+
+local corun = require("corun")
+local http = require("corun.http")
+local net = require("corun.net")
+local support = require("tests.spec.support.http")
+
+local ok, kept, raw = support.ok, support.kept, support.raw
+
+describe("http S43 time limits", function()
+  local function stuck(after)
+    return raw(function(stream)
+      support.read_request(stream)
+      if after then stream:write(after) end
+      stream:read("a")
+    end)
+  end
+
+  local function timed_out(op, s, url, o)
+    local before = corun.now()
+    local res, err = s:get(url, o)
+    assert.is_nil(res)
+    assert.equal("ETIMEDOUT", err.code)
+    assert.equal(op, err.op)
+    assert.is_true(err.retryable)
+    assert.is_true(corun.now() - before < 2)
+    return err
+  end
+
+  it("S43 a number is the total, and err.op says the phase: read", function()
+    local server <close>, url = stuck()
+    local s <close> = http.session()
+    local err = timed_out("read", s, url, {timeout = 0.05})
+    assert.equal(server:address(), err.target)
+    timed_out("read", s, url, {timeout = {total = 0.05}})
+    timed_out("read", s, url, {timeout = {read = 0.05}})
+    local quick <close> = http.session({timeout = 0.05})
+    timed_out("read", quick, url)
+    local slow <close> = http.session({timeout = {read = 0.05}})
+    timed_out("read", slow, url)
+    assert.equal(0, s.pool.open + quick.pool.open + slow.pool.open)
+    server:close()
+  end)
+
+  it("S43 read bounds each silence, total bounds all", function()
+    local server <close>, url = raw(function(stream)
+      support.read_request(stream)
+      stream:write("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n")
+      for _ = 1, 10 do
+        corun.sleep(0.02)
+        stream:write("x")
+      end
+    end)
+    local s <close> = http.session()
+    assert.equal("xxxxxxxxxx", assert(s:get(url, {timeout = {read = 0.15}})).body)
+    timed_out("read", s, url, {timeout = {read = 0.15, total = 0.1}})
+    server:close()
+  end)
+
+  it("S43 in the middle of headers and of bodies", function()
+    for _, part in ipairs({"", " OK\r\nx: ", " OK\r\ncontent-length: 5\r\n\r\nab",
+        " OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nab", " OK\r\n\r\nuntil close"}) do
+      local server <close>, url = stuck("HTTP/1.1 200" .. part)
+      local s <close> = http.session()
+      timed_out("read", s, url, {timeout = 0.03})
+      server:close()
+    end
+  end)
+
+  it("S43 connect", function()
+    local s <close> = http.session()
+    -- a listener whose queue is full drops what else comes
+    local listener <close> = assert(net.listen("127.0.0.1:0", {backlog = 1}))
+    local streams = {}
+    for _ = 1, 4 do streams[#streams + 1] = net.connect(listener:address(), {timeout = 0.1}) end
+    local url = "http://" .. listener:address()
+    timed_out("connect", s, url, {timeout = {connect = 0.05}})
+    timed_out("connect", s, url, {timeout = 0.05})
+    for _, stream in ipairs(streams) do stream:close() end
+  end)
+
+  it("S43 send", function()
+    local server <close>, url = raw(function(stream)
+      corun.sleep(1.5)
+      stream:close()
+    end)
+    local s <close> = http.session()
+    local res, err = s:post(url, {body = string.rep("x", 32 << 20), timeout = {read = 0.1}})
+    assert.is_nil(res)
+    assert.equal("ETIMEDOUT", err.code)
+    assert.equal("send", err.op)
+    server:close()
+  end)
+
+  it("S43 waiting for a connection", function()
+    local server <close>, url = stuck()
+    local s <close> = http.session({limit = 1})
+    corun.scope(function(scope)
+      local t = support.blocked(scope, s.get, s, url, {timeout = 0.2})
+      timed_out("wait", s, url, {timeout = 0.05})
+      assert.equal(0, s.pool.waiting)
+      t:await()
+    end)
+    server:close()
+  end)
+
+  it("S43 a timeout of 0 has passed at once", function()
+    local server <close>, url = stuck()
+    local s <close> = http.session()
+    local res, err = s:get(url, {timeout = 0})
+    assert.is_nil(res)
+    assert.equal("ETIMEDOUT", err.code)
+    server:close()
+  end)
+
+  it("S17 an enclosing timeout cancels and leaves nothing behind", function()
+    local server <close>, url = stuck("HTTP/1.1 200 OK\r\n")
+    local s <close> = http.session()
+    local res, err = corun.timeout(0.03, s.get, s, url)
+    assert.is_nil(res)
+    assert.equal("ETIMEDOUT", err.code)
+    assert.equal(0, s.pool.active)
+    assert.equal(0, s.pool.open)
+    server:close()
+  end)
+
+  it("S13 a request in a cancelled scope sends nothing", function()
+    local seen = 0
+    local server <close>, url = kept(function() seen = seen + 1 return ok("x") end)
+    local s <close> = http.session()
+    s:get(url)
+    corun.scope(function(scope)
+      scope:spawn(function()
+        scope:cancel()
+        assert.is_true(corun.is_cancelled(select(2, pcall(s.get, s, url))))
+      end)
+    end)
+    assert.equal(1, seen)
+    assert.equal(0, s.pool.active)
+    server:close()
+  end)
+end)
