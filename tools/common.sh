@@ -106,7 +106,8 @@ unit_tests() {
     }
     END { for (t in bad) if (!(t in told)) f++; print p + 0, f + 0 }' "$log")
   if [ "$status" -ne 0 ]; then
-    grep -vE '^[0-9]+: \[ +(OK|RUN) +\]' "$log" | tail -n 80 >&2
+    grep -E '^[0-9]+: |Failed|Timeout|Exception' "$log" |
+      grep -vE ': (\[ *(OK|RUN|=+|PASSED) *\]|Test (command|timeout)|Working Dir)' | tail -n 80 >&2
     if [ "${counts#* }" -eq 0 ]; then counts="${counts% *} 1"; fi
   fi
   count "${counts% *}" "${counts#* }" 'unit tests'

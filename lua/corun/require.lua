@@ -50,7 +50,7 @@ end
 
 local function raise_loop(names, name)
   local first = 1
-  while names[first] ~= name do first = first + 1 end
+  while first < #names and names[first] ~= name do first = first + 1 end
   misuse(("require loop: %s -> %s"):format(concat(names, " -> ", first), name))
 end
 

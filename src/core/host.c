@@ -77,13 +77,23 @@ static void on_urg(int sig, siginfo_t *info, void *context) {
   }
 }
 
+// Set what a signal does, now or once no script listens to it any more. The lock is held.
+static void set_action(int sig, const struct sigaction *action, struct sigaction *old) {
+  if (!host.listened[sig].users) {
+    sigaction(sig, action, old);
+    return;
+  }
+  if (old) *old = host.listened[sig].action;
+  host.listened[sig].action = *action;
+}
+
 static void handle(int sig, void (*fn)(int), struct sigaction *old) {
   struct sigaction sa;
   memset(&sa, 0, sizeof sa);
   sa.sa_handler = fn;
   sa.sa_flags = SA_RESTART;
   sigemptyset(&sa.sa_mask);
-  sigaction(sig, &sa, old);
+  set_action(sig, &sa, old);
 }
 
 static void take_signals(void) {
@@ -93,9 +103,9 @@ static void take_signals(void) {
 }
 
 static void give_signals_back(void) {
-  sigaction(SIGINT, &host.old_int, NULL);
-  sigaction(SIGTERM, &host.old_term, NULL);
-  sigaction(SIGQUIT, &host.old_quit, NULL);
+  set_action(SIGINT, &host.old_int, NULL);
+  set_action(SIGTERM, &host.old_term, NULL);
+  set_action(SIGQUIT, &host.old_quit, NULL);
 }
 
 void host_listen(int number) {
@@ -119,7 +129,7 @@ int host_signal(void) {
 }
 
 void host_die(int sig) {
-  handle(sig, SIG_DFL, NULL);
+  signal(sig, SIG_DFL);
   raise(sig);
   _exit(128 + sig);
 }
