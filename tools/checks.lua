@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The rules of the house that no ready-made linter knows: `lua5.4 tools/checks.lua FILE...` prints a
--- line for each breach and last "N passed, N failed", counting rules. Part of tools/lint.
+-- The rules of the house that no ready-made linter knows: `lua5.4 tools/checks.lua FILE...` prints
+-- a line for each breach and last "N passed, N failed", counting rules. Part of tools/lint.
 
 local MAX_FILE, MAX_TEST_FILE, MAX_FUNCTION = 650, 1000, 75
 
@@ -132,7 +132,9 @@ rule("text is clean", "", function(path, text, breach)
     if line:find("[ \t]$") then breach(n, "white space at the end") end
     if line:find("\r", 1, true) then breach(n, "carriage return") end
   end
-  if text ~= "" and not text:find("\n$") and not path:find("%.json$") then breach(1, "no newline at the end of the file") end
+  if text ~= "" and not text:find("\n$") and not path:find("%.json$") then
+    breach(1, "no newline at the end of the file")
+  end
 end)
 
 local function read(path)

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- corun.net: tcp connections, listeners and servers. The sockets are bound in C (corun.netcore); here
--- is the policy of servers (S42): a task and a scope for each connection, whose failure is logged and
--- ends that connection alone. Embedded, loaded at first use.
+-- corun.net: tcp connections, listeners and servers. The sockets are bound in C (corun.netcore);
+-- here is the policy of servers (S42): a task and a scope for each connection, whose failure is
+-- logged and ends that connection alone. Embedded, loaded at first use.
 local corun = require "corun"
 local netcore = require "corun.netcore"
 local options = require "corun.options"

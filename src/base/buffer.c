@@ -20,7 +20,7 @@ int buffer_reserve(buffer *b, size_t n) {
   if (b->capacity - b->end >= n) return 0;
   size_t len = buffer_len(b);
   if (n > SIZE_MAX / 2 - len) return -1;
-  if (b->start >= len && b->capacity - len >= n) { // moves at most as much as was consumed
+  if (b->start >= len && b->capacity - len >= n) {  // moves at most as much as was consumed
     memcpy(b->data, b->data + b->start, len);
   } else {
     size_t cap = b->capacity ? b->capacity : 256;

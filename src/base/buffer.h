@@ -8,7 +8,7 @@
 
 typedef struct buffer {
   char *data;
-  size_t start, end, capacity; // the live bytes are data[start .. end)
+  size_t start, end, capacity;  // the live bytes are data[start .. end)
 } buffer;
 
 void buffer_init(buffer *b);

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 typedef struct heap_item {
-  uint32_t place; // 1-based position in the heap, 0 when it is in none
+  uint32_t place;  // 1-based position in the heap, 0 when it is in none
 } heap_item;
 
 typedef struct heap_entry {

@@ -8,7 +8,7 @@
 
 typedef struct queue {
   void **ring;
-  size_t head, count, capacity; // capacity is 0 or a power of two
+  size_t head, count, capacity;  // capacity is 0 or a power of two
 } queue;
 
 void queue_init(queue *q);

@@ -87,11 +87,11 @@ static int is_to_fail(alloc_pool *a, size_t nth, size_t size) {
 void *alloc_lua(void *ud, void *p, size_t old_size, size_t size) {
   rt *r = ud;
   alloc_pool *a = &r->alloc;
-  if (!p) old_size = 0; // then it is a type tag
+  if (!p) old_size = 0;  // then it is a type tag
   if (!size) {
     a->held -= old_size;
     if (!old_size)
-      free(p); // NULL, or a block of no bytes
+      free(p);  // NULL, or a block of no bytes
     else if (is_small(old_size))
       release(a, p, class_of(old_size));
     else

@@ -15,12 +15,12 @@
 #define ALLOC_CLASSES (ALLOC_LARGEST / ALLOC_GRAIN)
 
 typedef struct alloc_pool {
-  void *free[ALLOC_CLASSES]; // blocks given back, linked through their first word
-  char *next, *end;          // what is left of the newest chunk
-  void *chunks;              // all chunks, linked through their first word
-  size_t held;               // bytes that Lua holds
-  size_t count;              // allocations so far, for fail_alloc
-  size_t failed;             // size of the one that was made to fail, until it is asked for again
+  void *free[ALLOC_CLASSES];  // blocks given back, linked through their first word
+  char *next, *end;           // what is left of the newest chunk
+  void *chunks;               // all chunks, linked through their first word
+  size_t held;                // bytes that Lua holds
+  size_t count;               // allocations so far, for fail_alloc
+  size_t failed;              // size of the one that was made to fail, until it is asked for again
 } alloc_pool;
 
 // A lua_Alloc; `ud` is the runtime.

@@ -138,7 +138,7 @@ int task_await(lua_State *L) {
 void task_cancel(lua_State *L, task *t) {
   rt *r = rt_of(L);
   int is_bare = !t->in || t->in->owner != t;
-  if (task_ended(t) || (is_bare && t->flags & TASK_ENDING)) { // nothing is left to cancel
+  if (task_ended(t) || (is_bare && t->flags & TASK_ENDING)) {  // nothing is left to cancel
     lua_pop(L, 1);
     return;
   }

@@ -127,12 +127,12 @@ static int l_resume(lua_State *L) {
 
 // --- Closing ---------------------------------------------------------------------------------
 
-#define MAX_CLOSING 190 // as many nested C calls as Lua allows
+#define MAX_CLOSING 190  // as many nested C calls as Lua allows
 
 // Close what is pending in `co`; a suspension in there is refused (S30).
 static int reset(lua_State *L, lua_State *co) {
   rt *r = rt_of(L);
-  if (r->closing_coroutines >= MAX_CLOSING) { // Lua 5.4.4 counts no C calls here and would crash
+  if (r->closing_coroutines >= MAX_CLOSING) {  // Lua 5.4.4 counts no C calls here and would crash
     lua_pushliteral(co, "C stack overflow");
     return LUA_ERRRUN;
   }
@@ -159,8 +159,7 @@ static const char *status_of(lua_State *L, lua_State *co) {
 static int l_close(lua_State *L) {
   lua_State *co = check_coroutine(L);
   const char *status = status_of(L, co);
-  if (*status == 'n' || *status == 'r')
-    return luaL_error(L, "cannot close a %s coroutine", status);
+  if (*status == 'n' || *status == 'r') return luaL_error(L, "cannot close a %s coroutine", status);
   if (reset(L, co) == LUA_OK) {
     lua_pushboolean(L, 1);
     return 1;
@@ -178,7 +177,7 @@ static int finish_wrap(lua_State *L, lua_State *co, int n) {
   if (n == SUSPENDED) return wait_relay(L, wrap_relayed, (lua_KContext)co);
   if (n >= 0) return n;
   int status = lua_status(co);
-  if (status != LUA_OK && status != LUA_YIELD) { // it raised: close its pending variables
+  if (status != LUA_OK && status != LUA_YIELD) {  // it raised: close its pending variables
     lua_pop(L, 1);
     status = reset(L, co);
     lua_xmove(co, L, 1);
@@ -247,9 +246,9 @@ static int l_running(lua_State *L) {
 
 void coroutine_open(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"create", l_create}, {"resume", l_resume},           {"wrap", l_wrap},
-      {"yield", l_yield},   {"status", l_status},           {"isyieldable", l_isyieldable},
-      {"close", l_close},   {"running", l_running},         {NULL, NULL}};
+    {"create", l_create}, {"resume", l_resume},   {"wrap", l_wrap},
+    {"yield", l_yield},   {"status", l_status},   {"isyieldable", l_isyieldable},
+    {"close", l_close},   {"running", l_running}, {NULL, NULL}};
   lua_getglobal(L, "coroutine");
   luaL_setfuncs(L, functions, 0);
   lua_pop(L, 1);

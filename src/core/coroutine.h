@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // User coroutines: coroutine.* replaced so that a suspension inside a script's own coroutine passes
-// through to the scheduler and back (S24, S29, S30). Runs on the loop thread. Invariant: a coroutine
-// in a host suspension is marked by the low bit of its extra space, and only resumed by its relay.
+// through to the scheduler and back (S24, S29, S30). Runs on the loop thread. Invariant: a
+// coroutine in a host suspension is marked by the low bit of its extra space, and only resumed by
+// its relay.
 #ifndef CORE_COROUTINE_H
 #define CORE_COROUTINE_H
 

@@ -43,9 +43,9 @@ int err_misuse(lua_State *L, const char *fmt, ...) {
 }
 
 static int is_retryable(const char *code) {
-  static const char *const codes[] = {"ECONNREFUSED", "ECONNRESET", "ECONNABORTED", "ETIMEDOUT",
-                                      "EPIPE",        "EAI_AGAIN",  "EHOSTUNREACH", "ENETUNREACH",
-                                      NULL};
+  static const char *const codes[] = {"ECONNREFUSED", "ECONNRESET",  "ECONNABORTED",
+                                      "ETIMEDOUT",    "EPIPE",       "EAI_AGAIN",
+                                      "EHOSTUNREACH", "ENETUNREACH", NULL};
   for (const char *const *c = codes; *c; c++)
     if (strcmp(code, *c) == 0) return 1;
   return 0;
@@ -81,8 +81,8 @@ void err_push(lua_State *L, const char *code, const char *op, const char *target
   make(L, code, op, target);
 }
 
-int err_return(lua_State *L, const char *code, const char *op, const char *target,
-               const char *fmt, ...) {
+int err_return(lua_State *L, const char *code, const char *op, const char *target, const char *fmt,
+               ...) {
   va_list ap;
   lua_pushnil(L);
   va_start(ap, fmt);
@@ -215,13 +215,13 @@ void err_push_group(lua_State *L, int n, unsigned omitted) {
   }
   lua_insert(L, first);
   lua_createtable(L, n - 1, 0);
-  lua_insert(L, first + 1); // error, others, failure 1 .. n
+  lua_insert(L, first + 1);  // error, others, failure 1 .. n
   lua_Integer known = copy_others(L, first, first + 1);
   for (int i = n; i >= 2; i--) lua_rawseti(L, first + 1, known + i - 1);
   lua_pop(L, 1);
   lua_setfield(L, first, "others");
   if (omitted) {
-    lua_getfield(L, first, "omitted"); // of the first failure's own group
+    lua_getfield(L, first, "omitted");  // of the first failure's own group
     lua_pushinteger(L, lua_tointeger(L, -1) + omitted);
     lua_setfield(L, first, "omitted");
     lua_pop(L, 1);
@@ -232,7 +232,8 @@ void err_push_group(lua_State *L, int n, unsigned omitted) {
 static int l_tostring(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   static const char *const keys[] = {"where", "op", "target", "message", "code"};
-  static const char *const before[] = {"", "", " ", "", " ("}, *const after[] = {"", "", "", "", ")"};
+  static const char *const before[] = {"", "", " ", "", " ("}, *const after[] = {"", "", "", "",
+                                                                                 ")"};
   lua_settop(L, 1);
   lua_pushliteral(L, "");
   for (int i = 0; i < 5; i++) {
@@ -263,7 +264,7 @@ static void register_class(lua_State *L, const char *name, const char *shown) {
   luaL_newmetatable(L, name);
   lua_pushcfunction(L, l_tostring);
   lua_setfield(L, -2, "__tostring");
-  if (CORUN_CONCAT_IS_SAFE) { // see cmake/deps.cmake
+  if (CORUN_CONCAT_IS_SAFE) {  // see cmake/deps.cmake
     lua_pushcfunction(L, l_concat);
     lua_setfield(L, -2, "__concat");
   }

@@ -17,8 +17,8 @@ void err_push(lua_State *L, const char *code, const char *op, const char *target
               ...);
 
 // Push nil and an error object; return 2, so that a binding can return it. [loop]
-int err_return(lua_State *L, const char *code, const char *op, const char *target,
-               const char *fmt, ...);
+int err_return(lua_State *L, const char *code, const char *op, const char *target, const char *fmt,
+               ...);
 
 // The same from a negative libuv code; `target` may be NULL. [loop]
 int err_return_uv(lua_State *L, int rc, const char *op, const char *target);
@@ -45,9 +45,9 @@ int err_is_embedded(const char *source);
 // The most failures of one scope that are kept.
 #define ERR_MOST 100
 
-// Push the error made of the `n` failures on top of the stack, which are popped (S5): one is itself;
-// several become the first with the others in `others`, or a new EGROUP. `omitted` more were not
-// kept. [loop]
+// Push the error made of the `n` failures on top of the stack, which are popped (S5): one is
+// itself; several become the first with the others in `others`, or a new EGROUP. `omitted` more
+// were not kept. [loop]
 void err_push_group(lua_State *L, int n, unsigned omitted);
 
 // Push the error object made of a code, a message and the fields in the table at `fields` (0: no

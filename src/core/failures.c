@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Failures of a scope. The table holds, in the order in which they came, a box {error} for a
-// failure, the handle of an async task whose failure is pending, and false where that was delivered;
-// a pending handle is also a key with its place as the value. See failures.h.
+// failure, the handle of an async task whose failure is pending, and false where that was
+// delivered; a pending handle is also a key with its place as the value. See failures.h.
 #include "core/failures.h"
 
 #include <lauxlib.h>
@@ -13,7 +13,7 @@
 #include "core/trace.h"
 
 #define KEPT ERR_MOST
-#define COUNTED 0 // where the weak table of the tasks only counted stands
+#define COUNTED 0  // where the weak table of the tasks only counted stands
 
 // Push the scope's table, made when `make` asks for it; answer 0 when there is none.
 static int push_table(lua_State *L, scope *s, int make) {
@@ -142,7 +142,8 @@ void failures_deliver(lua_State *L, scope *s, int idx) {
   lua_pop(L, 1);
 }
 
-// Answer whether the value on top equals one of the `n` that lie below the `between` values under it.
+// Answer whether the value on top equals one of the `n` that lie below the `between` values under
+// it.
 static int known(lua_State *L, int n, int between) {
   for (int i = 1; i <= n; i++)
     if (lua_rawequal(L, -1, -1 - between - i)) return 1;
@@ -192,14 +193,14 @@ static int push_pending(lua_State *L, scope *s, int table, int n) {
       n++;
     }
   }
-  if (n == KEPT) lua_pop(L, 1); // the key
+  if (n == KEPT) lua_pop(L, 1);  // the key
   return n;
 }
 
 void failures_group(lua_State *L, int n, unsigned omitted) {
   if (n == 1 && !omitted) return;
   lua_pushvalue(L, -n);
-  lua_insert(L, -n - 1); // the first once more, below
+  lua_insert(L, -n - 1);  // the first once more, below
   err_push_group(L, n, omitted);
   trace_inherit(L);
   lua_remove(L, -2);

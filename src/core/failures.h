@@ -22,8 +22,8 @@ void failures_deliver(lua_State *L, scope *s, int idx);
 // Push the error made of all failures and answer 1, or answer 0 when there are none. [loop]
 int failures_push(lua_State *L, scope *s);
 
-// Push the error made of the `n` failures on top of the stack, which are popped, with the traceback of
-// the first (S5); `omitted` more were not kept. [loop]
+// Push the error made of the `n` failures on top of the stack, which are popped, with the traceback
+// of the first (S5); `omitted` more were not kept. [loop]
 void failures_group(lua_State *L, int n, unsigned omitted);
 
 // No await shall look for this scope any more: it ends. [loop] Does not raise.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Handles: the C objects behind libuv handles. They live on the C heap, apart from the userdata that
-// scripts hold, so that libuv may still use one after the collector took the userdata. The runtime
-// lists them, closes what is left at its end, and counts them for leak checks. Runs on the loop
-// thread. Invariant: a handle is freed exactly once, in its close callback.
+// Handles: the C objects behind libuv handles. They live on the C heap, apart from the userdata
+// that scripts hold, so that libuv may still use one after the collector took the userdata. The
+// runtime lists them, closes what is left at its end, and counts them for leak checks. Runs on the
+// loop thread. Invariant: a handle is freed exactly once, in its close callback.
 #ifndef CORE_HANDLE_H
 #define CORE_HANDLE_H
 
@@ -12,10 +12,10 @@
 #include "core/types.h"
 
 typedef struct handle {
-  list link; // in rt->handles
+  list link;  // in rt->handles
   rt *r;
-  const char *kind;                // "tcp", shown in reports
-  void (*close)(struct handle *h); // begin to close; leads to handle_fini
+  const char *kind;                 // "tcp", shown in reports
+  void (*close)(struct handle *h);  // begin to close; leads to handle_fini
 } handle;
 
 // Put a handle into the runtime's list. [loop]

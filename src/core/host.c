@@ -16,31 +16,35 @@
 #include "core/runtime.h"
 #include "core/trace.h"
 
-#define SIGNALS 65 // numbers of signals are below
+#define SIGNALS 65  // numbers of signals are below
 #define TICK_MS 10
 #define QUIET_TICKS 10
 #define MS 1000000u
-#define OVERDUE (20 * MS) // a step may outlive its cancellation by this much
-#define CLEANUP (40 * MS) // and its clean-up may take this much
-#define SLOW (100 * MS)   // what --dev warns about
+#define SECOND (1000 * (uint64_t)MS)
+#define OVERDUE (15 * MS)  // a step may outlive its cancellation by 20 ms; a tick sees it later
+#define CLEANUP (40 * MS)  // and its clean-up may take this much
+#define SLOW (100 * MS)    // what --dev warns about
 
 typedef struct watched {
   struct watched *next;
   rt *r;
   pthread_t thread;
-  uint64_t step, since, raised; // the step seen last, when it was first seen, when it was raised in
-  int phase, reported;
+  clockid_t clock;  // of the thread's processor time
+  int has_clock;
+  uint64_t step, since;  // the step seen last, when it was first seen
+  uint64_t limit, used;  // the limit that it oversteps, 0 for none; time used when that began
+  int reported;
 } watched;
 
 static struct {
   pthread_mutex_t lock;
   watched *list;
-  rt *owner; // of the signals
+  rt *owner;  // of the signals
   int started, pipe[2];
   atomic_int parked, stops, quits, signal;
   struct sigaction old_urg, old_int, old_term, old_quit;
   struct {
-    int users; // handles of libuv
+    int users;  // handles of libuv
     struct sigaction action;
   } listened[SIGNALS];
 } host = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -51,7 +55,7 @@ static _Thread_local rt *current;
 
 static void nudge(void) {
   int saved = errno;
-  if (write(host.pipe[1], "", 1) < 0) errno = 0; // full: the watchdog is awake anyway
+  if (write(host.pipe[1], "", 1) < 0) errno = 0;  // full: the watchdog is awake anyway
   errno = saved;
 }
 
@@ -118,7 +122,7 @@ void host_unlisten(int number) {
   struct sigaction now;
   pthread_mutex_lock(&host.lock);
   if (--host.listened[number].users == 0) {
-    sigaction(number, NULL, &now); // libuv itself may still use it: SIGCHLD for processes
+    sigaction(number, NULL, &now);  // libuv itself may still use it: SIGCHLD for processes
     if (now.sa_handler == SIG_DFL) sigaction(number, &host.listened[number].action, NULL);
   }
   pthread_mutex_unlock(&host.lock);
@@ -154,29 +158,46 @@ static void interrupt_step(watched *w, int flag) {
   pthread_kill(w->thread, SIGURG);
 }
 
-// The step that runs has gone on since the last tick: see whether it must be interrupted.
-static void inspect_step(watched *w, uint64_t now, int stop, int quit) {
+// The processor time that the loop thread has used, where that can be known, else the time.
+static uint64_t time_used(const watched *w, uint64_t now) {
+#ifdef __APPLE__
+  (void)w;
+#else
+  struct timespec t;
+  if (w->has_clock && clock_gettime(w->clock, &t) == 0)
+    return (uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec;
+#endif
+  return now;
+}
+
+// The step that runs has gone on since the last tick: interrupt it if it is overdue. First to raise
+// once; when it was raised already for the same limit in the same step, to insist (S23).
+static void press_step(watched *w, uint64_t now, int stop) {
   interrupt *in = &w->r->intr;
   uint64_t limit = atomic_load_explicit(&in->limit, memory_order_relaxed);
-  uint64_t from = stop ? w->since : limit > w->since ? limit : w->since;
   int due = stop || limit <= now;
-  if (!due) w->phase = 0;
-  if (due && w->phase == 0 && now >= from + OVERDUE) {
-    w->phase = 1;
-    w->raised = now;
-    interrupt_step(w, INTR_RAISE | (stop ? INTR_STOP : 0));
-  } else if (due && w->phase > 0 && atomic_load(&in->flags) & INTR_RAISE) {
-    w->raised = now; // not raised yet: a C function runs
-    interrupt_step(w, INTR_RAISE);
-  } else if (due && w->phase > 0 && now >= w->raised + CLEANUP) {
-    w->raised = now;
-    interrupt_step(w, INTR_INSIST);
+  if (!due && !w->limit) return;
+  uint64_t used = time_used(w, now);
+  int pending = (atomic_load(&in->flags) & INTR_RAISE) != 0;  // a C function runs
+  if (!due || limit != w->limit || pending) {
+    w->limit = due ? limit : 0;
+    w->used = used;
+    if (due && pending) interrupt_step(w, INTR_RAISE);
+    return;
   }
+  int again = atomic_load(&in->raised_step) == w->step && atomic_load(&in->raised_limit) == limit;
+  if (used < w->used + (again ? CLEANUP : OVERDUE)) return;
+  w->used = used;
+  interrupt_step(w, again ? INTR_INSIST : stop ? INTR_RAISE | INTR_STOP : INTR_RAISE);
+}
+
+static void inspect_step(watched *w, uint64_t now, int stop, int quit) {
+  press_step(w, now, stop);
   if (w->r->opts.dev && !w->reported && now >= w->since + SLOW) {
     w->reported = 1;
     interrupt_step(w, INTR_REPORT);
   }
-  if (quit && now >= w->since + OVERDUE) interrupt_step(w, INTR_TREE);
+  if (quit) interrupt_step(w, INTR_TREE);
 }
 
 // Look at one runtime; answer whether it is busy.
@@ -193,7 +214,8 @@ static int inspect(watched *w, uint64_t now) {
   if (step != w->step || !atomic_load_explicit(&r->intr.running, memory_order_relaxed)) {
     w->step = step;
     w->since = now;
-    w->phase = w->reported = 0;
+    w->limit = 0;
+    w->reported = 0;
   } else {
     inspect_step(w, now, stop, quit);
   }
@@ -271,6 +293,9 @@ void host_enter(rt *r) {
   if (w && start() == 0) {
     w->r = r;
     w->thread = pthread_self();
+#ifndef __APPLE__
+    w->has_clock = pthread_getcpuclockid(w->thread, &w->clock) == 0;
+#endif
     w->next = host.list;
     host.list = w;
     if (r->opts.own_signals && !host.owner) {

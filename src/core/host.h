@@ -22,8 +22,8 @@ void host_deliver(rt *r);
 // A script begins to listen to a signal through libuv: remember what it did before. [loop]
 void host_listen(int signal);
 
-// It listens no more: let the signal do that again, since libuv sets the default action once its last
-// handle for it has stopped. [loop]
+// It listens no more: let the signal do that again, since libuv sets the default action once its
+// last handle for it has stopped. [loop]
 void host_unlisten(int signal);
 
 // The number of the INT or TERM that ended the program, 0 when there was none. [any]

@@ -9,7 +9,7 @@
 #include "core/task.h"
 #include "core/trace.h"
 
-#define TORN_GUARD 4 // instructions in which a script takes a closable (S25)
+#define TORN_GUARD 4  // instructions in which a script takes a closable (S25)
 #define RAISING (INTR_RAISE | INTR_INSIST | INTR_STOP)
 
 static void on_hook(lua_State *L, lua_Debug *ar);
@@ -36,7 +36,7 @@ void interrupt_disarm(rt *r, lua_State *L) {
   if (ours)
     lua_sethook(L, in->old_hook, in->old_mask, in->old_count);
   else
-    lua_sethook(L, NULL, 0, 0); // inherited from the coroutine that made it
+    lua_sethook(L, NULL, 0, 0);  // inherited from the coroutine that made it
 }
 
 void interrupt_switch(rt *r, lua_State *L) {
@@ -51,12 +51,8 @@ void interrupt_closable(lua_State *L) {
 void interrupt_limit(rt *r) {
   task *t = r->current;
   if (!t) return;
-  uint64_t limit = !t->in ? UINT64_MAX : t->in->by ? 0 : t->in->until;
+  uint64_t limit = !t->in ? UINT64_MAX : t->in->by ? t->in->by->id : t->in->until;
   atomic_store_explicit(&r->intr.limit, limit, memory_order_relaxed);
-}
-
-void interrupt_cancelled(rt *r) {
-  atomic_store_explicit(&r->intr.limit, uv_hrtime(), memory_order_relaxed);
 }
 
 // Answer whether the instruction at hand must run undisturbed.
@@ -96,9 +92,14 @@ static void on_hook(lua_State *L, lua_Debug *ar) {
   }
   if (ar->event != LUA_HOOKCOUNT || is_guarded(L, ar, in)) return;
   if (flags & INTR_STOP) host_deliver(r);
-  timer_expire(r); // the loop could not fire the deadline that this step overran
+  timer_expire(r);  // the loop could not fire the deadline that this step overran
   const task *t = r->current;
-  int cancelled = t->in && t->in->by;
-  if (!cancelled || !(flags & INTR_INSIST)) stand_down(r, L);
-  if (cancelled) task_raise_cancel(L);
+  if (!t->in || !t->in->by) {
+    stand_down(r, L);
+    return;
+  }
+  atomic_store(&in->raised_limit, t->in->by->id);
+  atomic_store(&in->raised_step, r->stats.steps);
+  if (!(flags & INTR_INSIST)) stand_down(r, L);
+  task_raise_cancel(L);
 }

@@ -67,8 +67,8 @@ static int l_traceback(lua_State *L) {
 }
 
 int luaopen_corun_debug(lua_State *L) {
-  static const luaL_Reg functions[] = {{"stats", l_stats},     {"tree", l_tree},
-                                       {"tasks", l_tasks},     {"virtual", l_virtual},
+  static const luaL_Reg functions[] = {{"stats", l_stats},         {"tree", l_tree},
+                                       {"tasks", l_tasks},         {"virtual", l_virtual},
                                        {"traceback", l_traceback}, {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;

@@ -64,9 +64,12 @@ static int l_misuse(lua_State *L) {
 }
 
 int luaopen_corun_inside(lua_State *L) {
-  static const luaL_Reg functions[] = {{"failure", l_failure},       {"is_inside", l_is_inside},
-                                       {"depth", l_depth},           {"dependents", l_dependents},
-                                       {"group", l_group},           {"misuse", l_misuse},
+  static const luaL_Reg functions[] = {{"failure", l_failure},
+                                       {"is_inside", l_is_inside},
+                                       {"depth", l_depth},
+                                       {"dependents", l_dependents},
+                                       {"group", l_group},
+                                       {"misuse", l_misuse},
                                        {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;

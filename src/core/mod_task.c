@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// corun.task: the bindings of tasks and scopes; lua/corun/init.lua makes the module `corun` of them.
+// corun.task: the bindings of tasks and scopes; lua/corun/init.lua makes the module `corun` of
+// them.
 #include <lauxlib.h>
 #include <math.h>
 #include <string.h>
@@ -25,7 +26,7 @@ static void inherit_locals(lua_State *L, task *t) {
   luaL_checkstack(L, 8, NULL);
   lua_rawgeti(L, LUA_REGISTRYINDEX, r->refs.locals);
   task_push(L, r->current);
-  lua_rawget(L, -2); // table of locals, the parent's
+  lua_rawget(L, -2);  // table of locals, the parent's
   lua_newtable(L);
   for (lua_pushnil(L); lua_next(L, -3);) {
     lua_pushvalue(L, -2);
@@ -114,7 +115,7 @@ static void set_name(lua_State *L, int idx, int name) {
   lua_pop(L, 1);
 }
 
-static int l_task_index(lua_State *L) { // the methods are upvalue 1
+static int l_task_index(lua_State *L) {  // the methods are upvalue 1
   task *t = task_check(L, 1);
   const char *key = lua_tostring(L, 2);
   if (key && strcmp(key, "id") == 0) {
@@ -213,7 +214,7 @@ static int l_scope(lua_State *L) {
   scope_enter(L, s, SCOPE_PLAIN, seconds);
   s->limit = (uint32_t)(limit > UINT32_MAX ? UINT32_MAX : limit);
   lua_replace(L, 2);
-  lua_insert(L, 1); // the scope, fn
+  lua_insert(L, 1);  // the scope, fn
   lua_pushvalue(L, 1);
   return scope_call(L, s, 2, leave);
 }
@@ -370,7 +371,7 @@ static int l_try(lua_State *L) {
   return tried(L, lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 1, 0, tried), 0);
 }
 
-static int l_defer(lua_State *L) { // upvalue 1: the metatable
+static int l_defer(lua_State *L) {  // upvalue 1: the metatable
   check_callable(L, 1);
   int n = lua_gettop(L);
   lua_createtable(L, n, 1);
@@ -504,12 +505,13 @@ static void set_class(lua_State *L, int ref, const luaL_Reg *methods, const luaL
 }
 
 static void open_classes(lua_State *L) {
-  static const luaL_Reg task_methods[] = {{"await", task_await}, {"cancel", l_cancel},
-                                          {"done", l_done},      {"status", l_status},
+  static const luaL_Reg task_methods[] = {{"await", task_await},
+                                          {"cancel", l_cancel},
+                                          {"done", l_done},
+                                          {"status", l_status},
                                           {NULL, NULL}};
-  static const luaL_Reg task_meta[] = {{"__newindex", l_task_newindex},
-                                       {"__tostring", l_task_tostring},
-                                       {NULL, NULL}};
+  static const luaL_Reg task_meta[] = {
+    {"__newindex", l_task_newindex}, {"__tostring", l_task_tostring}, {NULL, NULL}};
   static const luaL_Reg scope_methods[] = {{"spawn", l_scope_spawn},   {"async", l_scope_async},
                                            {"daemon", l_scope_daemon}, {"cancel", l_scope_cancel},
                                            {"count", l_count},         {NULL, NULL}};

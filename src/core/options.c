@@ -31,8 +31,7 @@ static size_t distance(const char *a, const char *b) {
   return d[n][m];
 }
 
-static int unknown(lua_State *L, const char *key, const char *operation,
-                   const char *const *names) {
+static int unknown(lua_State *L, const char *key, const char *operation, const char *const *names) {
   const char *best = NULL;
   size_t least = 3;
   for (; *names; names++) {
@@ -54,8 +53,7 @@ int opt_check(lua_State *L, int idx, const char *operation, const char *const *n
     err_misuse(L, "options of %s must be a table, got %s", operation, luaL_typename(L, idx));
   for (lua_pushnil(L); lua_next(L, idx); lua_pop(L, 1)) {
     if (lua_type(L, -2) != LUA_TSTRING)
-      err_misuse(L, "option names of %s must be strings, got %s", operation,
-                 luaL_typename(L, -2));
+      err_misuse(L, "option names of %s must be strings, got %s", operation, luaL_typename(L, -2));
     const char *key = lua_tostring(L, -2);
     const char *const *n = names;
     while (*n && strcmp(*n, key) != 0) n++;

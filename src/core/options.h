@@ -24,8 +24,7 @@ lua_Integer opt_count(lua_State *L, int idx, const char *operation, const char *
 int opt_flag(lua_State *L, int idx, const char *operation, const char *name, int otherwise);
 
 // The option `name` as a string that stays valid while the table holds it, NULL when absent. [loop]
-const char *opt_string(lua_State *L, int idx, const char *operation, const char *name,
-                       size_t *len);
+const char *opt_string(lua_State *L, int idx, const char *operation, const char *name, size_t *len);
 
 // The argument `idx` as a number of seconds; negative is allowed, NaN raises. [loop]
 double opt_duration(lua_State *L, int idx);

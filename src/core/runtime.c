@@ -17,10 +17,11 @@
 #include "core/task.h"
 #include "core/trace.h"
 
-#define BATCH 256 // steps between two polls, so that neither starves
+#define BATCH 256  // steps between two polls, so that neither starves
 #define GC_SMALL ((size_t)64 << 20)
 #define GC_PAUSE 200
-#define GC_PAUSE_LARGE 400 // collecting a large heap often costs more than the memory it saves (S40)
+#define GC_PAUSE_LARGE \
+  400  // collecting a large heap often costs more than the memory it saves (S40)
 
 // --- Making ----------------------------------------------------------------------------------
 
@@ -54,7 +55,8 @@ static int l_open(lua_State *L) {
   return 0;
 }
 
-// Warnings (Lua manual, section 4.6, lua_setwarnf): on from the start (S32), "@off" and "@on" obeyed.
+// Warnings (Lua manual, section 4.6, lua_setwarnf): on from the start (S32), "@off" and "@on"
+// obeyed.
 static void on_warning(void *ud, const char *text, int to_be_continued) {
   rt *r = ud;
   if (!r->warn_continues && !to_be_continued && *text == '@') {
@@ -131,7 +133,7 @@ static void close_handle(uv_handle_t *h, void *arg) {
 
 void rt_close(rt *r) {
   r->closing = 1;
-  if (r->L) lua_close(r->L); // handles that scripts left open begin to close here
+  if (r->L) lua_close(r->L);  // handles that scripts left open begin to close here
   handle_close_all(r);
   uv_walk(&r->loop, close_handle, NULL);
   while (uv_run(&r->loop, UV_RUN_DEFAULT)) continue;
@@ -152,7 +154,7 @@ void rt_close(rt *r) {
 
 // --- Running ---------------------------------------------------------------------------------
 
-uint64_t rt_random(rt *r) { // splitmix64, Steele, Lea, Flood 2014
+uint64_t rt_random(rt *r) {  // splitmix64, Steele, Lea, Flood 2014
   uint64_t z = r->random += 0x9E3779B97F4A7C15u;
   z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
   z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
@@ -189,7 +191,7 @@ static int wait_for_events(rt *r) {
     if (e->when > r->vnow) r->vnow = e->when;
     return 1;
   }
-  if (e && r->is_virtual) { // real time passes while the world is waited for
+  if (e && r->is_virtual) {  // real time passes while the world is waited for
     uv_run(&r->loop, UV_RUN_ONCE);
     return 1;
   }
@@ -207,11 +209,11 @@ static void pace_collector(rt *r) {
 
 static void poll_events(rt *r) {
   r->stats.polls++;
-  timer_expire(r); // what is due comes before what the poll may bring
+  timer_expire(r);  // what is due comes before what the poll may bring
   if (r->ready.count) {
     uv_run(&r->loop, UV_RUN_NOWAIT);
   } else if (!wait_for_events(r)) {
-    assert(!r->deadlocked); // every wait without an event behind it can be cancelled
+    assert(!r->deadlocked);  // every wait without an event behind it can be cancelled
     r->deadlocked = 1;
     trace_deadlock(r);
     scope_cancel(r, r->root, CANCEL_DEADLOCK);

@@ -22,22 +22,22 @@
 
 // Values the core keeps in the registry, as references made once.
 typedef struct rt_refs {
-  int threads;  // array: slot -> coroutine of a task, alive or kept for reuse
-  int task_mt;  // metatable of task handles
-  const void *task_class; // its address, to know a handle by
-  int scope_mt; // metatable of scope handles
-  int traces;   // weak keys: error object or task -> traceback text
-  int locals;   // weak keys: task -> its locals() table
-  int names;    // weak keys: task or scope -> name
-  int astray;   // what a task fails with when a C function yields in it by itself
+  int threads;             // array: slot -> coroutine of a task, alive or kept for reuse
+  int task_mt;             // metatable of task handles
+  const void *task_class;  // its address, to know a handle by
+  int scope_mt;            // metatable of scope handles
+  int traces;              // weak keys: error object or task -> traceback text
+  int locals;              // weak keys: task -> its locals() table
+  int names;               // weak keys: task or scope -> name
+  int astray;              // what a task fails with when a C function yields in it by itself
 } rt_refs;
 
 typedef struct rt_options {
-  double grace;            // seconds that cleanup may take once the root scope is cancelled
-  uint64_t seed;           // 0: ready tasks run first in, first out; else shuffled reproducibly
-  int dev;                 // warn about slow steps and guards left to the collector
-  int own_signals;         // this runtime answers INT, TERM and QUIT (the main program's)
-  size_t fail_alloc;       // debug: the nth allocation of Lua fails; 0 never
+  double grace;       // seconds that cleanup may take once the root scope is cancelled
+  uint64_t seed;      // 0: ready tasks run first in, first out; else shuffled reproducibly
+  int dev;            // warn about slow steps and guards left to the collector
+  int own_signals;    // this runtime answers INT, TERM and QUIT (the main program's)
+  size_t fail_alloc;  // debug: the nth allocation of Lua fails; 0 never
 } rt_options;
 
 typedef struct rt_stats {
@@ -45,44 +45,44 @@ typedef struct rt_stats {
 } rt_stats;
 
 struct rt {
-  lua_State *L; // the main state: parent of all coroutines, runs no script itself
+  lua_State *L;  // the main state: parent of all coroutines, runs no script itself
   uv_loop_t loop;
-  uv_timer_t clock;  // the one timer of libuv, unreferenced
-  uv_async_t wakeup; // signals and other threads, unreferenced
+  uv_timer_t clock;   // the one timer of libuv, unreferenced
+  uv_async_t wakeup;  // signals and other threads, unreferenced
   queue ready;
   heap timers;
-  uint64_t vnow; // the virtual clock
+  uint64_t vnow;  // the virtual clock
   int is_virtual;
-  uint64_t started; // the clock when the runtime was made
+  uint64_t started;  // the clock when the runtime was made
 
-  task *current;        // whose step runs
-  scope *root;          // the root task's own scope
-  task *main;           // the root task
-  uint32_t ntasks;      // alive
-  uint32_t njobs;       // operations outstanding on other threads
-  uint64_t next_id;     // tasks and scopes
-  uint64_t random;      // state of the seeded generator
+  task *current;     // whose step runs
+  scope *root;       // the root task's own scope
+  task *main;        // the root task
+  uint32_t ntasks;   // alive
+  uint32_t njobs;    // operations outstanding on other threads
+  uint64_t next_id;  // tasks and scopes
+  uint64_t random;   // state of the seeded generator
   thread_pool threads;
   site_table sites;
-  scope *spare_scopes;   // freed scope structures, linked by parent
-  int grace_over;        // shields protect no longer (S14)
+  scope *spare_scopes;  // freed scope structures, linked by parent
+  int grace_over;       // shields protect no longer (S14)
   timer_call grace_timer;
-  list handles;          // open handles (core/handle.h)
+  list handles;  // open handles (core/handle.h)
   uint32_t nhandles;
   rt_refs refs;
   rt_options opts;
   rt_stats stats;
   interrupt intr;
-  int exit_code;   // of corun.exit, -1 when it was not called
-  double time_limit; // of the root scope in seconds, if it is limited
+  int exit_code;      // of corun.exit, -1 when it was not called
+  double time_limit;  // of the root scope in seconds, if it is limited
   int is_limited;
-  int timed_out;     // it passed
+  int timed_out;   // it passed
   int deadlocked;  // the root was cancelled because nothing could wake any task
   int closing;
-  int closing_coroutines; // depth of coroutine.close, which must not suspend (S30)
-  lua_State *pinned; // resumes a coroutine where it cannot suspend itself, so neither can that one
-  int stopped_by;  // the INT or TERM that cancelled the root scope
-  int warn_off, warn_continues; // state of Lua's warnings
+  int closing_coroutines;  // depth of coroutine.close, which must not suspend (S30)
+  lua_State *pinned;  // resumes a coroutine where it cannot suspend itself, so neither can that one
+  int stopped_by;     // the INT or TERM that cancelled the root scope
+  int warn_off, warn_continues;  // state of Lua's warnings
   alloc_pool alloc;
 };
 

@@ -101,7 +101,7 @@ scope *scope_innermost(lua_State *L) {
   rt *r = rt_of(L);
   task *t = task_current(L);
   scope *s = t->in;
-  while (s && s->owner == t && s->shut) s = s->parent; // a finaliser runs while it ends
+  while (s && s->owner == t && s->shut) s = s->parent;  // a finaliser runs while it ends
   if (s && (s->owner == t || t->flags & TASK_ENDING)) return s;
   if (t->flags & TASK_ENDING) err_misuse(L, "the program is ending");
   s = scope_own(r, t);
@@ -150,8 +150,6 @@ static void mark(rt *r, scope *top, scope *by, int through) {
 
 void scope_cancel(rt *r, scope *s, cancel_cause cause) {
   if (s->cause || s->ended) return;
-  const task *me = r->current;
-  int was_free = me && me->in && !me->in->by;
   s->cause = (uint8_t)cause;
   if (cause != CANCEL_DAEMONS) timer_disarm(r, &s->tm);
   // An outer cancellation that already concerns this scope stays the one that is named.
@@ -160,7 +158,7 @@ void scope_cancel(rt *r, scope *s, cancel_cause cause) {
     r->timed_out = cause == CANCEL_TIMEOUT;
     scope_begin_grace(r);
   }
-  if (was_free && me->in->by) interrupt_cancelled(r);
+  if (r->current) interrupt_limit(r);
 }
 
 void scope_end_grace(rt *r) {
@@ -240,7 +238,7 @@ static void wake_joiner(scope *s) {
 
 static void give_slot(scope *s) {
   if (list_empty(&s->slots) || scope_is_full(s)) return;
-  s->reserved++; // until the task that waits for the slot takes it
+  s->reserved++;  // until the task that waits for the slot takes it
   wait_wake(list_entry(s->slots.next, task, wlink), 0);
 }
 
@@ -275,7 +273,7 @@ static int join(lua_State *L, scope *s);
 static wait_answer cancel_join(task *t, void *arg) {
   (void)t;
   (void)arg;
-  return WAIT_CANNOT_STOP; // the children were cancelled too, and will end
+  return WAIT_CANNOT_STOP;  // the children were cancelled too, and will end
 }
 
 static int joined(lua_State *L, void *arg, int rc) {
@@ -303,7 +301,8 @@ static void push_absorbed(lua_State *L, const scope *s) {
   }
 }
 
-// Correct the outcome, which is the body's, by that of the children; give the error if it needs one.
+// Correct the outcome, which is the body's, by that of the children; give the error if it needs
+// one.
 static int l_outcome(lua_State *L) {
   scope *s = lua_touserdata(L, 1);
   luaL_checkstack(L, LUA_MINSTACK, NULL);
@@ -311,7 +310,7 @@ static int l_outcome(lua_State *L) {
     s->outcome = SCOPE_FAILED;
     return 1;
   }
-  if (s->outcome == SCOPE_OK && s->cut) { // children were cut short though the body had returned
+  if (s->outcome == SCOPE_OK && s->cut) {  // children were cut short though the body had returned
     if (s->by != s) {
       s->outcome = SCOPE_CANCELLED;
       scope_push_cancel(L, s->by);
@@ -327,11 +326,11 @@ static int l_outcome(lua_State *L) {
 // All children have ended. What makes errors may itself fail, and run finalisers that spawn: it is
 // called protected and with the scope shut, so that the scope is always left.
 static int finish(lua_State *L, scope *s) {
-  int is_plain = s->outcome == SCOPE_OK ? !s->cut
-                                        : s->outcome == SCOPE_CANCELLED || s->kind == SCOPE_TASK;
+  int is_plain =
+    s->outcome == SCOPE_OK ? !s->cut : s->outcome == SCOPE_CANCELLED || s->kind == SCOPE_TASK;
   s->shut = 1;
   if (!is_plain || s->failed_ref != LUA_NOREF || s->oom) {
-    if (!lua_checkstack(L, 4)) lua_pop(L, 4); // of the body's results, then many, which are lost
+    if (!lua_checkstack(L, 4)) lua_pop(L, 4);  // of the body's results, then many, which are lost
     lua_pushcfunction(L, l_outcome);
     lua_pushlightuserdata(L, s);
     if (lua_pcall(L, 1, LUA_MULTRET, 0) != LUA_OK) s->outcome = SCOPE_FAILED;

@@ -14,55 +14,55 @@
 
 typedef enum {
   CANCEL_NONE,
-  CANCEL_ASKED,    // s:cancel, task:cancel
-  CANCEL_TIMEOUT,  // its deadline passed
-  CANCEL_FAILURE,  // its body or a child failed
-  CANCEL_DAEMONS,  // all but its daemons have ended
-  CANCEL_SIGNAL,   // SIGINT or SIGTERM reached the program
-  CANCEL_EXIT,     // corun.exit
-  CANCEL_DEADLOCK, // nothing can wake any task
+  CANCEL_ASKED,     // s:cancel, task:cancel
+  CANCEL_TIMEOUT,   // its deadline passed
+  CANCEL_FAILURE,   // its body or a child failed
+  CANCEL_DAEMONS,   // all but its daemons have ended
+  CANCEL_SIGNAL,    // SIGINT or SIGTERM reached the program
+  CANCEL_EXIT,      // corun.exit
+  CANCEL_DEADLOCK,  // nothing can wake any task
 } cancel_cause;
 
 typedef enum { SCOPE_PLAIN, SCOPE_TIMEOUT, SCOPE_SHIELD, SCOPE_TASK } scope_kind;
 
-// How a scope ended, handed to its leave function with the results of the body on the stack, or with
-// an error on top; a task's own scope has none when it was absorbed.
+// How a scope ended, handed to its leave function with the results of the body on the stack, or
+// with an error on top; a task's own scope has none when it was absorbed.
 typedef enum {
-  SCOPE_OK,        // results of the body are there
-  SCOPE_FAILED,    // a failure
-  SCOPE_ABSORBED,  // its own cancellation left the body: what the caller is given for it
-  SCOPE_CANCELLED, // an outer cancellation
+  SCOPE_OK,         // results of the body are there
+  SCOPE_FAILED,     // a failure
+  SCOPE_ABSORBED,   // its own cancellation left the body: what the caller is given for it
+  SCOPE_CANCELLED,  // an outer cancellation
 } scope_outcome;
 
 struct scope {
   timer tm;
-  scope *parent; // NULL for the root
-  scope *by;     // the outermost cancelled scope that concerns this one; NULL when there is none
-  task *owner;   // the task in whose body it is open
-  lua_State *L;  // the coroutine it was opened in; NULL for a task's own scope
-  list subs, sub_link; // scopes directly inside: of the owner's body and of children
-  list tasks;          // children, ended ones are taken out
-  list slots;          // tasks that wait for a free slot (limit)
-  scope *work;         // link of the traversal in scope.c
+  scope *parent;  // NULL for the root
+  scope *by;      // the outermost cancelled scope that concerns this one; NULL when there is none
+  task *owner;    // the task in whose body it is open
+  lua_State *L;   // the coroutine it was opened in; NULL for a task's own scope
+  list subs, sub_link;  // scopes directly inside: of the owner's body and of children
+  list tasks;           // children, ended ones are taken out
+  list slots;           // tasks that wait for a free slot (limit)
+  scope *work;          // link of the traversal in scope.c
   uint64_t id;
-  uint64_t deadline; // own, TIMER_NEVER when there is none
-  uint64_t until;    // the earliest deadline that concerns it
-  double seconds;    // the time limit as it was given, for messages
+  uint64_t deadline;  // own, TIMER_NEVER when there is none
+  uint64_t until;     // the earliest deadline that concerns it
+  double seconds;     // the time limit as it was given, for messages
   uint32_t nkids, ndaemons, limit, site;
-  uint32_t depth;     // so many scopes are open in the owner's body, this one included
-  uint32_t reserved;  // slots given to tasks that have not spawned yet
-  uint32_t nfailures; // failures beyond those kept
-  int reason_ref;     // registry: the reason given to cancel, LUA_NOREF when there is none
-  int cancel_ref;     // registry: the cancellation object, made when first raised
-  int failed_ref;     // registry: table of failures, made when needed
+  uint32_t depth;      // so many scopes are open in the owner's body, this one included
+  uint32_t reserved;   // slots given to tasks that have not spawned yet
+  uint32_t nfailures;  // failures beyond those kept
+  int reason_ref;      // registry: the reason given to cancel, LUA_NOREF when there is none
+  int cancel_ref;      // registry: the cancellation object, made when first raised
+  int failed_ref;      // registry: table of failures, made when needed
   int (*leave)(lua_State *L, scope *s, scope_outcome o);
   uint8_t cause;  // of the cancellation, CANCEL_NONE when it is not cancelled
   uint8_t kind, ended;
-  uint8_t outcome; // of the body, then of the scope
-  uint8_t shut;    // takes no children: it ends, or could not wait for them
-  uint8_t cut;     // a child was cancelled before it had ended
-  uint8_t oom;  // a failure could not be kept
-  uint8_t joining; // the owner waits for the children
+  uint8_t outcome;  // of the body, then of the scope
+  uint8_t shut;     // takes no children: it ends, or could not wait for them
+  uint8_t cut;      // a child was cancelled before it had ended
+  uint8_t oom;      // a failure could not be kept
+  uint8_t joining;  // the owner waits for the children
 };
 
 static inline int scope_is_full(const scope *s) {
@@ -119,6 +119,7 @@ void scope_release(rt *r, scope *s);
 
 // Call the function at `fn` with the arguments above it inside a scope. Used by the bindings of
 // scope, timeout and shield. [loop]
-int scope_call(lua_State *L, scope *s, int fn, int (*leave)(lua_State *L, scope *s, scope_outcome o));
+int scope_call(lua_State *L, scope *s, int fn,
+               int (*leave)(lua_State *L, scope *s, scope_outcome o));
 
 #endif

@@ -8,11 +8,11 @@
 #include "core/error.h"
 #include "core/runtime.h"
 
-#define MOST (1u << 16) // further sites are "?": chunks made without end must not fill memory
+#define MOST (1u << 16)  // further sites are "?": chunks made without end must not fill memory
 
 static uint32_t hash(const void *source, int line) {
-  uint64_t h = ((uint64_t)(uintptr_t)source ^ (uint64_t)line * 0x9E3779B97F4A7C15u) *
-               0xBF58476D1CE4E5B9u;
+  uint64_t h =
+    ((uint64_t)(uintptr_t)source ^ (uint64_t)line * 0x9E3779B97F4A7C15u) * 0xBF58476D1CE4E5B9u;
   return (uint32_t)(h >> 32);
 }
 

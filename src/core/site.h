@@ -9,15 +9,15 @@
 #include "core/types.h"
 
 typedef struct site_entry {
-  const void *source; // address of the chunk's name, only compared
+  const void *source;  // address of the chunk's name, only compared
   int line;
-  uint32_t name_len; // how much of the text is the chunk's name
+  uint32_t name_len;  // how much of the text is the chunk's name
   char *text;
 } site_entry;
 
 typedef struct site_table {
-  site_entry *entries; // open addressing; entries[0] stands for "unknown"
-  uint32_t *index;     // hash -> number of an entry, 0 = free
+  site_entry *entries;  // open addressing; entries[0] stands for "unknown"
+  uint32_t *index;      // hash -> number of an entry, 0 = free
   uint32_t count, capacity;
 } site_table;
 

@@ -20,7 +20,7 @@
 #define HANDLER 2
 #define RESULTS 3
 
-#define FEW (LUA_MINSTACK / 2) // values that any stack has room for
+#define FEW (LUA_MINSTACK / 2)  // values that any stack has room for
 
 void task_missing(lua_State *L) {
   err_misuse(L, "no task is running here");
@@ -73,7 +73,7 @@ static int settle(lua_State *L, task_state state) {
   if (state == TASK_FAILED) {
     scope *home = task_home(t);
     if (home && t->kind == TASK_ASYNC) {
-      if (!t->joiners) failures_pend(L, home, HANDLE); // who already waits is sure to get it
+      if (!t->joiners) failures_pend(L, home, HANDLE);  // who already waits is sure to get it
     } else if (home) {
       task_push_error(L, HANDLE);
       failures_note(L, home);
@@ -91,7 +91,7 @@ static int left(lua_State *L, scope *s, scope_outcome o) {
     if (lua_rawequal(L, -1, RESULTS + 1))
       lua_pop(L, 1);
     else
-      t->flags &= (uint16_t)~TASK_SOFT; // several failures make another error
+      t->flags &= (uint16_t)~TASK_SOFT;  // several failures make another error
   }
   return settle(L, o == SCOPE_OK ? TASK_DONE : o == SCOPE_FAILED ? TASK_FAILED : TASK_CANCELLED);
 }
@@ -102,7 +102,7 @@ static int returned(lua_State *L, int status, lua_KContext ctx) {
   int failed = status != LUA_OK && status != LUA_YIELD;
   t->flags |= TASK_ENDING;
   if (!failed && lua_gettop(L) > RESULTS && lua_isnil(L, RESULTS) && !lua_isnil(L, RESULTS + 1)) {
-    t->flags |= TASK_SOFT; // nil, err is a failure too (S2)
+    t->flags |= TASK_SOFT;  // nil, err is a failure too (S2)
     failed = 1;
   }
   if (t->in && t->in->owner == t) {
@@ -132,7 +132,7 @@ static void end(rt *r, task *t, task_state state, int reuse) {
     wait_wake(j, 0);
   }
   if (home) scope_child_ended(r, home, t);
-  t->in = home; // await asks the scope about delivered failures; ended ones are never asked
+  t->in = home;  // await asks the scope about delivered failures; ended ones are never asked
   thread_put(r, co, t->slot, reuse && !(t->flags & TASK_EXPOSED));
 }
 
@@ -158,7 +158,7 @@ void task_push(lua_State *L, task *t) {
   luaL_checkstack(L, 2, NULL);
   if (!lua_checkstack(t->co, 1)) luaL_error(L, "not enough memory");
   if (t->flags & TASK_FRESH)
-    lua_pushvalue(t->co, 2); // behind the base function
+    lua_pushvalue(t->co, 2);  // behind the base function
   else
     push_handle(t->co);
   if (t->co != L) lua_xmove(t->co, L, 1);
@@ -198,13 +198,13 @@ void task_bury(rt *r, task *t) {
 static void die(rt *r, task *t) {
   scope *home = task_home(t), *outermost = NULL;
   lua_State *L = r->L;
-  lua_xmove(t->co, L, 1); // there may be room for no more on that stack than the error took
-  if (!push_handle(t->co)) lua_pushvalue(t->co, 2); // not even the base frame could be made
+  lua_xmove(t->co, L, 1);  // there may be room for no more on that stack than the error took
+  if (!push_handle(t->co)) lua_pushvalue(t->co, 2);  // not even the base frame could be made
   lua_xmove(t->co, L, 1);
   lua_insert(L, -2);
   lua_setiuservalue(L, -2, 1);
   lua_xmove(L, t->co, 1);
-  t->flags &= (uint16_t)~(TASK_SOFT | TASK_TABLED);
+  t->flags &= (uint16_t) ~(TASK_SOFT | TASK_TABLED);
   t->state = TASK_WAITING;
   t->ops = &dead_ops;
   for (scope *s = t->in; s != home; s = s->parent) outermost = s;
@@ -218,7 +218,7 @@ static void begin_step(rt *r, task *t) {
   r->current = t;
   r->stats.steps++;
   t->state = TASK_RUNNING;
-  uint64_t limit = !t->in ? UINT64_MAX : t->in->by ? 0 : t->in->until;
+  uint64_t limit = !t->in ? UINT64_MAX : t->in->by ? t->in->by->id : t->in->until;
   interrupt *in = &r->intr;
   atomic_store_explicit(&in->limit, limit, memory_order_relaxed);
   atomic_store_explicit(&in->steps, r->stats.steps, memory_order_relaxed);
@@ -236,13 +236,13 @@ void task_step(rt *r, task *t) {
   lua_State *co = t->co;
   int nargs = (int)t->nvals, nresults = 0;
   if (t->flags & TASK_FRESH) {
-    if (t->in && t->in->by) { // S8
+    if (t->in && t->in->by) {  // S8
       scope *home = task_home(t);
       while (t->in != home) scope_release(r, t->in);
       end(r, t, TASK_CANCELLED, 1);
       return;
     }
-    nargs = lua_gettop(co) - 1; // all but the base function
+    nargs = lua_gettop(co) - 1;  // all but the base function
     t->flags &= (uint16_t)~TASK_FRESH;
   }
   begin_step(r, t);
@@ -270,8 +270,8 @@ task *task_spawn(lua_State *L, scope *s, task_kind kind, int nargs) {
   memset(t, 0, sizeof *t);
   lua_rawgeti(L, LUA_REGISTRYINDEX, r->refs.task_mt);
   lua_setmetatable(L, -2);
-  t->site = site_here(L, 1); // level 0 is the binding
-  if (!t->site && r->current) t->site = r->current->site; // spawned by corun's own Lua code
+  t->site = site_here(L, 1);                               // level 0 is the binding
+  if (!t->site && r->current) t->site = r->current->site;  // spawned by corun's own Lua code
   t->co = thread_get(L, &t->slot);
   // Nothing below raises. Not before: finalisers that the above ran may have spawned tasks too.
   if (rt_reserve(r) < 0 || (nargs > FEW && !lua_checkstack(t->co, nargs + FEW))) {
@@ -286,7 +286,7 @@ task *task_spawn(lua_State *L, scope *s, task_kind kind, int nargs) {
   t->in = s;
   lua_pushcfunction(t->co, base);
   lua_pushvalue(L, -1);
-  lua_xmove(L, t->co, 1); // the handle: the coroutine keeps it while the task is alive
+  lua_xmove(L, t->co, 1);  // the handle: the coroutine keeps it while the task is alive
   lua_pushcfunction(t->co, trace_handler);
   lua_insert(L, fn);
   lua_xmove(L, t->co, nargs + 1);

@@ -12,7 +12,14 @@
 #include "core/timer.h"
 #include "core/types.h"
 
-typedef enum { TASK_READY, TASK_RUNNING, TASK_WAITING, TASK_DONE, TASK_FAILED, TASK_CANCELLED } task_state;
+typedef enum {
+  TASK_READY,
+  TASK_RUNNING,
+  TASK_WAITING,
+  TASK_DONE,
+  TASK_FAILED,
+  TASK_CANCELLED
+} task_state;
 typedef enum { TASK_SPAWN, TASK_ASYNC, TASK_DAEMON } task_kind;
 
 enum {
@@ -39,8 +46,8 @@ struct task {
   void *warg;           // argument of the current wait
   task *joiners;        // tasks that await it, linked through wlink.next
   uint32_t id, site, slot;
-  int32_t rc;     // what its wait was woken with
-  uint32_t nvals; // values pushed for the wake; once ended, the number of results
+  int32_t rc;      // what its wait was woken with
+  uint32_t nvals;  // values pushed for the wake; once ended, the number of results
   uint8_t state, kind;
   uint16_t flags;
 };
@@ -108,6 +115,5 @@ void task_push(lua_State *L, task *t);
 
 // The scope which the task was started in; NULL for the root task. [loop]
 scope *task_home(const task *t);
-
 
 #endif

@@ -13,7 +13,7 @@ lua_State *thread_get(lua_State *L, uint32_t *slot) {
   }
   lua_rawgeti(L, LUA_REGISTRYINDEX, r->refs.threads);
   lua_State *co = lua_newthread(L);
-  if (lua_gethook(co)) lua_sethook(co, NULL, 0, 0); // lua_newthread copies an armed hook (S22)
+  if (lua_gethook(co)) lua_sethook(co, NULL, 0, 0);  // lua_newthread copies an armed hook (S22)
   uint32_t at = p->free_slot;
   if (at) {
     lua_rawgeti(L, -2, at);
@@ -23,7 +23,7 @@ lua_State *thread_get(lua_State *L, uint32_t *slot) {
     at = p->nslots + 1;
   }
   lua_rawseti(L, -2, at);
-  if (at > p->nslots) p->nslots = at; // only now: storing it may have raised
+  if (at > p->nslots) p->nslots = at;  // only now: storing it may have raised
   lua_pop(L, 1);
   *slot = at;
   return co;
@@ -38,10 +38,10 @@ void thread_put(rt *r, lua_State *co, uint32_t slot, int reuse) {
     p->slots[p->count++] = slot;
     return;
   }
-  if (lua_status(co) == LUA_OK) lua_settop(co, 0); // then it is dead for whoever has it
+  if (lua_status(co) == LUA_OK) lua_settop(co, 0);  // then it is dead for whoever has it
   lua_rawgeti(r->L, LUA_REGISTRYINDEX, r->refs.threads);
   lua_pushinteger(r->L, p->free_slot);
-  lua_rawseti(r->L, -2, slot); // the slot exists, so nothing is allocated
+  lua_rawseti(r->L, -2, slot);  // the slot exists, so nothing is allocated
   lua_pop(r->L, 1);
   p->free_slot = slot;
 }

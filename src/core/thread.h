@@ -15,8 +15,8 @@ typedef struct thread_pool {
   lua_State *kept[THREADS_KEPT];
   uint32_t slots[THREADS_KEPT];
   uint32_t count;
-  uint32_t nslots;    // slots ever handed out
-  uint32_t free_slot; // first slot without a coroutine, 0 = none
+  uint32_t nslots;     // slots ever handed out
+  uint32_t free_slot;  // first slot without a coroutine, 0 = none
 } thread_pool;
 
 // Get a coroutine with an empty stack and the slot that keeps it. [loop] Raises on out of memory.

@@ -56,7 +56,7 @@ void timer_expire(rt *r) {
 }
 
 static void on_clock(uv_timer_t *h) {
-  uv_stop(h->loop); // libuv fires timers before it polls, and would then poll without a limit
+  uv_stop(h->loop);  // libuv fires timers before it polls, and would then poll without a limit
 }
 
 void timer_schedule(rt *r) {

@@ -14,14 +14,14 @@
 typedef enum { TIMER_TASK, TIMER_SCOPE, TIMER_CALL } timer_kind;
 
 typedef struct timer {
-  heap_item item; // first, so that a heap_item is a timer
+  heap_item item;  // first, so that a heap_item is a timer
   uint32_t kind;
 } timer;
 
 // A timer that calls a function of its owner.
 typedef struct timer_call {
   timer tm;
-  void (*fire)(struct timer_call *); // runs on the loop, must not run Lua
+  void (*fire)(struct timer_call *);  // runs on the loop, must not run Lua
 } timer_call;
 
 // The runtime's clock: nanoseconds since some fixed instant, virtual under timer_virtual. [loop]

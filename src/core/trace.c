@@ -46,7 +46,7 @@ void trace_push(lua_State *L, int idx) {
 
 static void keep(lua_State *L, int idx) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, rt_of(L)->refs.traces);
-  lua_insert(L, -2); // table, text
+  lua_insert(L, -2);  // table, text
   if (is_object(L, idx)) {
     lua_pushvalue(L, idx);
     lua_insert(L, -2);
@@ -123,8 +123,8 @@ static int find_key(lua_State *L, int fn) {
 // Push the name under which a loaded module has the function at `fn`, nil if none has. Lua's own
 // modules come first, as others may give away their functions too.
 static void push_library_name(lua_State *L, int fn) {
-  static const char *const own[] = {LUA_GNAME,      LUA_TABLIBNAME, LUA_STRLIBNAME, LUA_COLIBNAME,
-                                    LUA_LOADLIBNAME, LUA_DBLIBNAME,  NULL};
+  static const char *const own[] = {
+    LUA_GNAME, LUA_TABLIBNAME, LUA_STRLIBNAME, LUA_COLIBNAME, LUA_LOADLIBNAME, LUA_DBLIBNAME, NULL};
   int top = lua_gettop(L);
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
   for (const char *const *m = own; *m; m++, lua_settop(L, top + 1)) {
@@ -165,7 +165,8 @@ const char *trace_boundary(lua_State *L, lua_State *at) {
     if (at != L) lua_xmove(at, L, 1);
     push_library_name(L, lua_gettop(L));
     const char *name = lua_tostring(L, -1);
-    if (name && strcmp(name, "error") == 0) return "a message handler"; // only that is called by it
+    if (name && strcmp(name, "error") == 0)
+      return "a message handler";  // only that is called by it
     if (name && !lets_pass(name)) return name;
     if (!name && ar.name) return lua_pushstring(L, ar.name);
     lua_pop(L, 2);
@@ -184,8 +185,8 @@ void trace_describe(rt *r, const task *t, char *buf, size_t n) {
   char what[80] = "";
   const wait_ops *ops = t->state == TASK_WAITING ? t->ops : NULL;
   if (ops && ops->describe) ops->describe(t, t->warg, what, sizeof what);
-  int len = snprintf(buf, n, t == r->main ? "main (task %u): %s" : "task %u: %s", t->id,
-                     status_text(t));
+  int len =
+    snprintf(buf, n, t == r->main ? "main (task %u): %s" : "task %u: %s", t->id, status_text(t));
   if (ops && (size_t)len < n)
     len += snprintf(buf + len, n - (size_t)len, " for %s%s%s", ops->name, *what ? " " : "", what);
   if (t->in && t->in->by && (size_t)len < n)

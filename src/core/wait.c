@@ -49,7 +49,7 @@ static void wake(task *t, int rc, int nvals) {
 
 void wait_wake(task *t, int rc) {
   if (t->state == TASK_RUNNING) {
-    assert(!(t->flags & TASK_LATCHED)); // a second wake is a bug of the waker
+    assert(!(t->flags & TASK_LATCHED));  // a second wake is a bug of the waker
     t->flags |= TASK_LATCHED;
     t->rc = rc;
     return;
@@ -97,7 +97,7 @@ int wait_begin_until(lua_State *L, const wait_ops *ops, void *arg, uint64_t when
   t->nvals = 0;
   t->flags &= (uint16_t)~TASK_ASKED;
   t->state = TASK_WAITING;
-  if (t->in && t->in->by) wait_cancel(r, t); // it was cancelled since the checkpoint
+  if (t->in && t->in->by) wait_cancel(r, t);  // it was cancelled since the checkpoint
   return lua_yieldk(L, 0, 0, on_resumed);
 }
 

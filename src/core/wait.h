@@ -11,13 +11,13 @@
 
 // Answers of a cancel function (S16).
 typedef enum {
-  WAIT_STOPPED,     // nobody will wake it
-  WAIT_CANNOT_STOP, // it sleeps on until the operation has ended
-  WAIT_ABANDONED,   // the operation ends by itself and owns nothing of the task
+  WAIT_STOPPED,      // nobody will wake it
+  WAIT_CANNOT_STOP,  // it sleeps on until the operation has ended
+  WAIT_ABANDONED,    // the operation ends by itself and owns nothing of the task
 } wait_answer;
 
 struct wait_ops {
-  const char *name; // what the task tree shows: "sleep", "recv"
+  const char *name;  // what the task tree shows: "sleep", "recv"
 
   // Asked at most once; must not run Lua. Undoes what makes somebody wake the task (takes it out of
   // a queue). NULL: there is nothing to undo, the answer is WAIT_STOPPED.

@@ -5,6 +5,6 @@
 
 #include <lua.h>
 
-int luaopen_corun_httpcore(lua_State *L); // connections and URLs; lua/corun/http*.lua adds policy
+int luaopen_corun_httpcore(lua_State *L);  // connections and URLs; lua/corun/http*.lua adds policy
 
 #endif

@@ -7,9 +7,9 @@
 
 #include "core/runtime.h"
 
-#define CALLS 128 // a batch of the scheduler has 256 steps; half of that for one task is plenty
+#define CALLS 128  // a batch of the scheduler has 256 steps; half of that for one task is plenty
 
-static const char key = 0; // its address names the state in the registry
+static const char key = 0;  // its address names the state in the registry
 
 static int l_gc(lua_State *L) {
   io_state **box = lua_touserdata(L, 1);

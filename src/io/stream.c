@@ -10,10 +10,10 @@
 #include "core/task.h"
 #include "io/stream_write.h"
 
-#define SMALL ((size_t)4 << 10)   // up to here copying costs less than holding a block
-#define DIRECT ((size_t)16 << 10) // room from which on bytes are read straight into the buffer
-#define KEEP ((size_t)1 << 10)    // memory that an empty buffer keeps
-#define TRUST ((size_t)1 << 20)   // memory reserved on the word of the caller, not of the bytes
+#define SMALL ((size_t)4 << 10)    // up to here copying costs less than holding a block
+#define DIRECT ((size_t)16 << 10)  // room from which on bytes are read straight into the buffer
+#define KEEP ((size_t)1 << 10)     // memory that an empty buffer keeps
+#define TRUST ((size_t)1 << 20)    // memory reserved on the word of the caller, not of the bytes
 
 // --- Life ------------------------------------------------------------------------------------
 
@@ -108,7 +108,7 @@ void stream_refused(stream *s) {
     stream_ended(s, UV_ENOMEM);
     return;
   }
-  if (s->refused) { // asking the kernel again and again would spin
+  if (s->refused) {  // asking the kernel again and again would spin
     s->t->stop(s);
     s->reading = 0;
   }
@@ -127,7 +127,7 @@ void stream_expect(stream *s, size_t n) {
   size_t len = buffer_len(&s->in);
   if (n < len || n - len < DIRECT) return;
   n -= len;
-  buffer_reserve(&s->in, n < TRUST ? n : TRUST); // if it fails the buffer grows as it fills
+  buffer_reserve(&s->in, n < TRUST ? n : TRUST);  // if it fails the buffer grows as it fills
 }
 
 void stream_consume(stream *s, size_t n) {
@@ -173,8 +173,7 @@ void stream_describe_wait(const task *t, const void *arg, char *buf, size_t n) {
 
 static const wait_ops read_ops = {"data from", cancel_read, resume_reader, stream_describe_wait};
 
-int stream_wait(lua_State *L, stream *s, size_t want, uint64_t when, stream_done *done,
-                void *arg) {
+int stream_wait(lua_State *L, stream *s, size_t want, uint64_t when, stream_done *done, void *arg) {
   if (buffer_len(&s->in) >= want || s->in_rc) return done(L, s, arg, 0);
   assert(!s->reader);
   wait_check(L);

@@ -17,14 +17,14 @@
 #include "core/wait.h"
 #include "io/state.h"
 
-#define STREAM_AHEAD IO_BLOCK              // bytes read that nobody asked for yet
-#define STREAM_QUEUE ((size_t)64 << 10)    // queued bytes from which on writers wait
-#define STREAM_CLOSED UV_ECANCELED         // result of a wait that a close ended
+#define STREAM_AHEAD IO_BLOCK            // bytes read that nobody asked for yet
+#define STREAM_QUEUE ((size_t)64 << 10)  // queued bytes from which on writers wait
+#define STREAM_CLOSED UV_ECANCELED       // result of a wait that a close ended
 
 typedef struct stream stream;
 
 typedef struct stream_transport {
-  const char *kind; // "tcp"
+  const char *kind;  // "tcp"
   // Begin to deliver bytes (stream_room, stream_fed, stream_refused, stream_ended). 0 or an error.
   int (*start)(stream *s);
   void (*stop)(stream *s);
@@ -56,18 +56,18 @@ typedef struct stream_out {
     uv_shutdown_t shutdown;
   } req;
   stream *s;
-  buffer sending; // a slice of it is under way: must not move
+  buffer sending;  // a slice of it is under way: must not move
   buffer next;
-  size_t slice;      // bytes of `sending` that are under way
-  size_t left;       // bytes left when the linger timer was armed
-  timer_call linger; // gives up on a closed stream that gets nothing rid
+  size_t slice;       // bytes of `sending` that are under way
+  size_t left;        // bytes left when the linger timer was armed
+  timer_call linger;  // gives up on a closed stream that gets nothing rid
 } stream_out;
 
 // What read functions are to give; used by the task that reads alone.
 typedef struct stream_request {
-  uint64_t when;          // time limit
-  size_t n, max, scanned; // bytes wanted, bound of a line, bytes already searched
-  const char *op;         // name of the function, for errors
+  uint64_t when;           // time limit
+  size_t n, max, scanned;  // bytes wanted, bound of a line, bytes already searched
+  const char *op;          // name of the function, for errors
   uint8_t kind, raises, waits;
 } stream_request;
 
@@ -76,25 +76,25 @@ struct stream {
   const stream_transport *t;
   io_state *io;
   buffer in;
-  task *reader; // from the begin of its wait until its done function runs
-  size_t want;  // bytes it waits for
+  task *reader;  // from the begin of its wait until its done function runs
+  size_t want;   // bytes it waits for
   stream_done *done;
   void *arg;
-  list writers;    // tasks that wait to write, or for the stream to be shut or closed
-  stream_out *out; // NULL when the transport has taken all
+  list writers;     // tasks that wait to write, or for the stream to be shut or closed
+  stream_out *out;  // NULL when the transport has taken all
   stream_request rq;
-  uint32_t refs, granted; // woken writers that have not run
-  uint32_t closed_at;     // site of the close
-  int in_rc, out_rc;      // end of a direction: 0 while it works, UV_EOF, an error
-  unsigned reading : 1;   // the transport delivers
-  unsigned refused : 1;   // it was told that there is no room, and nothing was taken since
-  unsigned woken : 1;     // the reader was woken, or its time limit passed
-  unsigned shut : 1;      // the write side was ended
-  unsigned shut_done : 1; // the peer was told
-  unsigned closed : 1;    // no further calls
-  unsigned hurry : 1;     // lingering may not be prolonged
-  unsigned gone : 1;      // the transport is closing or closed
-  unsigned by_scope : 1;  // closed by a <close> variable
+  uint32_t refs, granted;  // woken writers that have not run
+  uint32_t closed_at;      // site of the close
+  int in_rc, out_rc;       // end of a direction: 0 while it works, UV_EOF, an error
+  unsigned reading : 1;    // the transport delivers
+  unsigned refused : 1;    // it was told that there is no room, and nothing was taken since
+  unsigned woken : 1;      // the reader was woken, or its time limit passed
+  unsigned shut : 1;       // the write side was ended
+  unsigned shut_done : 1;  // the peer was told
+  unsigned closed : 1;     // no further calls
+  unsigned hurry : 1;      // lingering may not be prolonged
+  unsigned gone : 1;       // the transport is closing or closed
+  unsigned by_scope : 1;   // closed by a <close> variable
 };
 
 // --- Life ------------------------------------------------------------------------------------
@@ -113,8 +113,8 @@ void stream_unref(stream *s);
 // where, for messages, or 0. A second call does nothing. [loop]
 void stream_close(stream *s, uint32_t site);
 
-// Suspend until a closed stream has sent what it had queued, also in a cancelled scope, but then not
-// for longer than the grace period. `ops` has stream_cancel_linger; its done function gets 0 or
+// Suspend until a closed stream has sent what it had queued, also in a cancelled scope, but then
+// not for longer than the grace period. `ops` has stream_cancel_linger; its done function gets 0 or
 // what kept the bytes from being sent, at once when the running function cannot suspend. [loop]
 int stream_linger(lua_State *L, stream *s, const wait_ops *ops);
 

@@ -14,10 +14,10 @@
 #include "core/timer.h"
 #include "io/stream_write.h"
 
-#define PIECES 16 // arguments of write that go out without being joined first
+#define PIECES 16  // arguments of write that go out without being joined first
 #define TARGET 128
 
-static const char tag = 0; // its address is in every box
+static const char tag = 0;  // its address is in every box
 
 // --- The userdata ----------------------------------------------------------------------------
 
@@ -76,10 +76,8 @@ int stream_fail(lua_State *L, const stream *s, int rc, const char *op) {
     case STREAM_CLOSED:
       return err_return(L, "ECLOSED", op, target, "the stream was closed meanwhile at %s",
                         site_text(rt_of(L), s->closed_at));
-    case UV_ETIMEDOUT:
-      return err_return(L, "ETIMEDOUT", op, target, "it took too long");
-    default:
-      return err_return_uv(L, rc, op, target);
+    case UV_ETIMEDOUT: return err_return(L, "ETIMEDOUT", op, target, "it took too long");
+    default: return err_return_uv(L, rc, op, target);
   }
 }
 
@@ -113,7 +111,7 @@ static int on_rested(lua_State *L, void *arg, int rc) {
   (void)L;
   (void)arg;
   (void)rc;
-  return 1; // the result of the write is on top
+  return 1;  // the result of the write is on top
 }
 
 static const wait_ops write_ops = {"room to write to", NULL, on_turn, stream_describe_wait};
@@ -134,8 +132,7 @@ static int l_write(lua_State *L) {
   if (s->shut) return err_raise(L, "ECLOSED", "write", NULL, "the write side was shut down");
   if (last > PIECES + 1) lua_concat(L, last - 1);
   rt *r = rt_of(L);
-  if (!stream_is_writable(s))
-    return stream_wait_turn(L, s, timer_after(r, timeout), &write_ops, s);
+  if (!stream_is_writable(s)) return stream_wait_turn(L, s, timer_after(r, timeout), &write_ops, s);
   int n = write_now(L, s);
   if (n == 1 && !io_may_go_on(r, s->io))
     return wait_begin_until(L, &rest_ops, s, timer_after(r, 0));

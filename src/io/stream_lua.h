@@ -10,16 +10,16 @@
 #include "io/stream.h"
 
 typedef struct stream_box {
-  const void *tag; // tells the userdata from those of others
-  stream *s;       // NULL: empty, which is closed
+  const void *tag;  // tells the userdata from those of others
+  stream *s;        // NULL: empty, which is closed
 } stream_box;
 
 // Register the class `name` ("corun.tcp"), shown as `shown` ("tcp stream"), with the stream methods
 // and `extra`. [loop] Raises on out of memory.
 void stream_class(lua_State *L, const char *name, const char *shown, const luaL_Reg *extra);
 
-// Push an empty userdata of a class; put the stream into it, a reference to which it then owns, once
-// nothing can fail. [loop] Raises on out of memory.
+// Push an empty userdata of a class; put the stream into it, a reference to which it then owns,
+// once nothing can fail. [loop] Raises on out of memory.
 stream_box *stream_newbox(lua_State *L, const char *name);
 
 // The stream at `idx`. Raises when the value is no stream, and ECLOSED when it is closed. `op` is

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The reading methods of streams: formats as those of Lua's io library, over the bytes buffered in
-// C. Each method is a request; `attempt` tries to answer it from the buffer and else waits for more.
-// Runs on the loop thread. Invariant: bytes leave the buffer only together with the result, so a
-// read that fails, times out or is cancelled loses none.
+// C. Each method is a request; `attempt` tries to answer it from the buffer and else waits for
+// more. Runs on the loop thread. Invariant: bytes leave the buffer only together with the result,
+// so a read that fails, times out or is cancelled loses none.
 #include <ctype.h>
 #include <math.h>
 #include <stdint.h>
@@ -16,10 +16,18 @@
 #include "io/stream_lua.h"
 
 #define MAX_LINE ((lua_Integer)1 << 20)
-#define MAX_NUMERAL 200 // as in liolib.c
+#define MAX_NUMERAL 200  // as in liolib.c
 
-enum { READ_LINE, READ_LINE_END, READ_ALL, READ_COUNT, READ_NUMBER, READ_SOME, READ_EXACTLY,
-       READ_UNTIL };
+enum {
+  READ_LINE,
+  READ_LINE_END,
+  READ_ALL,
+  READ_COUNT,
+  READ_NUMBER,
+  READ_SOME,
+  READ_EXACTLY,
+  READ_UNTIL
+};
 
 static int attempt(lua_State *L, stream *s);
 
@@ -137,8 +145,8 @@ static int attempt_some(lua_State *L, stream *s) {
 typedef struct numeral {
   const char *p;
   size_t len, at;
-  int ended; // no byte comes after the last
-  int hungry; // the next byte decides, and it is not there yet
+  int ended;   // no byte comes after the last
+  int hungry;  // the next byte decides, and it is not there yet
 } numeral;
 
 // The next byte if it may be part of the numeral, else 0.
@@ -249,7 +257,7 @@ static void read_format(lua_State *L, int idx, stream_request *q) {
     return;
   }
   const char *f = luaL_checkstring(L, idx);
-  if (*f == '*') f++; // as io.read: the mark of Lua 5.2 and before
+  if (*f == '*') f++;  // as io.read: the mark of Lua 5.2 and before
   switch (f[0] && !f[1] ? f[0] : 0) {
     case 'l': break;
     case 'L': q->kind = READ_LINE_END; break;

@@ -10,12 +10,11 @@ static uv_stream_t *uv_of(stream *s) {
   return ((stream_uv *)(void *)s)->uv;
 }
 
-void stream_uv_init(stream_uv *s, rt *r, io_state *io, const stream_transport *t,
-                    uv_stream_t *uv) {
+void stream_uv_init(stream_uv *s, rt *r, io_state *io, const stream_transport *t, uv_stream_t *uv) {
   s->uv = uv;
   uv->data = s;
   stream_init(&s->s, r, io, t);
-  uv_unref((uv_handle_t *)uv); // only a waiting reader is a reason for the loop to go on (S38)
+  uv_unref((uv_handle_t *)uv);  // only a waiting reader is a reason for the loop to go on (S38)
 }
 
 // --- Reading ---------------------------------------------------------------------------------

@@ -8,12 +8,11 @@
 
 typedef struct stream_uv {
   stream s;
-  uv_stream_t *uv; // initialised by the owner, before stream_uv_init
+  uv_stream_t *uv;  // initialised by the owner, before stream_uv_init
 } stream_uv;
 
 // Make a stream of an initialised libuv handle; see stream_init. [loop]
-void stream_uv_init(stream_uv *s, rt *r, io_state *io, const stream_transport *t,
-                    uv_stream_t *uv);
+void stream_uv_init(stream_uv *s, rt *r, io_state *io, const stream_transport *t, uv_stream_t *uv);
 
 // The functions of a transport, all but `describe`.
 int stream_uv_start(stream *s);

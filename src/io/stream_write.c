@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The write side of streams: the queue, its waiters, the end of the write side, and closing with
-// bytes still queued. See stream.h. Runs on the loop thread. Invariant: `out` is there exactly while
-// the transport has a write or a shutdown to end.
+// bytes still queued. See stream.h. Runs on the loop thread. Invariant: `out` is there exactly
+// while the transport has a write or a shutdown to end.
 #include "io/stream_write.h"
 
 #include <assert.h>
@@ -11,7 +11,7 @@
 #include "core/scope.h"
 #include "core/task.h"
 
-#define SLICE ((size_t)256 << 10) // bytes that one write of the transport carries
+#define SLICE ((size_t)256 << 10)  // bytes that one write of the transport carries
 
 static void on_linger(timer_call *c);
 
@@ -35,7 +35,8 @@ static stream_out *make_out(stream *s) {
   o->s = s;
   o->linger.tm.kind = TIMER_CALL;
   o->linger.fire = on_linger;
-  return s->out = o;
+  s->out = o;
+  return s->out;
 }
 
 // --- Waiters ---------------------------------------------------------------------------------
@@ -165,7 +166,7 @@ int stream_write(stream *s, const uv_buf_t *bufs, unsigned n) {
   }
   if (rc >= 0 && sent < total) {
     rc = enqueue(s, bufs, n, sent, total);
-    if (rc == UV_ENOMEM && !sent) return rc; // nothing was written: the stream is as it was
+    if (rc == UV_ENOMEM && !sent) return rc;  // nothing was written: the stream is as it was
   }
   if (rc < 0) fail(s, rc);
   wake_writer(s);
@@ -185,7 +186,7 @@ int stream_shutdown(stream *s) {
     }
   }
   s->shut = 1;
-  wake_all(s, STREAM_CLOSED); // writers whose turn had not come
+  wake_all(s, STREAM_CLOSED);  // writers whose turn had not come
   return 0;
 }
 
@@ -265,8 +266,7 @@ wait_answer stream_cancel_linger(task *t, void *arg) {
 
 int stream_linger(lua_State *L, stream *s, const wait_ops *ops) {
   rt *r = s->h.r;
-  if (s->gone || !r->current || !wait_is_possible(L))
-    return ops->done(L, s, s->out_rc);
+  if (s->gone || !r->current || !wait_is_possible(L)) return ops->done(L, s, s->out_rc);
   list_push(&s->writers, &r->current->wlink);
   return wait_begin(L, ops, s);
 }

@@ -9,8 +9,8 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#define ADDRESS_TEXT 80 // bytes that the text of any address needs
-#define ADDRESS_HOST 255 // the longest host name, without the zero
+#define ADDRESS_TEXT 80   // bytes that the text of any address needs
+#define ADDRESS_HOST 255  // the longest host name, without the zero
 
 typedef union address {
   struct sockaddr sa;
@@ -20,7 +20,7 @@ typedef union address {
 
 // A host, numeric or a name, with a port.
 typedef struct endpoint {
-  char host[ADDRESS_HOST + 1]; // "" stands for every address of this machine
+  char host[ADDRESS_HOST + 1];  // "" stands for every address of this machine
   uint16_t port;
 } endpoint;
 

@@ -13,7 +13,7 @@ typedef struct dial {
   uv_connect_t req;
   rt *r;
   io_state *io;
-  task *t; // NULL once the task gave up
+  task *t;  // NULL once the task gave up
   tcp *conn;
   int rc, at;
   dial_options o;
@@ -34,7 +34,7 @@ static int attempt(dial *d, const address *a) {
   if (rc < 0) return rc;
   uv_tcp_t *uv = &d->conn->uv;
   d->conn->peer = *a;
-  if (d->o.nodelay) uv_tcp_nodelay(uv, 1); // kept until there is a socket
+  if (d->o.nodelay) uv_tcp_nodelay(uv, 1);  // kept until there is a socket
   if (d->o.bind.sa.sa_family) rc = uv_tcp_bind(uv, &d->o.bind.sa, 0);
   if (rc == 0) rc = uv_tcp_connect(&d->req, uv, &a->sa, on_connect);
   if (rc < 0) {
@@ -72,7 +72,7 @@ wait_answer dial_cancel(task *t, void *arg) {
   dial *d = arg;
   (void)t;
   d->t = NULL;
-  stream_close(&d->conn->base.s, 0); // on_connect comes with UV_ECANCELED
+  stream_close(&d->conn->base.s, 0);  // on_connect comes with UV_ECANCELED
   return WAIT_STOPPED;
 }
 

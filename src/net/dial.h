@@ -11,7 +11,7 @@
 #include "net/tcp.h"
 
 typedef struct dial_options {
-  address bind; // family 0: any
+  address bind;  // family 0: any
   int nodelay;
 } dial_options;
 

@@ -25,7 +25,7 @@ static int open_socket(const address *a, int backlog, int reuse) {
   if (reuse) ok = ok && set(fd, SOL_SOCKET, SO_REUSEADDR, 1) == 0;
   if (a->sa.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr))
     ok = ok && set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0) == 0;
-  ok = ok && set(fd, IPPROTO_TCP, TCP_NODELAY, 1) == 0; // accepted sockets inherit it
+  ok = ok && set(fd, IPPROTO_TCP, TCP_NODELAY, 1) == 0;  // accepted sockets inherit it
   ok = ok && bind(fd, &a->sa, address_size(a)) == 0 && listen(fd, backlog) == 0;
   if (ok) return fd;
   int rc = uv_translate_sys_error(errno);
@@ -53,7 +53,7 @@ int listener_open(rt *r, const address *a, int backlog, int reuse, listener **ou
     free(l);
     return rc;
   }
-  uv_unref((uv_handle_t *)&l->poll); // only waiting tasks are a reason for the loop to go on
+  uv_unref((uv_handle_t *)&l->poll);  // only waiting tasks are a reason for the loop to go on
   l->poll.data = l;
   l->refs = 2;
   list_init(&l->waiters);

@@ -16,10 +16,10 @@
 typedef struct listener {
   handle h;
   uv_poll_t poll;
-  uint32_t refs, granted; // woken tasks that have not run
-  uint32_t closed_at;     // site of the close
-  int fd;                 // -1 once closed
-  int rc;                 // error of polling
+  uint32_t refs, granted;  // woken tasks that have not run
+  uint32_t closed_at;      // site of the close
+  int fd;                  // -1 once closed
+  int rc;                  // error of polling
   int polling;
   list waiters;
   address local;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// corun.netcore: the bindings of tcp streams, connect and listen; lua/corun/net.lua makes the module
-// corun.net of them. Runs on the loop thread.
+// corun.netcore: the bindings of tcp streams, connect and listen; lua/corun/net.lua makes the
+// module corun.net of them. Runs on the loop thread.
 #include <lauxlib.h>
 #include <math.h>
 #include <string.h>
@@ -21,7 +21,7 @@
 
 #define LISTENER_CLASS "corun.listener"
 #define BACKLOG 1024
-#define PAUSE 0.05 // seconds until accepting is tried again after running out of descriptors
+#define PAUSE 0.05  // seconds until accepting is tried again after running out of descriptors
 
 // --- Addresses -------------------------------------------------------------------------------
 
@@ -194,7 +194,7 @@ static void prefer_ipv4(address_list *hosts) {
 }
 
 static int on_listen_resolved(lua_State *L, void *arg, int rc) {
-  address_list hosts;
+  address_list hosts = {.n = 0};
   if (rc == 0) rc = resolve_take(arg, &hosts);
   if (rc < 0) return err_return_uv(L, rc, "listen", lua_tostring(L, TARGET));
   prefer_ipv4(&hosts);
@@ -235,7 +235,8 @@ static listener *check_listener(lua_State *L, const char *op) {
   return NULL;
 }
 
-// --- Accepting: the frame is the listener and the userdata of the stream ---------------------------
+// --- Accepting: the frame is the listener and the userdata of the stream
+// ---------------------------
 
 static int is_shortage(int rc) {
   return rc == UV_EMFILE || rc == UV_ENFILE || rc == UV_ENOBUFS || rc == UV_ENOMEM;
@@ -261,8 +262,7 @@ static void describe_accept(const task *t, const void *arg, char *buf, size_t n)
 
 static const wait_ops accept_ops = {"a connection at", listener_cancel, accept_again,
                                     describe_accept};
-static const wait_ops pause_ops = {"a free descriptor for", NULL, accept_paused,
-                                   describe_accept};
+static const wait_ops pause_ops = {"a free descriptor for", NULL, accept_paused, describe_accept};
 static const wait_ops rest_ops = {"other tasks", NULL, accept_rested, NULL};
 
 static int try_accept(lua_State *L, listener *l, int may_pause) {
@@ -304,8 +304,7 @@ static int l_accept(lua_State *L) {
   lua_settop(L, 1);
   stream_newbox(L, TCP_CLASS);
   if (listener_is_taken(l)) return listener_wait(L, l, &accept_ops);
-  if (!io_may_go_on(r, io_state_of(L)))
-    return wait_begin_until(L, &rest_ops, l, timer_after(r, 0));
+  if (!io_may_go_on(r, io_state_of(L))) return wait_begin_until(L, &rest_ops, l, timer_after(r, 0));
   return try_accept(L, l, 1);
 }
 
@@ -359,10 +358,8 @@ static void open_listener_class(lua_State *L) {
 
 int luaopen_corun_netcore(lua_State *L) {
   static const luaL_Reg functions[] = {{"connect", l_connect}, {"listen", l_listen}, {NULL, NULL}};
-  static const luaL_Reg extra[] = {{"shutdown", stream_l_shutdown},
-                                   {"peer", l_peer},
-                                   {"address", l_stream_address},
-                                   {NULL, NULL}};
+  static const luaL_Reg extra[] = {
+    {"shutdown", stream_l_shutdown}, {"peer", l_peer}, {"address", l_stream_address}, {NULL, NULL}};
   stream_class(L, TCP_CLASS, "tcp stream", extra);
   open_listener_class(L);
   luaL_newlib(L, functions);

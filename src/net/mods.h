@@ -5,6 +5,6 @@
 
 #include <lua.h>
 
-int luaopen_corun_netcore(lua_State *L); // connect and listen; lua/corun/net.lua adds serve
+int luaopen_corun_netcore(lua_State *L);  // connect and listen; lua/corun/net.lua adds serve
 
 #endif

@@ -14,9 +14,9 @@
 
 typedef struct resolution {
   uv_getaddrinfo_t req;
-  task *t; // NULL once the task gave up
+  task *t;  // NULL once the task gave up
   int rc;
-  char host[]; // for the task tree
+  char host[];  // for the task tree
 } resolution;
 
 int resolve_numeric(const endpoint *e, address_list *out) {
@@ -32,7 +32,7 @@ int resolve_numeric(const endpoint *e, address_list *out) {
 
 static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *res) {
   resolution *r = req->data;
-  (void)res; // libuv keeps it in the request
+  (void)res;  // libuv keeps it in the request
   r->rc = status;
   if (r->t) {
     wait_wake(r->t, 0);
@@ -46,7 +46,7 @@ wait_answer resolve_cancel(task *t, void *arg) {
   resolution *r = arg;
   (void)t;
   r->t = NULL;
-  uv_cancel((uv_req_t *)&r->req); // works while no thread has begun with it
+  uv_cancel((uv_req_t *)&r->req);  // works while no thread has begun with it
   return WAIT_ABANDONED;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Host names to addresses, on a thread of libuv's pool (getaddrinfo). The request is a C object that
-// outlives a task which gives up on it. Runs on the loop thread.
+// Host names to addresses, on a thread of libuv's pool (getaddrinfo). The request is a C object
+// that outlives a task which gives up on it. Runs on the loop thread.
 #ifndef NET_RESOLVE_H
 #define NET_RESOLVE_H
 
@@ -9,7 +9,7 @@
 #include "core/wait.h"
 #include "net/address.h"
 
-#define RESOLVE_MOST 16 // addresses of a name that are looked at
+#define RESOLVE_MOST 16  // addresses of a name that are looked at
 
 typedef struct address_list {
   int n;

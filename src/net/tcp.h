@@ -12,7 +12,7 @@
 
 typedef struct tcp {
   stream_uv base;
-  address peer; // family 0 while unknown
+  address peer;  // family 0 while unknown
   uv_tcp_t uv;
 } tcp;
 

@@ -92,11 +92,11 @@ check("insert at the end, the front and the middle", function()
 end, {"a", "b", "c", "d"})
 
 check("insert out of bounds", function()
-  return message(table.insert, {1, 2}, 4, "x"), message(table.insert, {1, 2}, 0, "x"),
-    message(table.insert, {}, 2, "x")
-end, "bad argument #2 to 'table.insert' (position out of bounds)",
-  "bad argument #2 to 'table.insert' (position out of bounds)",
-  "bad argument #2 to 'table.insert' (position out of bounds)")
+  return message(chunk, "table.insert({1, 2}, 4, 'x')"),
+    message(chunk, "table.insert({1, 2}, 0, 'x')"), message(chunk, "table.insert({}, 2, 'x')")
+end, "chunk:1: bad argument #2 to 'insert' (position out of bounds)",
+  "chunk:1: bad argument #2 to 'insert' (position out of bounds)",
+  "chunk:1: bad argument #2 to 'insert' (position out of bounds)")
 
 check("insert with a wrong number of arguments", function()
   return message(table.insert, {}), message(table.insert, {}, 1, 2, 3)

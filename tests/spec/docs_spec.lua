@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The documentation tells the truth: each program in README.md and docs/guide.md that is followed by
--- its output is run, and prints just that.
+-- The documentation tells the truth: each program in README.md and docs/guide.md that is followed
+-- by its output is run, and prints just that.
 
 local corun = os.getenv("CORUN") or "/proc/self/exe"
 if corun == "/proc/self/exe" then
@@ -23,7 +23,7 @@ local function run(name, code)
   local f = assert(io.open(dir .. "/" .. name, "w"))
   f:write(code)
   f:close()
-  local p = assert(io.popen(("cd %s && %s %s 2>&1"):format(dir, corun, name)))
+  local p = assert(io.popen(("cd %s && env -u CORUN_SEED %s %s 2>&1"):format(dir, corun, name)))
   local output = p:read("a")
   p:close()
   os.remove(dir .. "/" .. name)

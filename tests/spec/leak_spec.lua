@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Memory slopes (design section 12): what a million operations leave behind, by the resident size of
--- the process and by what Lua holds. #heavy: seconds, and minutes under a slow Lua.
+-- Memory slopes (design section 12): what a million operations leave behind, by the resident size
+-- of the process and by what Lua holds. #heavy: seconds, and minutes under a slow Lua.
 local corun = require "corun"
 local net = require "corun.net"
 local http = require "corun.http"

@@ -46,7 +46,7 @@ local has_ipv6 = (function()
   return l ~= nil
 end)()
 
--- Run `script` in a corun of its own, with `limits` for the shell before it: what it printed, and its
+-- Run `script` in a corun of its own, with `limits` for the shell before it: what it printed, its
 -- exit status.
 local function run_apart(script, limits)
   local path = os.tmpname()
@@ -138,7 +138,8 @@ describe("connect and listen", function()
     local target = "127.0.0.1:" .. free_port()
     local c, err = net.connect(target)
     assert.is_nil(c)
-    assert.same({"ECONNREFUSED", "connect", target, true}, {err.code, err.op, err.target, err.retryable})
+    assert.same({"ECONNREFUSED", "connect", target, true},
+      {err.code, err.op, err.target, err.retryable})
   end)
 
   it("listen fails as a value", function()
@@ -177,7 +178,8 @@ describe("connect and listen", function()
     assert_misuse("must be a numeric address", net.connect, "127.0.0.1:1", {bind = "localhost:0"})
     assert_misuse("number of seconds", net.connect, "127.0.0.1:1", {timeout = -1})
     assert_misuse("net_spec.lua:%d+: bad address for listen", net.listen, "x")
-    assert_misuse('"backlog" for listen must be a positive', net.listen, "127.0.0.1:0", {backlog = 0})
+    assert_misuse('"backlog" for listen must be a positive', net.listen, "127.0.0.1:0",
+      {backlog = 0})
     assert_misuse("needs a function for the connections, got nil", net.serve, "127.0.0.1:0")
     assert_misuse('unknown option "limits" for serve %(did you mean "limit"%?%)', net.serve,
       "127.0.0.1:0", print, {limits = 1})
@@ -185,7 +187,7 @@ describe("connect and listen", function()
 end)
 
 describe("connecting", function()
-  -- Call fn with the address of a listener whose queue is full, so that connecting to it takes long.
+  -- Call fn with the address of a listener whose queue is full: connecting to it takes long.
   local function with_full_backlog(fn)
     local l <close> = assert(net.listen("127.0.0.1:0", {backlog = 1}))
     local fill = {}

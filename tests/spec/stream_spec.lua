@@ -346,7 +346,8 @@ describe("closing (S20)", function()
     for name, arg in pairs{read = "l", recv = 1, read_exactly = 1, read_until = "x", write = "x",
       lines = "l", peer = 1, address = 1, shutdown = 1} do
       local err = assert_raises("ECLOSED", a[name], a, arg)
-      assert.matches("stream_spec.lua:%d+: " .. name .. " 127%.0%.0%.1:%d+: the stream was closed at "
+      assert.matches("stream_spec.lua:%d+: " .. name
+        .. " 127%.0%.0%.1:%d+: the stream was closed at "
         .. "[^\n]*stream_spec.lua:%d+ %(ECLOSED%)$", tostring(err))
     end
     assert.is_true(a:close())
@@ -445,7 +446,8 @@ describe("cancellation", function()
       local raised = 0
       corun.scope(function(s)
         s:cancel()
-        for _, call in ipairs{{b.read, b}, {b.recv, b}, {b.read_exactly, b, 1}, {b.read_exactly, b, 0},
+        for _, call in ipairs{{b.read, b}, {b.recv, b}, {b.read_exactly, b, 1},
+            {b.read_exactly, b, 0},
           {b.read_until, b, "e"}, {b:lines()}, {b.write, b, "no"}, {b.write, b}, {b.shutdown, b}} do
           local ok, err = pcall(table.unpack(call))
           if not ok and corun.is_cancelled(err) then raised = raised + 1 end
