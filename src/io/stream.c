@@ -12,7 +12,7 @@
 
 #define SMALL ((size_t)4 << 10)    // up to here copying costs less than holding a block
 #define DIRECT ((size_t)16 << 10)  // room from which on bytes are read straight into the buffer
-#define KEEP ((size_t)1 << 10)     // memory that an empty buffer keeps
+#define KEEP ((size_t)256)         // memory that an empty buffer keeps: connections idle
 #define TRUST ((size_t)1 << 20)    // memory reserved on the word of the caller, not of the bytes
 
 // --- Life ------------------------------------------------------------------------------------

@@ -89,15 +89,11 @@ static int finish_write(lua_State *L, stream *s, int rc) {
   return 1;
 }
 
-// Write the strings from index 2 on.
+// Write the strings from index 2 on, which are at most PIECES.
 static int write_now(lua_State *L, stream *s) {
   uv_buf_t bufs[PIECES];
   int n = lua_gettop(L) - 1;
-  for (int i = 0; i < n; i++) {
-    size_t len;
-    bufs[i].base = (char *)(uintptr_t)lua_tolstring(L, i + 2, &len);
-    bufs[i].len = len;
-  }
+  for (int i = 0; i < n; i++) bufs[i].base = (char *)luaL_checklstring(L, i + 2, &bufs[i].len);
   return finish_write(L, s, stream_write(s, bufs, (unsigned)n));
 }
 
@@ -122,21 +118,29 @@ static int l_write(lua_State *L) {
   stream *s = stream_check(L, 1, "write");
   double timeout = HUGE_VAL;
   int last = lua_gettop(L);
-  if (last > 1 && lua_istable(L, last)) {
+  if (lua_istable(L, last)) {
     opt_check(L, last, "write", names);
-    timeout = opt_seconds(L, last--, "write", "timeout", HUGE_VAL);
-    lua_settop(L, last);
+    timeout = opt_seconds(L, last, "write", "timeout", HUGE_VAL);
+    lua_settop(L, --last);
   }
-  for (int i = 2; i <= last; i++) luaL_checklstring(L, i, NULL);
+  if (last > PIECES + 1) {
+    for (int i = 2; i <= last; i++) luaL_checklstring(L, i, NULL);
+    lua_concat(L, last - 1);
+    last = 2;
+  }
+  uv_buf_t bufs[PIECES];
+  for (int i = 2; i <= last; i++)
+    bufs[i - 2].base = (char *)luaL_checklstring(L, i, &bufs[i - 2].len);
   task_checkpoint(L);
   if (s->shut) return err_raise(L, "ECLOSED", "write", NULL, "the write side was shut down");
-  if (last > PIECES + 1) lua_concat(L, last - 1);
   rt *r = rt_of(L);
   if (!stream_is_writable(s)) return stream_wait_turn(L, s, timer_after(r, timeout), &write_ops, s);
-  int n = write_now(L, s);
-  if (n == 1 && !io_may_go_on(r, s->io))
+  int rc = stream_write(s, bufs, (unsigned)(last - 1));
+  finish_write(L, s, rc);
+  if (rc < 0) return 2;
+  if (!io_may_go_on(r, s->io) && wait_is_possible(L))
     return wait_begin_until(L, &rest_ops, s, timer_after(r, 0));
-  return n;
+  return 1;
 }
 
 static int on_shut(lua_State *L, void *arg, int rc) {

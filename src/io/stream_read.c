@@ -291,11 +291,13 @@ static int l_read(lua_State *L) {
 }
 
 static int l_recv(lua_State *L) {
-  stream_request q = {.op = "recv", .kind = READ_SOME, .n = SIZE_MAX};
+  stream_request q = {.op = "recv", .kind = READ_SOME, .n = SIZE_MAX, .when = TIMER_NEVER};
   stream *s = stream_check(L, 1, q.op);
-  shift_options(L);
-  if (!lua_isnoneornil(L, 2)) q.n = check_count(L, 2, "the most bytes to receive", 1);
-  read_options(L, 3, &q, 0);
+  if (lua_gettop(L) > 1) {
+    shift_options(L);
+    if (!lua_isnil(L, 2)) q.n = check_count(L, 2, "the most bytes to receive", 1);
+    read_options(L, 3, &q, 0);
+  }
   return begin(L, s, &q);
 }
 
