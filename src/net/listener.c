@@ -120,14 +120,14 @@ wait_answer listener_cancel(task *t, void *arg) {
   return WAIT_STOPPED;
 }
 
-int listener_wait(lua_State *L, listener *l, const wait_ops *ops) {
+int listener_wait(lua_State *L, listener *l, int first, const wait_ops *ops) {
   wait_check(L);
   if (!l->polling) {
     int rc = uv_poll_start(&l->poll, UV_READABLE, on_readable);
     if (rc < 0) return ops->done(L, l, rc);
     l->polling = 1;
   }
-  list_push(&l->waiters, &task_current(L)->wlink);
+  list_push(first ? l->waiters.next : &l->waiters, &task_current(L)->wlink);
   hold(l);
   return wait_begin(L, ops, l);
 }

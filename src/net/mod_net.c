@@ -268,7 +268,7 @@ static const wait_ops rest_ops = {"other tasks", NULL, accept_rested, NULL};
 static int try_accept(lua_State *L, listener *l, int may_pause) {
   tcp *conn;
   int rc = listener_accept(l, io_state_of(L), &conn);
-  if (rc == UV_EAGAIN) return listener_wait(L, l, &accept_ops);
+  if (rc == UV_EAGAIN) return listener_wait(L, l, 1, &accept_ops);
   if (is_shortage(rc) && may_pause)
     return wait_begin_until(L, &pause_ops, l, timer_after(rt_of(L), PAUSE));
   if (rc < 0) return fail_accept(L, l, rc);
@@ -303,7 +303,7 @@ static int l_accept(lua_State *L) {
   task_checkpoint(L);
   lua_settop(L, 1);
   stream_newbox(L, TCP_CLASS);
-  if (listener_is_taken(l)) return listener_wait(L, l, &accept_ops);
+  if (listener_is_taken(l)) return listener_wait(L, l, 0, &accept_ops);
   if (!io_may_go_on(r, io_state_of(L))) return wait_begin_until(L, &rest_ops, l, timer_after(r, 0));
   return try_accept(L, l, 1);
 }

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Error objects, and errors that nobody can catch (S32).
+-- Error objects, tracebacks, errors that nobody can catch (S32), out of memory.
 local corun = require "corun"
 local program = dofile("tests/fixtures/cli/program.lua")
 local tasks = dofile("tests/spec/support/tasks.lua")
@@ -123,5 +123,45 @@ end)
     assert.matches("^corun: first %(EFIRST%)\n", r.err)
     assert.matches("stdin:3: in [^\n]*bad", r.err)
     assert.matches("also: stdin:6: second\n", r.err)
+  end)
+end)
+
+describe("out of memory", function()
+  local SCRIPT = "tests/spec/support/memory.lua"
+
+  it("is an error, wherever it happens, and never a crash or a hang", function()
+    local all = program.run {SCRIPT}
+    assert.equal("", all.err)
+    assert.equal(0, all.status)
+    local failed = 0
+    for n = 1, 2600, 41 do
+      local r = program.run({"--timeout=20", SCRIPT}, {env = "CORUN_FAIL_ALLOC=" .. n})
+      local text = ("allocation %d: status %s\n%s"):format(n, r.status or r.signal, r.err)
+      if r.status == 1 then
+        failed = failed + 1
+        assert(r.err:find("not enough memory", 1, true) or r.err:find("stack overflow", 1, true), text)
+      elseif r.status == 70 then
+        failed = failed + 1
+        assert.equal("corun: cannot start: out of memory or descriptors\n", r.err, text)
+      else
+        assert.equal(0, r.status, text)
+      end
+    end
+    assert.is_true(failed > 20)
+  end)
+
+  it("lets clean-up run", function()
+    local r = program.code([[
+      local corun = require "corun"
+      local _ <close> = corun.defer(function() corun.sleep(0.001) print "main cleaned" end)
+      corun.spawn(function()
+        local _ <close> = corun.defer(function() corun.sleep(0.001) print "child cleaned" end)
+        corun.sleep(100)
+      end)
+      corun.sleep(0.02)
+      local huge = ("x"):rep(1 << 46)]])
+    assert.equal(1, r.status)
+    assert.matches("not enough memory", r.err)
+    assert.equal("main cleaned\nchild cleaned\n", r.out)
   end)
 end)
