@@ -558,3 +558,16 @@ describe("cancellation values", function()
     assert.equal(0, r.status)
   end)
 end)
+
+describe("S10 deep nests", function()
+  it("S10 are cancelled in linear time", function()
+    local corun_ = require "corun"
+    local function nest(n)
+      if n == 0 then corun_.sleep(100) end
+      return corun_.async(nest, n - 1):await()
+    end
+    local ok, err = corun_.timeout(0.05, nest, 20000)
+    assert.is_nil(ok)
+    assert.equal("ETIMEDOUT", err.code)
+  end)
+end)

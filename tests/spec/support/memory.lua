@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- A script that uses tasks, scopes and coroutines in many ways. error_spec runs it with CORUN_FAIL_ALLOC,
--- so that each of its allocations fails once: it may end with an error, but properly.
+-- A script that uses tasks, scopes and coroutines in many ways. error_spec.lua runs it with
+-- CORUN_FAIL_ALLOC, so that one allocation fails: it may end with an error, but properly.
 local corun = require "corun"
 corun.debug.virtual(true)
 local function fail(v) error(v, 0) end
@@ -33,7 +33,7 @@ corun.locals().x = 1
 print(t:await())
 print(corun.gather(function() return 1 end, function() corun.sleep(1) return 2 end))
 print(pcall(corun.map, {1, 2}, function(i) if i == 2 then fail("m") end corun.sleep(5) end))
-for i, v in corun.each({1, 2, 3}, work) do if i == 2 then break end end
+for i in corun.each({1, 2, 3}, work) do if i == 2 then break end end
 print(corun.race {a = function() return "a" end, b = function() corun.sleep(5) end})
 print(corun.any {function() return nil, "e" end, function() return "s" end})
 print(corun.shield(function() return corun.try(fail, "t") end))
