@@ -42,7 +42,8 @@ void interrupt_disarm(rt *r, lua_State *L) {
 void interrupt_switch(rt *r, lua_State *L) {
   (void)L;
   if (!atomic_load_explicit(&r->intr.flags, memory_order_relaxed)) return;
-  int skip = r->intr.skip; // a switch gives no new respite: two coroutines could take turns for ever
+  int skip =
+    r->intr.skip;  // a switch gives no new respite: two coroutines could take turns for ever
   interrupt_arm(r);
   r->intr.skip = skip;
 }

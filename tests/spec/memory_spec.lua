@@ -53,7 +53,8 @@ describe("memory", function()
     assert.is_true(before > 64 << 20)
     corun.sleep(0)
     assert.equal(400, collectgarbage("setpause", 400))
-    hold = nil -- luacheck: ignore
+    assert.equal(300000, #hold)
+    hold = nil
     collectgarbage()
     corun.sleep(0)
     assert.equal(200, collectgarbage("setpause", 200))
