@@ -79,30 +79,29 @@ static void describe(const task *t, const void *arg, char *buf, size_t n) {
 
 static const wait_ops await_ops = {"await", cancel_await, awaited, describe};
 
-static void visit(task *t, task **work) {
-  if (t->flags & TASK_SEEN) return;
+// Put a task that was not met before into the queue; without memory it is passed over.
+static void visit(queue *q, task *t) {
+  if (t->flags & TASK_SEEN || queue_reserve(q, q->count + 1) < 0) return;
   t->flags |= TASK_SEEN;
-  t->work = *work;
-  *work = t;
+  queue_push(q, t);
 }
 
 // Say whether `t` cannot end before `me` has: it awaits it or owns the scope it was started in, or
 // that is so for a task that `t` cannot end before. Searches from `me`, as few tasks wait for one.
-static int ends_after(task *t, task *me) {
-  task *work = NULL, *seen = NULL;
-  visit(me, &work);
-  while (work) {
-    task *x = work;
-    work = x->work;
-    x->work = seen;
-    seen = x;
-    for (task *j = x->joiners; j; j = task_next_joiner(x, j)) visit(j, &work);
+static int ends_after(const task *t, task *me) {
+  queue q;  // nothing is taken out: its ring is the list of the tasks met
+  queue_init(&q);
+  visit(&q, me);
+  for (size_t i = 0; i < q.count; i++) {
+    const task *x = q.ring[i];
+    for (task *j = x->joiners; j; j = task_next_joiner(x, j)) visit(&q, j);
     const scope *home = task_home(x);
-    if (home) visit(home->owner, &work);
+    if (home) visit(&q, home->owner);
   }
-  int found = t->flags & TASK_SEEN;
-  for (; seen; seen = seen->work) seen->flags &= (uint16_t)~TASK_SEEN;
-  return found != 0;
+  int found = (t->flags & TASK_SEEN) != 0;
+  for (size_t i = 0; i < q.count; i++) ((task *)q.ring[i])->flags &= (uint16_t)~TASK_SEEN;
+  queue_fini(&q);
+  return found;
 }
 
 int task_is_inside(const task *me, const task *t) {

@@ -177,8 +177,7 @@ void scope_begin_grace(rt *r) {
 }
 
 int scope_concerns(const task *t, uint64_t id) {
-  if (t->in && t->in->by && t->in->by->id == id) return 1;
-  if (t->in && t->in->by && t->in->by->id == id) return 1; // as a rule, without a walk
+  if (t->in && t->in->by && t->in->by->id == id) return 1;  // as a rule, without a walk
   for (const scope *s = t->in; s; s = s->parent)
     if (s->id == id) return s->cause != CANCEL_NONE;
   return 0;

@@ -41,7 +41,6 @@ struct task {
   list wlink;           // in the queue of what it waits for
   lua_State *co;        // NULL once ended
   scope *in;            // the innermost scope that is open in it
-  task *work;           // link of the search in await.c
   const wait_ops *ops;  // of the current wait
   void *warg;           // argument of the current wait
   task *joiners;        // tasks that await it, linked through wlink.next

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The stream methods (S13 to S20, S41), over tcp: corun to corun, and against peers in Python that
--- behave badly.
+-- The stream methods (S13 to S20, S41), over tcp from corun to corun; stream_peers_spec.lua has
+-- peers that behave badly.
 local corun = require "corun"
 local net = require "corun.net"
 
@@ -28,34 +28,6 @@ local function waiting(...)
   local task = corun.async(...)
   while task:status() ~= "waiting" do corun.yield() end
   return task
-end
-
--- What Python runs: `s` is the accepted socket.
-local PEER = [[
-import signal, socket, struct, sys, time
-signal.alarm(60)
-l = socket.socket()
-l.bind(("127.0.0.1", 0))
-l.listen(1)
-print(l.getsockname()[1], flush=True)
-s = l.accept()[0]
-]]
-
-local has_python = os.execute("python3 -c '' 2>/dev/null")
-
--- Connect to a peer that runs `code`; call `fn(stream, peer)`; wait for the peer, which must have
--- ended by itself. `peer` is the file of what it prints.
-local function with_peer(code, fn)
-  if not has_python then return pending("python3 is not installed") end
-  local path = os.tmpname()
-  local file <close> = assert(io.open(path, "w"))
-  file:write(PEER, code)
-  file:close()
-  local peer <close> = io.popen("exec python3 " .. path)
-  local port = peer:read("l")
-  os.remove(path)
-  local stream <close> = assert(net.connect("127.0.0.1:" .. port))
-  fn(stream, peer)
 end
 
 local function assert_error(code, op, value, err)
@@ -655,96 +627,6 @@ describe("backpressure", function()
       assert(a:write("", ""))
       a:shutdown()
       assert.equal(table.concat(list), b:read("a"))
-    end)
-  end)
-end)
-
-describe("peers that behave badly", function()
-  it("one that sends byte by byte", function()
-    with_peer([[
-for c in b"one\ntwo\nthree": s.send(bytes([c])); time.sleep(0.002)
-s.close()]], function(s)
-      assert.equal("one", s:read("l"))
-      assert.equal("two\n", s:read_until("\n"))
-      assert.equal("three", s:read("l"))
-      assert.is_nil(s:read("l"))
-    end)
-  end)
-
-  it("one that resets the connection", function()
-    with_peer([[
-s.send(b"before\n")
-time.sleep(0.05)
-s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-s.close()]], function(s)
-      assert.equal("before", s:read("l"))
-      assert_error("ECONNRESET", "recv", s:recv())
-      assert_error("ECONNRESET", "read", s:read("a"))
-      assert_error("EPIPE", "write", s:write("x"))
-      assert_error("EPIPE", "write", s:write("x"))
-    end)
-  end)
-
-  it("one that resets while a write waits", function()
-    with_peer([[
-time.sleep(0.5)
-s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-s.close()]], function(s)
-      assert(s:write(BIG))
-      local value, err = s:write("more")
-      assert.is_nil(value)
-      assert.is_true(err.code == "ECONNRESET" or err.code == "EPIPE")
-      value, err = s:close()
-      assert.is_nil(value)
-      assert.equal("close", err.op)
-    end)
-  end)
-
-  it("one that ends its side and goes on reading", function()
-    with_peer([[
-s.send(b"request")
-s.shutdown(socket.SHUT_WR)
-n = 0
-while True:
-  d = s.recv(65536)
-  if not d: break
-  n += len(d)
-print(n)]], function(s, peer)
-      assert.equal("request", s:read("a"))
-      for _ = 1, 10 do assert(s:write(("x"):rep(100000))) end
-      s:close()
-      assert.equal("1000000", peer:read("l"))
-    end)
-  end)
-
-  it("one that sends a line without end", function()
-    with_peer([[
-block = b"x" * 1048576
-n = 0
-try:
-  while n < 1024:
-    s.sendall(block)
-    n += 1
-except OSError:
-  pass
-print(n)]], function(s, peer)
-      assert_error("EMSGSIZE", "read", s:read("l"))
-      assert_error("EMSGSIZE", "read", s:read("l"))
-      assert_error("ETIMEDOUT", "read_until", s:read_until("y", {max = 1 << 40, timeout = 0.02}))
-      assert.equal(("x"):rep(100), s:read(100) or "nothing")
-      s:close()
-      assert.is_true(tonumber(peer:read("l")) < 1024)
-    end)
-  end)
-
-  it("one that never reads: close gives up and says so", function()
-    with_peer([[
-time.sleep(0.5)
-s.close()]], function(s)
-      assert(s:write(BIG))
-      local value, err = s:close()
-      assert.is_nil(value)
-      assert.is_string(err.code)
     end)
   end)
 end)
