@@ -405,7 +405,7 @@ describe("deadlock (S38)", function()
   it("what is queued when the program ends is still sent", function()
     if not has_proc then return pending("no /proc here") end
     local l <close> = listen()
-    local reading = waiting(function()
+    local reading = waiting(corun.timeout, 60, function()
       local s <close> = assert(l:accept())
       return #s:read("a")
     end)
