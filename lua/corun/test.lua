@@ -1,11 +1,13 @@
 -- SPDX-License-Identifier: MIT
--- `corun test`: busted inside the runtime. Each `it` runs in a scope of its own, on the real clock
--- unless it asks for the virtual one, and fails when it leaves a task, handle or job behind. Busted
--- itself comes from the distribution (lua-busted). Embedded, loaded by the program alone; gives the
--- function that runs the tests: exit status 0, 1 when one failed, 2 for a wrong command line.
+-- `corun test`: busted inside the runtime. Each `it` runs in a task of its own, on the real clock
+-- unless it asks for the virtual one, and fails when it leaves a task, handle or job behind or can
+-- never go on. Busted itself comes from the distribution (lua-busted). Embedded, loaded by the
+-- program alone; gives the function that runs the tests: exit status 0, 1 when one failed, 2 for a
+-- wrong command line.
 local corun = require "corun"
 local task = require "corun.task"
 local debug_ = require "corun.debug"
+local inside = require "corun.inside"
 
 local DEFAULT_FOLDER = "tests/spec"
 local SETTLE_TRIES = 200 -- times that closed handles are given a millisecond to disappear
@@ -38,24 +40,35 @@ local function settled_leaks(before)
   return found
 end
 
-local function list_tasks(count)
-  local list = table.concat(debug_.tasks(), "\n  ")
-  return ("%d %s:\n  %s"):format(count, count == 1 and "task" or "tasks", list)
+local function list_tasks(list)
+  local noun = #list == 1 and "task" or "tasks"
+  return ("%d %s:\n  %s"):format(#list, noun, table.concat(list, "\n  "))
 end
 
--- Run the body of an `it` in a scope; fail it when it leaves something behind.
+-- Run the body of an `it` as the task that it has for itself. Answers what it left there.
+local function run_body(run, ...)
+  local args = table.pack(...)
+  local left
+  local _, err = corun.scope(function(s)
+    inside.fence(s)
+    run(table.unpack(args, 1, args.n))
+    if inside.children(s) == 0 then return end
+    left = list_tasks(debug_.tasks(corun.current()))
+    s:cancel("its test has ended")
+  end)
+  if err and not left then error(err, 0) end
+  return left
+end
+
+-- Run the body of an `it`; fail it when it leaves something behind.
 local function run_checked(run, ...)
   local args = table.pack(...)
   local before = debug_.stats()
-  local left
-  local ok, err = pcall(corun.scope, function(s)
-    run(table.unpack(args, 1, args.n))
-    if s:count() == 0 then return end
-    left = list_tasks(s:count())
-    s:cancel("its test has ended")
+  local ok, left = pcall(corun.scope, function(s)
+    return s:async(run_body, run, table.unpack(args, 1, args.n)):await()
   end)
   debug_.virtual(false)
-  if not ok then error(err, 0) end
+  if not ok then error(left, 0) end
   left = left or settled_leaks(before)
   if left then error("the test left behind " .. left, 0) end
 end
@@ -88,7 +101,7 @@ local function patch_core(busted, state)
   busted.getTrace = show_origin(busted.getTrace)
   busted.safe = function(descriptor, run, element)
     local checked = run
-    if descriptor == "it" then
+    if descriptor == "it" and run == element.run then -- not what surrounds the body
       checked = function(...) return run_checked(run, ...) end
     end
     local results = table.pack(safe(descriptor, checked, element))
@@ -121,6 +134,11 @@ local function patch_cli(cli)
     local roots = options and options.ROOT
     if roots and #roots == 1 and roots[1] == "spec" and not is_folder("spec") then
       roots[1] = DEFAULT_FOLDER
+    end
+    for _, root in ipairs(roots or {}) do
+      if not require("lfs").attributes(root, "mode") then
+        return nil, ("corun test: error: no such file or directory: %s"):format(root)
+      end
     end
     return options, err
   end
@@ -174,7 +192,7 @@ return function(...)
     local _ <close> = forbid_exit(task, "exit", "corun.exit")
     code = run_busted(state)
     if s:count() == 0 then return end
-    io.stderr:write("corun: the tests left behind ", list_tasks(s:count()), "\n")
+    io.stderr:write("corun: the tests left behind ", list_tasks(debug_.tasks()), "\n")
     code = 1
     s:cancel("the tests have ended")
   end)

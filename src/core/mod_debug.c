@@ -49,8 +49,9 @@ static void list_tasks(lua_State *L, rt *r, const task *top) {
 
 static int l_tasks(lua_State *L) {
   rt *r = rt_of(L);
+  const task *top = lua_isnoneornil(L, 1) ? r->main : task_check(L, 1);
   lua_newtable(L);
-  if (r->main && !task_ended(r->main)) list_tasks(L, r, r->main);
+  if (top && !task_ended(top)) list_tasks(L, r, top);
   return 1;
 }
 

@@ -48,6 +48,23 @@ static int l_dependents(lua_State *L) {
   return 3;
 }
 
+static scope *scope_arg(lua_State *L) {
+  return luaL_checkudata(L, 1, "scope");
+}
+
+// children(scope): how many tasks the scope waits for; its daemons are not among them.
+static int l_children(lua_State *L) {
+  lua_pushinteger(L, scope_arg(L)->nkids);
+  return 1;
+}
+
+// fence(scope): a deadlock cancels this scope, as long as it is open, and not the program.
+static int l_fence(lua_State *L) {
+  scope *s = scope_arg(L);
+  if (!s->ended) rt_of(L)->fence = s;
+  return 0;
+}
+
 // group(errors): one error made of a list of them (S5).
 static int l_group(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
@@ -64,13 +81,10 @@ static int l_misuse(lua_State *L) {
 }
 
 int luaopen_corun_inside(lua_State *L) {
-  static const luaL_Reg functions[] = {{"failure", l_failure},
-                                       {"is_inside", l_is_inside},
-                                       {"depth", l_depth},
-                                       {"dependents", l_dependents},
-                                       {"group", l_group},
-                                       {"misuse", l_misuse},
-                                       {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+    {"failure", l_failure},       {"is_inside", l_is_inside}, {"depth", l_depth},
+    {"dependents", l_dependents}, {"children", l_children},   {"fence", l_fence},
+    {"group", l_group},           {"misuse", l_misuse},       {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;
 }

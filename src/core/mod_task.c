@@ -27,6 +27,12 @@ static void inherit_locals(lua_State *L, task *t) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, r->refs.locals);
   task_push(L, r->current);
   lua_rawget(L, -2);  // table of locals, the parent's
+  lua_pushnil(L);
+  if (!lua_next(L, -2)) {  // empty: the child makes its own when it wants one
+    lua_settop(L, handle);
+    return;
+  }
+  lua_pop(L, 2);
   lua_newtable(L);
   for (lua_pushnil(L); lua_next(L, -3);) {
     lua_pushvalue(L, -2);

@@ -207,16 +207,22 @@ static void pace_collector(rt *r) {
   lua_gc(r->L, LUA_GCINC, r->alloc.held > GC_SMALL ? GC_PAUSE_LARGE : GC_PAUSE, 0, 0);
 }
 
+// Nothing can wake any task: say so, and cancel what waits in vain.
+static void end_deadlock(rt *r) {
+  scope *s = r->fence && !r->fence->by ? r->fence : r->root;
+  assert(!r->deadlocked);  // every wait without an event behind it can be cancelled
+  if (s == r->root) r->deadlocked = 1;
+  trace_deadlock(r);
+  scope_cancel(r, s, CANCEL_DEADLOCK);
+}
+
 static void poll_events(rt *r) {
   r->stats.polls++;
   timer_expire(r);  // what is due comes before what the poll may bring
   if (r->ready.count) {
     uv_run(&r->loop, UV_RUN_NOWAIT);
   } else if (!wait_for_events(r)) {
-    assert(!r->deadlocked);  // every wait without an event behind it can be cancelled
-    r->deadlocked = 1;
-    trace_deadlock(r);
-    scope_cancel(r, r->root, CANCEL_DEADLOCK);
+    end_deadlock(r);
   }
   timer_expire(r);
 }

@@ -57,6 +57,7 @@ struct rt {
 
   task *current;     // whose step runs
   scope *root;       // the root task's own scope
+  scope *fence;      // a deadlock cancels this one instead; NULL when there is none
   task *main;        // the root task
   uint32_t ntasks;   // alive
   uint32_t njobs;    // operations outstanding on other threads

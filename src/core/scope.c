@@ -118,6 +118,7 @@ void scope_release(rt *r, scope *s) {
   luaL_unref(r->L, LUA_REGISTRYINDEX, s->failed_ref);
   s->reason_ref = s->cancel_ref = s->failed_ref = LUA_NOREF;
   s->ended = 1;
+  if (r->fence == s) r->fence = NULL;
   s->owner->in = s->parent;
   if (s->kind == SCOPE_TASK) {
     s->parent = r->spare_scopes;

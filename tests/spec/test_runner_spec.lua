@@ -79,11 +79,16 @@ describe("corun test #heavy", function()
     assert.equal(1, test("outcomes", {"--filter=child"}).status)
   end)
 
-  it("ends with 1 when a file does not load or is not there", function()
+  it("ends with 2 when a file is not there", function()
     local r = program.run{"test", FOLDER .. "nowhere_spec.lua"}
-    has(r.out, "nowhere_spec.lua")
-    assert.equal(1, r.status)
-    r = program.sh([[d=$(mktemp -d); cp tests/fixtures/cli/syntax.txt "$d/a_spec.lua"
+    assert.equal("corun test: error: no such file or directory: " .. FOLDER .. "nowhere_spec.lua\n",
+      r.err)
+    assert.equal("", r.out)
+    assert.equal(2, r.status)
+  end)
+
+  it("ends with 1 when a file does not load", function()
+    local r = program.sh([[d=$(mktemp -d); cp tests/fixtures/cli/syntax.txt "$d/a_spec.lua"
       "$CORUN" test "$d"; status=$?; rm -r "$d"; exit $status]])
     has(r.out, "a_spec.lua:2: unexpected symbol near '='")
     assert.equal(1, r.status)
@@ -129,6 +134,22 @@ describe("corun test #heavy", function()
     has(r.out, "\n1 success / 0 failures / 0 errors / 0 pending : ")
     assert.matches("^corun: the tests left behind 1 task:\n  task %d+: waiting for sleep, ", r.err)
     assert.equal(1, r.status)
+  end)
+
+  it("lets a test fail that can never go on, and runs the others (S38)", function()
+    local r = test("deadlock", {"-o", "TAP"})
+    has(r.out, "not ok 1 - deadlock waits for nobody")
+    has(r.out, FOLDER .. "deadlock_spec.lua:7: cancelled: deadlock")
+    has(r.out, "ok 2 - deadlock goes on\n")
+    has(r.err, "corun: deadlock: no task can ever run again\n")
+    assert.equal(1, r.status)
+  end)
+
+  it("ends daemons with their test, and gives each its own locals", function()
+    local r = test("apart", {"-o", "TAP"})
+    assert.equal("ok 1 - apart leaves a daemon\nok 2 - apart sets a local\n"
+      .. "ok 3 - apart sees none\n1..3\n", r.out)
+    assert.equal(0, r.status)
   end)
 
   it("runs ready tasks in an order that CORUN_SEED shuffles reproducibly", function()
