@@ -72,6 +72,22 @@ build() {
   say "built in $((SECONDS - start)) s"
 }
 
+# release: the release build, in build/. The first time it is built twice: to measure the program on
+# tools/train.lua, and to optimise it by what was measured. `rm build/profile` measures anew.
+release() {
+  if ! [ -f build/profile ]; then
+    find build -name '*.gcda' -delete 2>/dev/null || true
+    target=corun build build -DCORUN_PROFILE=generate || return
+    build/corun tools/train.lua >build/train.log 2>&1 </dev/null || {
+      tail -n 20 build/train.log >&2
+      say 'the program failed on tools/train.lua'
+      return 1
+    }
+    touch build/profile
+  fi
+  build build -DCORUN_PROFILE=use
+}
+
 # limited SECONDS COMMAND...: with a time limit, and without standard input.
 limited() {
   local seconds=$1

@@ -10,7 +10,7 @@
 
 #include "core/types.h"
 
-#define ALLOC_GRAIN 16
+#define ALLOC_GRAIN 8  // as Lua aligns its objects
 #define ALLOC_LARGEST 1024
 #define ALLOC_CLASSES (ALLOC_LARGEST / ALLOC_GRAIN)
 

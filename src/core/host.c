@@ -82,16 +82,6 @@ static void on_urg(int sig, siginfo_t *info, void *context) {
   }
 }
 
-// Set what a signal does, now or once no script listens to it any more. The lock is held.
-static void set_action(int sig, const struct sigaction *action, struct sigaction *old) {
-  if (!host.listened[sig].users) {
-    sigaction(sig, action, old);
-    return;
-  }
-  if (old) *old = host.listened[sig].action;
-  host.listened[sig].action = *action;
-}
-
 // The sanitizer of threads holds signals back until the next call that it intercepts, which a loop
 // of Lua never makes: its build asks the kernel itself (S28).
 #if defined(__SANITIZE_THREAD__) && defined(__linux__) && defined(__x86_64__)
@@ -107,22 +97,36 @@ typedef struct kernel_sigaction {  // as in the kernel's asm/signal.h
 void host_sigreturn(void);
 __asm__(".text\n.type host_sigreturn, @function\nhost_sigreturn:\n  mov $15, %rax\n  syscall\n");
 
-static void take_urg(void) {
-  kernel_sigaction sa = {on_urg, SA_SIGINFO | SA_RESTART | 0x04000000 /* SA_RESTORER */,
-                         host_sigreturn, 0};
-  sigaction(SIGURG, NULL, &host.old_urg);
-  syscall(SYS_rt_sigaction, SIGURG, &sa, NULL, sizeof sa.mask);
+static void install(int sig, const struct sigaction *action, struct sigaction *old) {
+  unsigned long flags = (unsigned)action->sa_flags | 0x04000000 /* SA_RESTORER */;
+  kernel_sigaction sa = {action->sa_sigaction, flags, host_sigreturn, 0};
+  if (old) sigaction(sig, NULL, old);
+  syscall(SYS_rt_sigaction, sig, &sa, NULL, sizeof sa.mask);
 }
 #else
+static void install(int sig, const struct sigaction *action, struct sigaction *old) {
+  sigaction(sig, action, old);
+}
+#endif
+
+// Set what a signal does, now or once no script listens to it any more. The lock is held.
+static void set_action(int sig, const struct sigaction *action, struct sigaction *old) {
+  if (!host.listened[sig].users) {
+    install(sig, action, old);
+    return;
+  }
+  if (old) *old = host.listened[sig].action;
+  host.listened[sig].action = *action;
+}
+
 static void take_urg(void) {
   struct sigaction sa;
   memset(&sa, 0, sizeof sa);
   sa.sa_sigaction = on_urg;
   sa.sa_flags = SA_RESTART | SA_SIGINFO;
   sigemptyset(&sa.sa_mask);
-  sigaction(SIGURG, &sa, &host.old_urg);
+  install(SIGURG, &sa, &host.old_urg);
 }
-#endif
 
 static void handle(int sig, void (*fn)(int), struct sigaction *old) {
   struct sigaction sa;

@@ -160,17 +160,29 @@ static int refuse_depth(writer *w, const step *path) {
   return refuse(w, path, what);
 }
 
-// The key below the top of the stack does not belong in the container at `path`.
-static int refuse_key(writer *w, const step *path, const char *container) {
+// The table below the key and value on top of the stack has keys that JSON cannot hold together.
+// The message is the same in whatever order the table gives them.
+static int refuse_keys(writer *w, const step *path) {
   lua_State *L = w->L;
-  char what[64];
-  int is_string = lua_type(L, -2) == LUA_TSTRING, is_integer = lua_isinteger(L, -2);
-  const char *kind = is_integer ? "integer" : luaL_typename(L, -2);
-  snprintf(what, sizeof what, "%s key in an %s", kind, container);
-  step at = {.outer = path};
-  if (is_string) at.key = lua_tolstring(L, -2, &at.len);
-  if (is_integer) at.index = lua_tointeger(L, -2);
-  return refuse(w, is_string || is_integer ? &at : path, what);
+  int strings = 0, integers = 0;
+  step least = {.outer = path, .index = LUA_MAXINTEGER};
+  lua_pop(L, 2);
+  for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+    if (lua_type(L, -2) == LUA_TSTRING) {
+      strings = 1;
+    } else if (lua_isinteger(L, -2)) {
+      integers = 1;
+      if (lua_tointeger(L, -2) < least.index) least.index = lua_tointeger(L, -2);
+    } else {
+      int is_float = lua_type(L, -2) == LUA_TNUMBER;
+      char what[32];
+      snprintf(what, sizeof what, "%s key", is_float ? "float" : luaL_typename(L, -2));
+      return refuse(w, path, what);
+    }
+  }
+  if (strings && integers) return refuse(w, path, "table with string and integer keys");
+  if (strings) return refuse(w, path, "string keys in an array");
+  return refuse(w, &least, "integer key below 1");
 }
 
 // --- scalars -------------------------------------------------------------------------------------
@@ -303,7 +315,7 @@ static lua_Integer last_item(writer *w, const step *path, lua_Integer done) {
   lua_State *L = w->L;
   lua_Integer count = done, last = done;
   do {
-    if (!lua_isinteger(L, -2) || lua_tointeger(L, -2) < 1) return refuse_key(w, path, "array");
+    if (!lua_isinteger(L, -2) || lua_tointeger(L, -2) < 1) return refuse_keys(w, path);
     if (lua_tointeger(L, -2) > last) last = lua_tointeger(L, -2);
     count++;
     lua_pop(L, 1);
@@ -369,7 +381,7 @@ static const name *push_names(writer *w, const step *path, lua_Integer *count) {
   lua_Integer n = 0, i = 0;
   for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1), n++) {
     if (lua_type(L, -2) == LUA_TSTRING) continue;
-    refuse_key(w, path, "object");
+    refuse_keys(w, path);
     return NULL;
   }
   lua_createtable(L, n < INT32_MAX ? (int)n : 0, 0);
@@ -417,7 +429,7 @@ static int put_object(writer *w, const step *path) {
   step at = {.outer = path, .table = lua_topointer(L, -3)};
   open_container(w, '{');
   do {
-    if (lua_type(L, -2) != LUA_TSTRING) return refuse_key(w, path, "object");
+    if (lua_type(L, -2) != LUA_TSTRING) return refuse_keys(w, path);
     if (at.key) put_char(w, ',');
     at.key = lua_tolstring(L, -2, &at.len);
     if (put_member(w, &at) < 0) return -1;
