@@ -14,6 +14,7 @@
 
 #include "core/error.h"
 #include "core/host.h"
+#include "core/job.h"
 #include "core/mods.h"
 #include "core/modules.h"
 #include "core/runtime.h"
@@ -377,9 +378,11 @@ int main(int argc, char **argv) {
   status = run(r, &o);
   if (o.stats) print_stats(r);
   int stopped_by = r->stopped_by;
-  rt_close(r);
-  if (!stopped_by) return status;
+  double grace = o.rt.grace;
+  int is_closed = rt_close(r, grace) == 0;
+  if (!is_closed) job_print_all(r, stderr);
+  if (!stopped_by && is_closed) return status;
   fflush(NULL);
-  host_die(stopped_by);
-  return status;
+  if (stopped_by) host_die(stopped_by);
+  _exit(status);  // exit would wait for libuv's threads
 }

@@ -88,7 +88,10 @@ static void on_hook(lua_State *L, lua_Debug *ar) {
   if (flags & (INTR_REPORT | INTR_TREE)) {
     atomic_fetch_and(&in->flags, ~(INTR_REPORT | INTR_TREE));
     if (flags & INTR_REPORT && meant) trace_slow_step(r, L);
-    if (flags & INTR_TREE) host_deliver(r);
+    if (flags & INTR_TREE) {
+      host_deliver(r);
+      trace_running(L);
+    }
   }
   if (!(flags & RAISING) || !meant) {
     stand_down(r, L);

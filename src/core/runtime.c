@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <lauxlib.h>
 #include <lualib.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,6 +103,7 @@ rt *rt_new(const rt_options *opts) {
   r->random = opts->seed ? opts->seed : 0x9E3779B97F4A7C15u;
   r->grace_timer.tm.kind = TIMER_CALL;
   list_init(&r->handles);
+  list_init(&r->jobs);
   queue_init(&r->ready);
   heap_init(&r->timers);
   atomic_store(&r->intr.limit, UINT64_MAX);
@@ -114,12 +116,12 @@ rt *rt_new(const rt_options *opts) {
   lua_gc(r->L, LUA_GCINC, GC_PAUSE, 0, 0);
   lua_pushcfunction(r->L, l_open);
   if (!lua_checkstack(r->L, 64) || lua_pcall(r->L, 0, 0, 0) != LUA_OK) {
-    rt_close(r);
+    rt_close(r, HUGE_VAL);
     return NULL;
   }
   return r;
 fail_loop:
-  rt_close(r);
+  rt_close(r, HUGE_VAL);
   return NULL;
 fail:
   free(r);
@@ -127,16 +129,33 @@ fail:
 }
 
 static void close_handle(uv_handle_t *h, void *arg) {
-  (void)arg;
-  if (!uv_is_closing(h)) uv_close(h, NULL);
+  if (!uv_is_closing(h) && h != arg) uv_close(h, NULL);
 }
 
-void rt_close(rt *r) {
+static void on_patience(uv_timer_t *h) {
+  uv_stop(h->loop);
+}
+
+// Run the loop until nothing is left in it, at most `seconds`. Answers 0 or UV_ETIMEDOUT.
+static int drain(rt *r, double seconds) {
+  uv_handle_t *clock = (uv_handle_t *)&r->clock;
+  uv_walk(&r->loop, close_handle, clock);
+  if (seconds < HUGE_VAL) {
+    uv_update_time(&r->loop);
+    uv_timer_start(&r->clock, on_patience, (uint64_t)(seconds * 1000), 0);
+  }
+  if (uv_run(&r->loop, UV_RUN_DEFAULT)) return UV_ETIMEDOUT;
+  uv_close(clock, NULL);
+  uv_run(&r->loop, UV_RUN_DEFAULT);
+  return 0;
+}
+
+int rt_close(rt *r, double seconds) {
   r->closing = 1;
   if (r->L) lua_close(r->L);  // handles that scripts left open begin to close here
+  r->L = NULL;
   handle_close_all(r);
-  uv_walk(&r->loop, close_handle, NULL);
-  while (uv_run(&r->loop, UV_RUN_DEFAULT)) continue;
+  if (drain(r, seconds) < 0) return UV_ETIMEDOUT;
   int rc = uv_loop_close(&r->loop);
   assert(rc == 0);
   (void)rc;
@@ -150,6 +169,7 @@ void rt_close(rt *r) {
   site_fini(&r->sites);
   alloc_fini(&r->alloc);
   free(r);
+  return 0;
 }
 
 // --- Running ---------------------------------------------------------------------------------

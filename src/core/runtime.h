@@ -60,7 +60,8 @@ struct rt {
   scope *fence;      // a deadlock cancels this one instead; NULL when there is none
   task *main;        // the root task
   uint32_t ntasks;   // alive
-  uint32_t njobs;    // operations outstanding on other threads
+  list jobs;         // operations outstanding on other threads (core/job.h)
+  uint32_t njobs;
   uint64_t next_id;  // tasks and scopes
   uint64_t random;   // state of the seeded generator
   thread_pool threads;
@@ -104,8 +105,10 @@ void rt_limit(rt *r, double seconds);
 // its scope is empty. [loop] Answers LUA_OK, or an error status with the error on the stack.
 int rt_run(rt *r, int nargs);
 
-// Close the Lua state, all handles and the loop. [loop]
-void rt_close(rt *r);
+// Close the Lua state, all handles and the loop. [loop] Waits at most `seconds` (HUGE_VAL: without
+// end) for jobs on other threads. Answers 0, or UV_ETIMEDOUT: then the jobs and the loop they belong
+// to remain, and the process can only end by _exit.
+int rt_close(rt *r, double seconds);
 
 // Append a task to the ready queue. [loop] Never fails: room was reserved at spawn.
 void rt_ready(rt *r, task *t);

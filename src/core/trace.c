@@ -223,10 +223,15 @@ void trace_deadlock(rt *r) {
   trace_tree(r);
 }
 
+void trace_running(lua_State *L) {
+  luaL_traceback(L, L, NULL, 0);
+  fprintf(stderr, "%s\n", lua_tostring(L, -1));
+  lua_pop(L, 1);
+}
+
 void trace_slow_step(rt *r, lua_State *L) {
   const task *t = r->current;
-  luaL_traceback(L, L, NULL, 0);
-  fprintf(stderr, "corun: warning: task %u has kept the loop for more than 100 ms\n%s\n",
-          t ? t->id : 0, lua_tostring(L, -1));
-  lua_pop(L, 1);
+  fprintf(stderr, "corun: warning: task %u has kept the loop for more than 100 ms\n",
+          t ? t->id : 0);
+  trace_running(L);
 }

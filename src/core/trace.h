@@ -25,7 +25,10 @@ void trace_tree(rt *r);
 // Print that nothing can wake any task, and the tree. [loop]
 void trace_deadlock(rt *r);
 
-// Print where the step that keeps the loop is. [loop, from a hook]
+// Print where the step is that runs. [loop, from a hook]
+void trace_running(lua_State *L);
+
+// Print that a step keeps the loop, and where it is. [loop, from a hook]
 void trace_slow_step(rt *r, lua_State *L);
 
 // The function of the call chain of `at` that forbids a suspension ("table.sort"); the text stays

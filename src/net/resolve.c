@@ -9,11 +9,13 @@
 #include <string.h>
 #include <uv.h>
 
+#include "core/job.h"
 #include "core/runtime.h"
 #include "core/task.h"
 
 typedef struct resolution {
   uv_getaddrinfo_t req;
+  job job;  // for libuv's thread: it may go on when the task has given up
   task *t;  // NULL once the task gave up
   int rc;
   char host[];  // for the task tree
@@ -34,6 +36,7 @@ static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *res)
   resolution *r = req->data;
   (void)res;  // libuv keeps it in the request
   r->rc = status;
+  job_end(req->loop->data, &r->job);
   if (r->t) {
     wait_wake(r->t, 0);
   } else {
@@ -84,5 +87,6 @@ int resolve_begin(lua_State *L, const endpoint *e, uint64_t when, const wait_ops
     r->rc = rc;
     return ops->done(L, r, 0);
   }
+  job_begin(runtime, &r->job, "getaddrinfo", r->host);
   return wait_begin_until(L, ops, r, when);
 }

@@ -138,6 +138,13 @@ describe("corun: options", function()
     has(r.err, "\n\tstdin:2: in main chunk")
     assert.equal(0, r.status)
   end)
+
+  it("--dev names the stock function that kept the loop (S32)", function()
+    local r = run{"--dev", "-e", [[os.execute("sleep 0.3")]]}
+    has(r.err, "has kept the loop for more than 100 ms\n")
+    has(r.err, "in function 'os.execute'\n")
+    assert.equal(0, r.status)
+  end)
 end)
 
 describe("corun: exit status", function()
@@ -219,6 +226,21 @@ describe("corun: exit status", function()
     end
   end)
 
+  it("is not kept back by a lookup that was given up: that is named after --grace (S16, S26)",
+    function()
+      local library = program.path:gsub("[^/]*$", "ext/slow_lookup.so")
+      local env = ("ASAN_OPTIONS=verify_asan_link_order=0 LD_PRELOAD=%s"):format(library)
+      local start = os.time()
+      local r = program.run({"--grace=0.2", "-e", [[
+        local _, err = require("corun.net").connect("gone.example:80", {timeout = 0.05})
+        print(err)
+        require("corun").exit(3)]]}, {env = env})
+      assert.equal("connect gone.example:80: no connection in time (ETIMEDOUT)\n", r.out)
+      assert.equal("corun: did not end: getaddrinfo gone.example\n", r.err)
+      assert.equal(3, r.status)
+      assert(os.time() - start < 30)
+    end)
+
   it("is 0 when all was done in time", function()
     assert.equal(0, run{"--timeout=20", "-e", "require('corun').sleep(0.01)"}.status)
   end)
@@ -295,6 +317,14 @@ spawned at failing.lua:14 (task T)
   end)
 end)
 
+describe("corun: the process", function()
+  it("holds two runtimes, which share nothing but the watchdog and the signals (S39)", function()
+    local r = sh([["${CORUN%/*}/unit/test_core_runtimes"]])
+    assert.matches("%[  PASSED  %] %d+ test", r.out .. r.err)
+    assert.equal(0, r.status)
+  end)
+end)
+
 describe("corun: signals (S27)", function()
   -- A script that says go, does `body`, and cleans up.
   local function script(body, cleanup)
@@ -365,7 +395,8 @@ describe("corun: signals (S27)", function()
     local r = signalled({{after = "go", signal = "QUIT"}}, [[
       local stop = corun.now() + 0.8
       while corun.now() < stop do end]])
-    assert.matches("^corun: 1 task\n  main %(task 1%): running", r.err)
+    assert.matches("^corun: 1 task\n  main %(task 1%): running\nstack traceback:\n", r.err)
+    assert.matches("\n\tstdin:%d+: in ", r.err)
     assert.equal("go\nclean\n", r.out)
     assert.equal(0, r.status)
   end)

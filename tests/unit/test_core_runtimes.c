@@ -10,6 +10,7 @@
 // clang-format on
 
 #include <lauxlib.h>
+#include <math.h>
 #include <pthread.h>
 
 #include "core/mods.h"
@@ -40,7 +41,7 @@ static rt *make(const char *code) {
   if (!r) return NULL;
   modules_open(r->L, modules);
   if (luaL_loadstring(r->L, code) == LUA_OK) return r;
-  rt_close(r);
+  rt_close(r, HUGE_VAL);
   return NULL;
 }
 
@@ -48,7 +49,7 @@ static int run(const char *code) {
   rt *r = make(code);
   if (!r) return -1;
   int status = rt_run(r, 0);
-  rt_close(r);
+  rt_close(r, HUGE_VAL);
   return status;
 }
 
@@ -60,8 +61,8 @@ static void two_live_at_once_and_run_in_turn(void **state) {
   assert_int_equal(LUA_OK, rt_run(b, 0));
   assert_int_equal(LUA_OK, rt_run(a, 0));
   assert_int_equal(0, a->ntasks + b->ntasks);
-  rt_close(a);
-  rt_close(b);
+  rt_close(a, HUGE_VAL);
+  rt_close(b, HUGE_VAL);
 }
 
 static void *run_in_thread(void *code) {
@@ -100,7 +101,7 @@ static void an_error_is_left_on_the_stack(void **state) {
   assert_non_null(r);
   assert_int_equal(LUA_ERRRUN, rt_run(r, 0));
   assert_string_equal("no", lua_tostring(r->L, -1));
-  rt_close(r);
+  rt_close(r, HUGE_VAL);
 }
 
 int main(void) {
