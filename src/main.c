@@ -223,6 +223,10 @@ static int l_load(lua_State *L) {
   lua_pushliteral(L, "corun.require");
   lua_call(L, 1, 1);
   lua_setglobal(L, "require");
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  lua_pushnil(L);
+  lua_setfield(L, -2, "corun.require");  // it hides the parts of corun from now on
+  lua_pop(L, 1);
   lua_newtable(L);
   load_preludes(L, o);
   if (load_script(L, o)) lua_rawseti(L, 1, o->preludes + 1);

@@ -9,6 +9,12 @@ local package, type, error, concat = package, type, error, table.concat
 local loaded = debug.getregistry()._LOADED
 local current, misuse = task.current, inside.misuse
 
+-- The parts of corun that scripts do not see stay out of package.loaded, so that messages and
+-- tracebacks, which take names from there, call a function by its public name.
+local PUBLIC = {corun = true, ["corun.net"] = true, ["corun.http"] = true, ["corun.json"] = true,
+  ["corun.debug"] = true}
+for _, name in ipairs{"corun.task", "corun.inside"} do loaded[name] = nil end
+
 local loading = {} -- name -> load under way
 local waiting = setmetatable({}, {__mode = "k"}) -- task -> the load it waits for
 local innermost = setmetatable({}, {__mode = "k"}) -- task -> the load it runs
@@ -32,6 +38,10 @@ end
 local function run(load, name)
   local loader, extra = find(name)
   local value = loader(name, extra)
+  if extra == ":corun:" and not PUBLIC[name] then
+    load.value, load.extra, load.done = value, extra, true
+    return value, extra
+  end
   if value ~= nil then loaded[name] = value end
   if loaded[name] == nil then loaded[name] = true end
   load.value, load.extra, load.done = loaded[name], extra, true

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Jobs: operations that run on other threads and may outlive the task that began them. The runtime
-// lists them, counts them for leak checks, and can say at exit which ones did not end (S26). Runs on
-// the loop thread. Invariant: the memory of a job outlives it in the list.
+// lists them, counts them for leak checks, and can say at exit which ones did not end (S26). Runs
+// on the loop thread. Invariant: the memory of a job outlives it in the list.
 #ifndef CORE_JOB_H
 #define CORE_JOB_H
 

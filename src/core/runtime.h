@@ -55,12 +55,12 @@ struct rt {
   int is_virtual;
   uint64_t started;  // the clock when the runtime was made
 
-  task *current;     // whose step runs
-  scope *root;       // the root task's own scope
-  scope *fence;      // a deadlock cancels this one instead; NULL when there is none
-  task *main;        // the root task
-  uint32_t ntasks;   // alive
-  list jobs;         // operations outstanding on other threads (core/job.h)
+  task *current;    // whose step runs
+  scope *root;      // the root task's own scope
+  scope *fence;     // a deadlock cancels this one instead; NULL when there is none
+  task *main;       // the root task
+  list jobs;        // operations outstanding on other threads (core/job.h)
+  uint32_t ntasks;  // alive
   uint32_t njobs;
   uint64_t next_id;  // tasks and scopes
   uint64_t random;   // state of the seeded generator
@@ -106,8 +106,8 @@ void rt_limit(rt *r, double seconds);
 int rt_run(rt *r, int nargs);
 
 // Close the Lua state, all handles and the loop. [loop] Waits at most `seconds` (HUGE_VAL: without
-// end) for jobs on other threads. Answers 0, or UV_ETIMEDOUT: then the jobs and the loop they belong
-// to remain, and the process can only end by _exit.
+// end) for jobs on other threads. Answers 0, or UV_ETIMEDOUT: then the jobs and the loop they
+// belong to remain, and the process can only end by _exit.
 int rt_close(rt *r, double seconds);
 
 // Append a task to the ready queue. [loop] Never fails: room was reserved at spawn.

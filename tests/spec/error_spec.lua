@@ -92,6 +92,17 @@ describe("S32 errors", function()
 end)
 
 describe("tracebacks", function()
+  it("name functions as scripts know them", function()
+    local r = program.run({"-"}, {stdin = [[
+local corun = require "corun"
+corun.try(corun.channel, 1)
+print(select(2, corun.try(corun.net.connect, 1)))
+corun.sleep("x")]]})
+    assert.matches("function 'corun.sleep'\n", r.err)
+    assert.is_nil((r.out .. r.err):find("corun%.%l+%.%l+"))
+    assert.is_nil(package.loaded["corun.task"])
+  end)
+
   it("are stitched from the task up to the root", function()
     local r = program.run({"-"}, {stdin = [[
 local corun = require "corun"

@@ -605,7 +605,8 @@ describe("S27 signals", function()
     assert.equal(0, r.status)
     local tree = "corun: 2 tasks\n  main %(task 1%): %a+[^\n]*\n"
       .. "    task %d+: waiting for recv channel 0x%x+, spawned at %(command line%):%d+\n"
-    assert.matches("^" .. tree .. tree .. "$", r.err)
+    assert.matches("^" .. tree .. tree .. "stack traceback:\n.*%(command line%):%d+: in main chunk",
+      r.err)
   end)
 
   it("S27 --timeout ends a spin too, with 124", function()
