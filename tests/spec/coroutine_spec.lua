@@ -416,7 +416,7 @@ describe("S24 base frames", function()
     end
   end)
 
-  it("S24 a stack overflow ends the task that made it", function()
+  it("S24 a stack overflow ends the task that made it #heavy", function()
     local function recurse() return 1 + recurse() end
     collectgarbage("stop") -- else a finaliser of others may be what overflows
     local _ <close> = tasks.closing(function() collectgarbage("restart") end)

@@ -137,7 +137,7 @@ end)
   end)
 end)
 
-describe("out of memory", function()
+describe("out of memory #faults", function()
   local SCRIPT = "tests/spec/support/memory.lua"
 
   it("is an error, wherever it happens, and never a crash or a hang", function()

@@ -60,7 +60,7 @@ describe("memory", function()
     assert.equal(200, collectgarbage("setpause", 200))
   end)
 
-  it("out of memory is an error, and cleanup runs", function()
+  it("out of memory is an error, and cleanup runs #faults", function()
     local code = [[
       local corun = require "corun"
       io.write("begin ")
