@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+// Preloaded by a spec: calls on non-blocking sockets are often short, interrupted or refused for
+// now, as a kernel may answer at any time. FAULT_SEED chooses which ones, reproducibly.
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+typedef enum { PASS, SHORT, REFUSE } fault;
+
+// What happens to this call: of eight, one is interrupted, one refused, three are short.
+static fault choose(int fd) {
+  static _Thread_local uint64_t state;
+  struct stat st;
+  if (fstat(fd, &st) < 0 || !S_ISSOCK(st.st_mode)) return PASS;
+  const char *seed = getenv("FAULT_SEED");
+  if (!state) state = (uint64_t)(seed ? atoi(seed) : 1) * 0x9E3779B97F4A7C15u;
+  state ^= state << 13;
+  state ^= state >> 7;
+  state ^= state << 17;
+  unsigned turn = state >> 32 & 7;
+  if (turn == 0) errno = EINTR;
+  if (turn == 1) errno = EAGAIN;
+  return turn < 2 ? REFUSE : turn < 5 ? SHORT : PASS;
+}
+
+// How many bytes of a short call: few, never none.
+static size_t some(size_t n) {
+  return n < 2 ? n : 1 + n % 7 % n;
+}
+
+#define NEXT(name) ((__typeof__(&(name)))dlsym(RTLD_NEXT, #name))
+
+ssize_t read(int fd, void *buf, size_t n) {
+  fault f = choose(fd);
+  if (f == REFUSE) return -1;
+  return NEXT(read)(fd, buf, f == SHORT ? some(n) : n);
+}
+
+ssize_t write(int fd, const void *buf, size_t n) {
+  fault f = choose(fd);
+  if (f == REFUSE) return -1;
+  return NEXT(write)(fd, buf, f == SHORT ? some(n) : n);
+}
+
+ssize_t writev(int fd, const struct iovec *iov, int n) {
+  fault f = choose(fd);
+  if (f == REFUSE) return -1;
+  if (f == SHORT && iov[0].iov_len) return NEXT(write)(fd, iov[0].iov_base, some(iov[0].iov_len));
+  return NEXT(writev)(fd, iov, n);
+}
+
+ssize_t sendmsg(int fd, const struct msghdr *msg, int flags) {
+  fault f = choose(fd);
+  if (f == REFUSE) return -1;
+  if (f == SHORT && msg->msg_iovlen && msg->msg_iov[0].iov_len)
+    return send(fd, msg->msg_iov[0].iov_base, some(msg->msg_iov[0].iov_len), flags);
+  return NEXT(sendmsg)(fd, msg, flags);
+}
+
+int accept4(int fd, struct sockaddr *address, socklen_t *length, int flags) {
+  if (choose(fd) == REFUSE) return -1;
+  return NEXT(accept4)(fd, address, length, flags);
+}
