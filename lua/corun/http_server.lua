@@ -181,6 +181,10 @@ end
 
 -- Do with what was received: a request; nil alone; or nil, error, status, whether the peer is gone.
 local function attend(c, peer, state, method, target, block, body, keep, minor)
+  if method == "CONNECT" then -- its target is no path, and what follows it no HTTP
+    refuse(c, 501, {message = "this server is no proxy"})
+    return false
+  end
   if method then return respond(c, peer, state, method, target, block, body, keep, minor) end
   local err, status, is_gone = target, block, body
   if err and not is_gone and status > 0 then refuse(c, status, err) end

@@ -391,6 +391,7 @@ describe("http.serve, bad requests", function()
     {431, "a header without end", GOOD .. "a: " .. ("x"):rep(30000)},
     {431, "101 headers", GOOD .. ("a: b\r\n"):rep(100) .. "\r\n"},
     {501, "an unknown method", "BREW / HTTP/1.1\r\nhost: h\r\n\r\n"},
+    {501, "CONNECT", "CONNECT h:80 HTTP/1.1\r\nhost: h:80\r\n\r\n"},
     {505, "HTTP/2.0", "GET / HTTP/2.0\r\nhost: h\r\n\r\n"},
   }
   for _, case in ipairs(BAD) do
