@@ -10,7 +10,6 @@ local opt = corun.args{
   help = {"Scrape a JSON API.", pages = "fetch ?page=1 to this one", limit = "requests at once",
     deadline = "seconds for everything", URL = "the API (default: one of our own)"},
 }
-
 local function answer(req)
   local page, items = tonumber(req.query.page), {}
   corun.sleep(0.05)
@@ -22,30 +21,33 @@ local function answer(req)
   end
   return {json = {items = items}}
 end
-
 local server <close> = not opt.url and assert(http.serve("127.0.0.1:0", answer)) or nil
 local url = opt.url or ("http://%s/items"):format(server:address())
 
 local function fetch(page)
-  return http.getjson(url, {query = {page = page}, timeout = 0.5, check = true})
+  local data, err = http.getjson(url, {query = {page = page}, timeout = 0.5, check = true})
+  if data == nil then return nil, err end
+  local items = type(data) == "table" and data.items
+  for _, item in ipairs(type(items) == "table" and items or {"none"}) do
+    local fits = type(item) == "table" and item.kind and math.type(item.price)
+    if not fits then return nil, corun.err("EPAGE", "the page has another shape") end
+  end
+  return items
 end
 
 local pages, rows, kinds, failures, good = {}, {}, {}, {}, 0
 for page = 1, opt.pages do pages[page] = page end
-
 local _, late = corun.timeout(opt.deadline, function()
-  for page, data, err in corun.each(pages, fetch, {limit = opt.limit}) do
-    if data then good = good + 1 else failures[#failures + 1] = {page, err} end
-    for _, item in ipairs(data and data.items or {}) do
+  for page, items, err in corun.each(pages, fetch, {limit = opt.limit}) do
+    if items then good = good + 1 else failures[#failures + 1] = {page, err} end
+    for _, item in ipairs(items or {}) do
       if not rows[item.kind] then rows[item.kind], kinds[#kinds + 1] = {0, 0}, item.kind end
-      local row = rows[item.kind]
-      row[1], row[2] = row[1] + 1, row[2] + item.price
+      rows[item.kind] = {rows[item.kind][1] + 1, rows[item.kind][2] + item.price}
     end
     io.stderr:write(("\r%d of %d pages, %d failed"):format(good, opt.pages, #failures))
   end
 end)
 io.stderr:write(("\n%.1f s\n"):format(corun.now()))
-
 table.sort(kinds)
 print(("%-8s %5s %8s"):format("kind", "items", "mean"))
 for _, kind in ipairs(kinds) do
@@ -53,5 +55,5 @@ for _, kind in ipairs(kinds) do
 end
 table.sort(failures, function(a, b) return a[1] < b[1] end)
 for _, failure in ipairs(failures) do print(("page %d: %s"):format(failure[1], failure[2])) end
-if late then print(late) end
+if late then print(("%s; %d pages not fetched"):format(late, #pages - good - #failures)) end
 if good == 0 then corun.exit(1) end

@@ -2,6 +2,8 @@
 // The program `corun`: arguments -> runtime -> exit status. Owns the table of modules and the
 // process: nothing below it calls exit on input. Runs on the main thread. Invariant: Lua is entered
 // through lua_pcall or rt_run alone, so that every failure ends as a report and a status.
+#include <ctype.h>
+#include <errno.h>
 #include <lauxlib.h>
 #include <lualib.h>
 #include <math.h>
@@ -10,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "core/error.h"
@@ -84,7 +87,7 @@ static int refuse(const char *fmt, ...) {
 // Refuse an option; name the one that begins like it, if any.
 static int refuse_option(const char *text) {
   const char *near = NULL;
-  size_t longest = strlen("--x");
+  size_t longest = strlen("--xy");
   for (const char *const *o = long_options; *o; o++) {
     size_t n = 0;
     while (text[n] && text[n] == (*o)[n]) n++;
@@ -275,6 +278,18 @@ static void print_line(lua_State *L, const char *label) {
   lua_pop(L, 1);
 }
 
+// Say whether the traceback on top of the stack, of the error at `idx`, is that of its cause too,
+// and will be shown there.
+static int is_trace_of_cause(lua_State *L, int idx) {
+  int top = lua_gettop(L), same = 0;
+  if (err_is(L, idx) && lua_getfield(L, idx, "cause") != LUA_TNIL) {
+    trace_push(L, -1);
+    same = lua_rawequal(L, -1, top);
+  }
+  lua_settop(L, top);
+  return same;
+}
+
 // Print the error on top of the stack with its traceback, its causes and what else failed, and pop
 // it.
 static void print_error(lua_State *L, const char *label, int depth) {
@@ -283,7 +298,7 @@ static void print_error(lua_State *L, const char *label, int depth) {
   push_text(L, idx);
   print_line(L, label);
   trace_push(L, idx);
-  if (lua_isstring(L, -1)) print_line(L, "");
+  if (lua_isstring(L, -1) && !is_trace_of_cause(L, idx)) print_line(L, "");
   lua_settop(L, idx);
   if (depth < MOST_CAUSES && err_is(L, idx)) {
     if (lua_getfield(L, idx, "cause") != LUA_TNIL) print_error(L, "caused by: ", depth + 1);
@@ -316,10 +331,10 @@ static void report(lua_State *L) {
 }
 
 static void print_stats(rt *r) {
-  fprintf(stderr, "corun: %llu tasks, %llu steps, %llu polls, %.1f MB Lua memory, %.3f s\n",
-          (unsigned long long)r->stats.spawned, (unsigned long long)r->stats.steps,
-          (unsigned long long)r->stats.polls, (double)r->alloc.held / 1e6,
-          (double)(uv_hrtime() - r->started) / 1e9);
+  fprintf(stderr, "corun: %llu task%s, %llu steps, %llu polls, %.1f MB Lua memory, %.3f s\n",
+          (unsigned long long)r->stats.spawned, r->stats.spawned == 1 ? "" : "s",
+          (unsigned long long)r->stats.steps, (unsigned long long)r->stats.polls,
+          (double)r->alloc.held / 1e6, (double)(uv_hrtime() - r->started) / 1e9);
 }
 
 static int on_panic(lua_State *L) {
@@ -361,9 +376,23 @@ static void ignore_sigpipe(void) {
   sigaction(SIGPIPE, &sa, NULL);
 }
 
-static uint64_t env_number(const char *name) {
+// A number from the environment, 0 when it is not set. Answers -1 when it is something else.
+static int env_number(const char *name, uint64_t *out) {
   const char *text = getenv(name);
-  return text ? strtoull(text, NULL, 10) : 0;
+  char *end;
+  *out = 0;
+  if (!text || !*text) return 0;
+  errno = 0;
+  *out = strtoull(text, &end, 10);
+  if (isdigit((unsigned char)*text) && !*end && !errno) return 0;
+  refuse("%s must be a number, got '%s'", name, text);
+  return -1;
+}
+
+// libuv aborts when it cannot make the few descriptors that it needs at first.
+static int has_descriptors(void) {
+  struct rlimit limit;
+  return getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= 16;
 }
 
 int main(int argc, char **argv) {
@@ -371,10 +400,12 @@ int main(int argc, char **argv) {
   if (argc < 1) return EXIT_USAGE;
   int status = parse(argv, &o);
   if (status >= 0) return status;
-  o.rt.seed = env_number("CORUN_SEED");
-  o.rt.fail_alloc = env_number("CORUN_FAIL_ALLOC");
+  uint64_t fail_alloc;
+  if (env_number("CORUN_SEED", &o.rt.seed) < 0 || env_number("CORUN_FAIL_ALLOC", &fail_alloc) < 0)
+    return EXIT_USAGE;
+  o.rt.fail_alloc = (size_t)fail_alloc;
   ignore_sigpipe();
-  rt *r = rt_new(&o.rt);
+  rt *r = has_descriptors() ? rt_new(&o.rt) : NULL;
   if (!r) {
     fputs("corun: cannot start: out of memory or descriptors\n", stderr);
     return EXIT_INTERNAL;

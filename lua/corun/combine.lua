@@ -239,7 +239,12 @@ function combine.any(src, fn, o)
   if fn ~= nil and not is_callable(fn) then
     options.misuse("any needs a function, got " .. type(fn))
   end
-  if fn == nil then check_functions(src, "any") end
+  if fn == nil then
+    if type(src) ~= "table" then
+      options.misuse("any needs a list of functions, or a source and a function, got " .. type(src))
+    end
+    check_functions(src, "any")
+  end
   local tasks <close> = adopt(fn == nil and src or {})
   local next_item, closer = source.open(src, "any")
   local _ <close> = closer

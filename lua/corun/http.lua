@@ -4,6 +4,7 @@
 -- allocates its response and nothing else in the steady state.
 local task = require "corun.task"
 local core = require "corun.httpcore"
+local inside = require "corun.inside"
 local options = require "corun.options"
 local pool = require "corun.http_pool"
 local message = require "corun.http_message"
@@ -154,6 +155,9 @@ local function exchange(self, u, full, method, head, body, deadline, connect, re
     if keep then connections:keep(c) end
     return response(status, block, answer, full)
   end
+  if connections.closed and block.code == "ECLOSED" then
+    return connections:closed_error(c.origin, block.op)
+  end
   return nil, block, keep and c.uses > 0 and IDEMPOTENT[method]
 end
 
@@ -163,7 +167,9 @@ local function checked(res)
 end
 
 local function check_request(self, method, target)
-  if self.closed then core.raise("ECLOSED", "request", "the session is closed") end
+  if self.closed then
+    core.raise("ECLOSED", "request", ("the session was closed at %s"):format(self.closed))
+  end
   if type(method) ~= "string" or not core.is_token(method) then
     options.misuse("the method must be a token such as GET")
   end
@@ -186,7 +192,10 @@ local function send(self, method, target, o)
   if not u then
     local bad
     u, bad = resolve(self, target)
-    if not u then return nil, bad end
+    if not u then
+      inside.checkpoint()
+      return nil, bad
+    end
   end
   local headers = self.headers
   local head, body, full = u.get, nil, u.url
@@ -239,15 +248,23 @@ end
 
 ---Close the session with its connections; see lua/meta/http.lua.
 function session:close()
-  self.closed = true
-  self.pool:close()
+  self.closed = self.closed or options.here() or "?"
+  self.pool:close(self.closed)
 end
-session.__close = session.close
 session.__gc = session.close
 
+function session:__close()
+  if not self.closed then
+    self.closed = (options.here() or "?") .. ", where its <close> variable went out of scope; " ..
+      "wait for the tasks that use it in a corun.scope first"
+  end
+  self:close()
+end
+
 function session:__tostring()
-  return ("http session %p (%s, %d connections)"):format(self,
-    self.closed and "closed" or "open", self.pool.open)
+  local n = self.pool.open
+  return ("http session %p (%s, %d connection%s)"):format(self, self.closed and "closed" or "open",
+    n, n == 1 and "" or "s")
 end
 
 ---Make a session; see lua/meta/http.lua.

@@ -132,8 +132,9 @@ function waiter:__close()
   end
 end
 
-local function closed(origin, op)
-  return nil, task.err("ECLOSED", "the session was closed meanwhile",
+---The outcome of a request that the close of the session ended.
+function pool:closed_error(origin, op)
+  return nil, task.err("ECLOSED", "the session was closed meanwhile at " .. self.closed,
     {op = op, target = origin.key})
 end
 
@@ -151,7 +152,7 @@ local function wait_slot(self, origin, deadline)
   else
     w.event:wait()
   end
-  if self.closed then return closed(origin, "wait") end
+  if self.closed then return self:closed_error(origin, "wait") end
   if not w.granted then
     return nil, task.err("ETIMEDOUT", "no connection was free in time",
       {op = "wait", target = origin.key, retryable = true})
@@ -220,7 +221,7 @@ local function connect(self, origin, timeout)
   end)
   if self.closed then
     if stream then stream:close() end
-    return closed(origin, "connect")
+    return self:closed_error(origin, "connect")
   end
   if not stream then return nil, err end
   local c = setmetatable({
@@ -278,9 +279,10 @@ function pool:keep(c)
 end
 
 ---Close all connections; requests under way and those that wait get ECLOSED.
-function pool:close()
+---@param where string the line that closes them
+function pool:close(where)
   if self.closed then return end
-  self.closed = true
+  self.closed = where
   for _, origin in pairs(self.origins) do
     for _, c in ipairs(origin.idle) do drop(self, c) end
     origin.idle = {}

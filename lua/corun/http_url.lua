@@ -16,6 +16,7 @@ function url.encode(text)
 end
 
 local function bad(text, why)
+  text = text:gsub("[%z\1-\31\127]", function(c) return ("\\x%02X"):format(c:byte()) end)
   return nil, require("corun.task").err("EURL", why, {op = "parse URL", target = text})
 end
 

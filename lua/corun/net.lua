@@ -11,6 +11,8 @@ local now, scope, shield, spawn, try = corun.now, corun.scope, corun.shield, cor
 
 local net = {connect = netcore.connect, listen = netcore.listen}
 
+local PAUSE = 0.1 -- seconds until accepting is tried again
+
 -- Servers ---------------------------------------------------------------------------------------
 
 local methods = {}
@@ -59,8 +61,11 @@ local function accept_all(server, connections)
       server.count = server.count + 1
       server.open[stream] = peer
       connections:spawn(attend, server, stream, peer)
-    elseif err.code ~= "ECLOSED" and not in_trouble then
-      io.stderr:write(("corun: %s cannot accept: %s\n"):format(server.name, err))
+    elseif err.code ~= "ECLOSED" then
+      if not in_trouble then
+        io.stderr:write(("corun: %s cannot accept: %s\n"):format(server.name, err))
+      end
+      corun.sleep(PAUSE) -- a listener that is broken for good must not spin
     end
     in_trouble = not stream
   end
@@ -131,7 +136,8 @@ end
 
 function server_mt:__tostring()
   return ("server (%s, %s)"):format(self.name,
-    self.deadline and "closed" or self.count .. " connections")
+    self.deadline and "closed" or
+      ("%d connection%s"):format(self.count, self.count == 1 and "" or "s"))
 end
 
 local function is_callable(fn)

@@ -31,23 +31,28 @@ local EMPTY = setmetatable({}, {
   __newindex = function() error("the options table made by options.check is read-only", 2) end,
 })
 
----Raise `message` with the position of the script's line that is to blame.
+---The line of the script that called into corun, as FILE:LINE.
 ---
 ---It is the first line from `level` upwards that is in Lua and not in one of corun's own modules,
 ---so that one level too few does no harm.
+---@param level integer? as in error(): 2, the default, is the caller of the caller
+---@return string? where nil when there is no such line
+function options.here(level)
+  for l = (level or 2) + 1, math.maxinteger do
+    local info = getinfo(l, "Sl")
+    if not info then return nil end
+    if info.currentline > 0 and info.source:sub(1, 7) ~= "=[corun" then
+      return ("%s:%d"):format(info.short_src, info.currentline)
+    end
+  end
+end
+
+---Raise `message` with the position of the script's line that is to blame.
 ---@param message string
 ---@param level integer? as in error(): 2, the default, is the caller of the function that raises
 function options.misuse(message, level)
-  local where = ""
-  for l = (level or 2) + 1, math.maxinteger do
-    local info = getinfo(l, "Sl")
-    if not info then break end
-    if info.currentline > 0 and info.source:sub(1, 7) ~= "=[corun" then
-      where = ("%s:%d: "):format(info.short_src, info.currentline)
-      break
-    end
-  end
-  error(where .. message, 0)
+  local where = options.here((level or 2) + 1)
+  error(where and where .. ": " .. message or message, 0)
 end
 
 -- Optimal string alignment distance (insert, delete, replace, swap neighbours) of two strings.
@@ -81,6 +86,12 @@ function options.nearest(word, names)
   local lower = word:lower()
   local limit = #word <= 3 and 1 or 2
   local best, best_d
+  for name in pairs(names) do
+    if type(name) == "string" and #word > 2 and name:sub(1, #word) == lower and
+      (not best or name < best) then
+      best, best_d = name, 1 -- it was cut short
+    end
+  end
   for name in pairs(names) do
     if type(name) == "string" and math.abs(#name - #word) <= limit then
       local d = distance(lower, name:lower())

@@ -40,7 +40,12 @@ function source.open(src, operation)
   local i, n = 0, src.n or #src
   return function()
     i = i + 1
-    if i <= n then return src[i] end
+    if i > n then return nil end
+    if src[i] == nil then
+      require("corun.options").misuse(("item %d of the list for %s is nil, of %d")
+        :format(i, operation, n))
+    end
+    return src[i]
   end, nil
 end
 

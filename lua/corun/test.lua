@@ -64,11 +64,11 @@ end
 local function run_checked(run, ...)
   local args = table.pack(...)
   local before = debug_.stats()
-  local ok, left = pcall(corun.scope, function(s)
+  local ok, left, err = pcall(corun.scope, function(s)
     return s:async(run_body, run, table.unpack(args, 1, args.n)):await()
   end)
   debug_.virtual(false)
-  if not ok then error(left, 0) end
+  if not ok or err then error(err or left, 0) end -- err: the task of the test was cancelled
   left = left or settled_leaks(before)
   if left then error("the test left behind " .. left, 0) end
 end
@@ -135,7 +135,7 @@ local function patch_cli(cli)
     if roots and #roots == 1 and roots[1] == "spec" and not is_folder("spec") then
       roots[1] = DEFAULT_FOLDER
     end
-    for _, root in ipairs(roots or {}) do
+    for _, root in ipairs(options and not options.version and roots or {}) do
       if not require("lfs").attributes(root, "mode") then
         return nil, ("corun test: error: no such file or directory: %s"):format(root)
       end

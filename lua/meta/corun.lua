@@ -78,7 +78,8 @@ function corun.await(task) end
 --- Run `fn(s)` in a new scope and return what it returns, once all tasks started in it have ended.
 ---
 --- If the body or a child fails, the rest is cancelled and awaited, and the failure raised;
---- several failures become one error (S5). `s:cancel()` ends the scope with `nil, err`.
+--- several failures become one error (S5). When `s:cancel()` cut the body or a child short, the
+--- scope gives `nil, err`; when all had ended by then, what the body returned.
 ---
 --- ```lua
 --- corun.scope(function(s)
@@ -251,7 +252,8 @@ function corun.each(src, fn, o) end
 --- local who, res, err = corun.race{mirror = fetch_mirror, origin = fetch_origin}
 --- ```
 ---
---- - Raises: what the first to end raised; when the table is empty.
+--- - Raises: what the first to end raised; an error that another one raises while it is cancelled,
+---   as any failure of a clean-up (S4); when the table is empty.
 ---@async
 ---@param fns table<any, (fun(): ...)|corun.task>
 ---@return any key the key of the first

@@ -26,7 +26,7 @@ function debug.stats() end
 function debug.tree() end
 
 --- The lines of that tree.
----@param top? corun.task only the tasks started inside this one (default: all)
+---@param top? corun.task only the tasks started inside this one (default: the main chunk)
 ---@return string[] lines
 function debug.tasks(top) end
 

@@ -79,28 +79,70 @@ static void describe(const task *t, const void *arg, char *buf, size_t n) {
 
 static const wait_ops await_ops = {"await", cancel_await, awaited, describe};
 
-// Put a task that was not met before into the queue; without memory it is passed over.
-static void visit(queue *q, task *t) {
-  if (t->flags & TASK_SEEN || queue_reserve(q, q->count + 1) < 0) return;
-  t->flags |= TASK_SEEN;
-  queue_push(q, t);
+// One side of the search for a circle.
+typedef struct search {
+  queue met;             // nothing is taken out: its ring is the list of the tasks met
+  size_t next;           // the first of them that was not looked at
+  uint16_t mark, other;  // flags of the tasks that this side and the other one have met
+  int found;             // a task that the other side has met too
+} search;
+
+// Take note of a task that was not met before; without memory it is passed over.
+static void visit(search *s, task *t) {
+  if (t->flags & s->mark || queue_reserve(&s->met, s->met.count + 1) < 0) return;
+  if (t->flags & s->other) s->found = 1;
+  t->flags |= s->mark;
+  queue_push(&s->met, t);
 }
 
-// Say whether `t` cannot end before `me` has: it awaits it or owns the scope it was started in, or
-// that is so for a task that `t` cannot end before. Searches from `me`, as few tasks wait for one.
-static int ends_after(const task *t, task *me) {
-  queue q;  // nothing is taken out: its ring is the list of the tasks met
-  queue_init(&q);
-  visit(&q, me);
-  for (size_t i = 0; i < q.count; i++) {
-    const task *x = q.ring[i];
-    for (task *j = x->joiners; j; j = task_next_joiner(x, j)) visit(&q, j);
-    const scope *home = task_home(x);
-    if (home) visit(&q, home->owner);
+// Visit the tasks that cannot end before `x` has: those that await it, and the owner of its scope.
+static void look_back(search *s, const task *x) {
+  for (task *j = x->joiners; j; j = task_next_joiner(x, j)) visit(s, j);
+  const scope *home = task_home(x);
+  if (home) visit(s, home->owner);
+}
+
+// Visit the tasks before which `x` cannot end: its children, and the one that it awaits.
+static void look_ahead(search *s, const task *x) {
+  if (x->state == TASK_WAITING && x->ops == &await_ops) visit(s, x->warg);
+  for (const scope *in = x->in; in && in->owner == x; in = in->parent)
+    for (list *l = in->tasks.next; l != &in->tasks; l = l->next)
+      visit(s, list_entry(l, task, siblings));
+}
+
+// How many tasks looking ahead from the next one may meet.
+static size_t width(const search *s) {
+  const task *x = s->met.ring[s->next];
+  size_t n = 1;
+  for (const scope *in = x->in; in && in->owner == x; in = in->parent)
+    n += in->nkids + in->ndaemons;
+  return n;
+}
+
+static void end_search(search *s) {
+  for (size_t i = 0; i < s->met.count; i++) ((task *)s->met.ring[i])->flags &= (uint16_t)~s->mark;
+  queue_fini(&s->met);
+}
+
+// Say whether `t` cannot end before `me` has. Searches from both ends and always on the side where
+// less was met so far: one of them is near its end as a rule, also where tasks nest deep.
+static int ends_after(task *t, task *me) {
+  search back = {.mark = TASK_SEEN, .other = TASK_SEEN_AHEAD};
+  search ahead = {.mark = TASK_SEEN_AHEAD, .other = TASK_SEEN};
+  queue_init(&back.met);
+  queue_init(&ahead.met);
+  visit(&back, me);
+  visit(&ahead, t);
+  while (!back.found && !ahead.found && back.next < back.met.count &&
+         ahead.next < ahead.met.count) {
+    if (ahead.met.count + width(&ahead) < back.met.count)
+      look_ahead(&ahead, ahead.met.ring[ahead.next++]);
+    else
+      look_back(&back, back.met.ring[back.next++]);
   }
-  int found = (t->flags & TASK_SEEN) != 0;
-  for (size_t i = 0; i < q.count; i++) ((task *)q.ring[i])->flags &= (uint16_t)~TASK_SEEN;
-  queue_fini(&q);
+  int found = back.found || ahead.found;
+  end_search(&back);
+  end_search(&ahead);
   return found;
 }
 

@@ -150,6 +150,13 @@ static int known(lua_State *L, int n, int between) {
   return 0;
 }
 
+// Push the error of the failed task whose handle is on top of the stack.
+static void push_failure(lua_State *L) {
+  const task *t = lua_touserdata(L, -1);
+  task_push_error(L, -1);
+  if (t->flags & TASK_SOFT) trace_returned(L, t);
+}
+
 // With the table on top: push the errors that it keeps, each once; answer their number.
 static int push_kept(lua_State *L) {
   int table = lua_gettop(L), n = 0;
@@ -163,7 +170,7 @@ static int push_kept(lua_State *L) {
     if (type == LUA_TTABLE)
       lua_rawgeti(L, -1, 1);
     else
-      task_push_error(L, -1);
+      push_failure(L);
     lua_remove(L, -2);
     if (known(L, n, 0))
       lua_pop(L, 1);
@@ -185,7 +192,7 @@ static int push_pending(lua_State *L, scope *s, int table, int n) {
   while (n < KEPT && lua_next(L, table)) {
     lua_pop(L, 1);
     s->nfailures--;
-    task_push_error(L, -1);
+    push_failure(L);
     if (known(L, n, 1)) {
       lua_pop(L, 1);
     } else {

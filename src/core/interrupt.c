@@ -22,7 +22,8 @@ void interrupt_arm(rt *r) {
     in->old_hook = lua_gethook(L);
     in->old_mask = lua_gethookmask(L);
     in->old_count = lua_gethookcount(L);
-    in->skip = TORN_GUARD;
+    if (in->spared != r->stats.steps) in->skip = TORN_GUARD;  // else debug.sethook could evade it
+    in->spared = r->stats.steps;
   }
   in->armed = L;
   lua_sethook(L, on_hook, LUA_MASKCOUNT | LUA_MASKRET, 1);
@@ -53,9 +54,13 @@ void interrupt_closable(lua_State *L) {
 }
 
 void interrupt_limit(rt *r) {
-  task *t = r->current;
+  const task *t = r->current;
   if (!t) return;
-  uint64_t limit = !t->in ? UINT64_MAX : t->in->by ? t->in->by->id : t->in->until;
+  uint64_t limit = r->end;
+  if (t->in && t->in->by)
+    limit = t->in->by->id;
+  else if (t->in && t->in->until < limit)
+    limit = t->in->until;
   atomic_store_explicit(&r->intr.limit, limit, memory_order_relaxed);
 }
 

@@ -25,6 +25,12 @@ static int l_is_inside(lua_State *L) {
   return 1;
 }
 
+// checkpoint(): raise the cancellation that concerns the running task (S13).
+static int l_checkpoint(lua_State *L) {
+  task_checkpoint(L);
+  return 0;
+}
+
 // depth(): how many scopes are open in the running task's body.
 static int l_depth(lua_State *L) {
   lua_pushinteger(L, scope_depth(task_current(L)));
@@ -81,10 +87,11 @@ static int l_misuse(lua_State *L) {
 }
 
 int luaopen_corun_inside(lua_State *L) {
-  static const luaL_Reg functions[] = {
-    {"failure", l_failure},       {"is_inside", l_is_inside}, {"depth", l_depth},
-    {"dependents", l_dependents}, {"children", l_children},   {"fence", l_fence},
-    {"group", l_group},           {"misuse", l_misuse},       {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"failure", l_failure},       {"is_inside", l_is_inside},
+                                       {"checkpoint", l_checkpoint}, {"depth", l_depth},
+                                       {"dependents", l_dependents}, {"children", l_children},
+                                       {"fence", l_fence},           {"group", l_group},
+                                       {"misuse", l_misuse},         {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;
 }

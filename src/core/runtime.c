@@ -100,6 +100,7 @@ rt *rt_new(const rt_options *opts) {
   if (!r) return NULL;
   r->opts = *opts;
   r->exit_code = -1;
+  r->end = TIMER_NEVER;
   r->random = opts->seed ? opts->seed : 0x9E3779B97F4A7C15u;
   r->grace_timer.tm.kind = TIMER_CALL;
   list_init(&r->handles);
@@ -260,7 +261,7 @@ static int l_start(lua_State *L) {
   r->main = t;
   if (!r->is_limited) return 1;
   r->root->seconds = r->time_limit;
-  r->root->deadline = r->root->until = timer_after(r, r->time_limit);
+  r->end = r->root->deadline = r->root->until = timer_after(r, r->time_limit);
   if (timer_arm(r, &r->root->tm, r->root->deadline) < 0) luaL_error(L, "not enough memory");
   return 1;
 }

@@ -67,6 +67,7 @@ struct rt {
   thread_pool threads;
   site_table sites;
   scope *spare_scopes;  // freed scope structures, linked by parent
+  uint64_t end;         // when the root scope is cancelled, then when the grace is over
   int grace_over;       // shields protect no longer (S14)
   timer_call grace_timer;
   list handles;  // open handles (core/handle.h)

@@ -166,6 +166,7 @@ void scope_end_grace(rt *r) {
   if (!r->root || !r->root->by) return;
   r->grace_over = 1;
   mark(r, r->root, r->root->by, 1);
+  interrupt_limit(r);
 }
 
 static void on_grace(timer_call *c) {
@@ -174,7 +175,8 @@ static void on_grace(timer_call *c) {
 
 void scope_begin_grace(rt *r) {
   r->grace_timer.fire = on_grace;
-  if (timer_arm(r, &r->grace_timer.tm, timer_after(r, r->opts.grace)) < 0) scope_end_grace(r);
+  r->end = timer_after(r, r->opts.grace);
+  if (timer_arm(r, &r->grace_timer.tm, r->end) < 0) scope_end_grace(r);
 }
 
 int scope_concerns(const task *t, uint64_t id) {

@@ -5,6 +5,7 @@
 
 #include <lauxlib.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "core/error.h"
 #include "core/runtime.h"
@@ -40,6 +41,13 @@ static void read_case(lua_State *L, select_case *c) {
   int key = lua_gettop(L) - 1, given = key + 1;
   int sends = lua_istable(L, given);
   if (sends) {
+    for (lua_pushnil(L); lua_next(L, given); lua_pop(L, 1)) {
+      const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : NULL;
+      if (name ? strcmp(name, "send") == 0 : lua_tointeger(L, -2) == 1) continue;
+      lua_pushfstring(L, "has an unknown key \"%s\": {channel, send = value}",
+                      luaL_tolstring(L, -2, NULL));
+      refuse(L, key, lua_tostring(L, -1));
+    }
     lua_rawgeti(L, given, 1);
     lua_pushliteral(L, "send");
     lua_rawget(L, given);

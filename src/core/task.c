@@ -76,6 +76,7 @@ static int settle(lua_State *L, task_state state) {
       if (!t->joiners) failures_pend(L, home, HANDLE);  // who already waits is sure to get it
     } else if (home) {
       task_push_error(L, HANDLE);
+      if (t->flags & TASK_SOFT) trace_returned(L, t);
       failures_note(L, home);
     }
   }
@@ -218,9 +219,8 @@ static void begin_step(rt *r, task *t) {
   r->current = t;
   r->stats.steps++;
   t->state = TASK_RUNNING;
-  uint64_t limit = !t->in ? UINT64_MAX : t->in->by ? t->in->by->id : t->in->until;
   interrupt *in = &r->intr;
-  atomic_store_explicit(&in->limit, limit, memory_order_relaxed);
+  interrupt_limit(r);
   atomic_store_explicit(&in->steps, r->stats.steps, memory_order_relaxed);
   atomic_store_explicit(&in->running, t->co, memory_order_release);
   if (atomic_load_explicit(&in->flags, memory_order_relaxed)) interrupt_switch(r, t->co);

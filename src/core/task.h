@@ -23,16 +23,17 @@ typedef enum {
 typedef enum { TASK_SPAWN, TASK_ASYNC, TASK_DAEMON } task_kind;
 
 enum {
-  TASK_FRESH = 1,      // its function has not been called
-  TASK_ASKED = 2,      // its wait was asked to stop
-  TASK_LATCHED = 4,    // woken before it waits
-  TASK_ENDING = 8,     // its function has ended
-  TASK_TABLED = 16,    // several results, kept in a table
-  TASK_LOCALS = 32,    // has a table of locals
-  TASK_PENDING = 64,   // its failure waits in the scope for an awaiter
-  TASK_SOFT = 128,     // failed by returning nil, err
-  TASK_EXPOSED = 256,  // coroutine.running gave its thread away: never reuse it
-  TASK_SEEN = 512,     // visited by a search that is under way
+  TASK_FRESH = 1,          // its function has not been called
+  TASK_ASKED = 2,          // its wait was asked to stop
+  TASK_LATCHED = 4,        // woken before it waits
+  TASK_ENDING = 8,         // its function has ended
+  TASK_TABLED = 16,        // several results, kept in a table
+  TASK_LOCALS = 32,        // has a table of locals
+  TASK_PENDING = 64,       // its failure waits in the scope for an awaiter
+  TASK_SOFT = 128,         // failed by returning nil, err
+  TASK_EXPOSED = 256,      // coroutine.running gave its thread away: never reuse it
+  TASK_SEEN = 512,         // visited by a search that is under way
+  TASK_SEEN_AHEAD = 1024,  // by its other side
 };
 
 struct task {

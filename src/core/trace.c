@@ -19,11 +19,24 @@
 
 // --- Tracebacks ------------------------------------------------------------------------------
 
-// The traceback of an error object is kept under the object; of a string, the last one is kept.
-enum { LAST_ERROR = 1, LAST_TRACE = 2 };
+// The traceback of an error object is kept under the object. Of the strings that were raised last
+// it is kept in a ring: the string at 2 i - 1, its traceback at 2 i, the next i at 0.
+#define RING 8
 
 static int is_object(lua_State *L, int idx) {
   return lua_istable(L, idx) || lua_isuserdata(L, idx);
+}
+
+// With the table of traces on top: the place in the ring of the value at `idx`, 0 if there is none.
+static int find_in_ring(lua_State *L, int idx) {
+  for (int i = 1; i <= RING; i++) {
+    lua_rawgeti(L, -1, 2 * i - 1);
+    lua_rawgeti(L, -2, 2 * i);
+    int same = lua_rawequal(L, -2, idx) && !lua_isnil(L, -1);  // the error may be nil
+    lua_pop(L, 2);
+    if (same) return i;
+  }
+  return 0;
 }
 
 void trace_push(lua_State *L, int idx) {
@@ -33,11 +46,9 @@ void trace_push(lua_State *L, int idx) {
     lua_pushvalue(L, idx);
     lua_rawget(L, -2);
   } else {
-    lua_rawgeti(L, -1, LAST_ERROR);
-    int same = lua_rawequal(L, -1, idx);
-    lua_pop(L, 1);
-    if (same)
-      lua_rawgeti(L, -1, LAST_TRACE);
+    int i = find_in_ring(L, idx);
+    if (i)
+      lua_rawgeti(L, -1, 2 * i);
     else
       lua_pushnil(L);
   }
@@ -52,9 +63,14 @@ static void keep(lua_State *L, int idx) {
     lua_insert(L, -2);
     lua_rawset(L, -3);
   } else {
-    lua_rawseti(L, -2, LAST_TRACE);
+    lua_rawgeti(L, -2, 0);
+    int i = 1 + (int)lua_tointeger(L, -1) % RING;
+    lua_pop(L, 1);
+    lua_rawseti(L, -2, 2 * i);
     lua_pushvalue(L, idx);
-    lua_rawseti(L, -2, LAST_ERROR);
+    lua_rawseti(L, -2, 2 * i - 1);
+    lua_pushinteger(L, i);
+    lua_rawseti(L, -2, 0);
   }
   lua_pop(L, 1);
 }
@@ -67,25 +83,31 @@ void trace_inherit(lua_State *L) {
     lua_pop(L, 1);
 }
 
-// Append where the running task and its forebears were spawned to the text on top of the stack.
-static void add_spawn_sites(lua_State *L) {
-  rt *r = rt_of(L);
+// Push where the task and its forebears were spawned, a line each.
+static void push_spawn_sites(lua_State *L, const task *t) {
   luaL_Buffer b;
   luaL_buffinit(L, &b);
   int lines = 0;
-  for (task *t = r->current; t; lines++) {
-    scope *home = task_home(t);
-    if (!home) break;
-    if (lines < MOST_LINES / 4) {
-      char line[160];
-      snprintf(line, sizeof line, "\nspawned at %s (task %u)", site_text(r, t->site), t->id);
-      luaL_addstring(&b, line);
-    }
-    t = home->owner;
+  for (const scope *home; t && (home = task_home(t)); t = home->owner, lines++) {
+    if (lines >= MOST_LINES / 4) continue;
+    char line[160];
+    snprintf(line, sizeof line, "%sspawned at %s (task %u)", lines ? "\n" : "",
+             site_text(rt_of(L), t->site), t->id);
+    luaL_addstring(&b, line);
   }
   if (lines >= MOST_LINES / 4) luaL_addstring(&b, "\n...");
   luaL_pushresult(&b);
-  lua_concat(L, 2);
+}
+
+void trace_returned(lua_State *L, const task *t) {
+  int err = lua_gettop(L);
+  luaL_checkstack(L, 8, NULL);
+  trace_push(L, err);
+  if (lua_isnil(L, -1) && task_home(t)) {
+    push_spawn_sites(L, t);
+    keep(L, err);
+  }
+  lua_settop(L, err);
 }
 
 int trace_handler(lua_State *L) {
@@ -100,7 +122,14 @@ int trace_handler(lua_State *L) {
       lua_pushlstring(L, text, len - sizeof BASE_FRAME + 1);
       lua_remove(L, -2);
     }
-    add_spawn_sites(L);
+    push_spawn_sites(L, rt_of(L)->current);
+    if (lua_rawlen(L, -1) > 0) {
+      lua_pushliteral(L, "\n");
+      lua_insert(L, -2);
+      lua_concat(L, 3);
+    } else {
+      lua_pop(L, 1);
+    }
     keep(L, 1);
   }
   lua_settop(L, 1);

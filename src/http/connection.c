@@ -234,6 +234,7 @@ static int on_data(lua_State *L, stream *s, void *arg, int rc) {
 
 static int receive(lua_State *L, http_connection *c) {
   size_t n;
+  if (c->s->closed) return fail_uv(L, c, STREAM_CLOSED, "read");
   stream_peek(c->s, &n);
   if (n) {
     int results = parse(L, c);
@@ -246,7 +247,7 @@ static int receive(lua_State *L, http_connection *c) {
 static int on_rested(lua_State *L, void *arg, int rc) {
   http_connection *c = arg;
   (void)rc;
-  return c->s->closed ? fail_uv(L, c, STREAM_CLOSED, "read") : receive(L, c);
+  return receive(L, c);
 }
 
 static const wait_ops rest_ops = {"other tasks", NULL, on_rested, NULL};

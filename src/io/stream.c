@@ -174,6 +174,7 @@ void stream_describe_wait(const task *t, const void *arg, char *buf, size_t n) {
 static const wait_ops read_ops = {"data from", cancel_read, resume_reader, stream_describe_wait};
 
 int stream_wait(lua_State *L, stream *s, size_t want, uint64_t when, stream_done *done, void *arg) {
+  if (s->closed) return done(L, s, arg, STREAM_CLOSED);
   if (buffer_len(&s->in) >= want || s->in_rc) return done(L, s, arg, 0);
   assert(!s->reader);
   wait_check(L);

@@ -18,6 +18,7 @@ typedef struct listener {
   uv_poll_t poll;
   uint32_t refs, granted;  // woken tasks that have not run
   uint32_t closed_at;      // site of the close
+  int by_scope;            // it was that of a <close> variable
   int fd;                  // -1 once closed
   int rc;                  // error of polling
   int polling;

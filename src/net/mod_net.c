@@ -229,8 +229,11 @@ static listener *check_listener(lua_State *L, const char *op) {
   if (l && l->fd >= 0) return l;
   if (l) address_format(&l->local, target, sizeof target);
   if (l && l->closed_at)
-    err_raise(L, "ECLOSED", op, target, "the listener was closed at %s",
-              site_text(rt_of(L), l->closed_at));
+    err_raise(L, "ECLOSED", op, target, "the listener was closed at %s%s",
+              site_text(rt_of(L), l->closed_at),
+              l->by_scope ? ", where its <close> variable went out of scope; wait for the tasks "
+                            "that use it in a corun.scope first"
+                          : "");
   err_raise(L, "ECLOSED", op, *target ? target : NULL, "the listener is closed");
   return NULL;
 }
@@ -318,6 +321,12 @@ static int l_listener_close(lua_State *L) {
   return 0;
 }
 
+static int l_listener_meta_close(lua_State *L) {
+  listener *l = *(listener **)luaL_checkudata(L, 1, LISTENER_CLASS);
+  if (l && l->fd >= 0) l->by_scope = 1;
+  return l_listener_close(L);
+}
+
 static int l_listener_gc(lua_State *L) {
   listener **box = lua_touserdata(L, 1);
   if (!*box) return 0;
@@ -342,7 +351,7 @@ static void open_listener_class(lua_State *L) {
                                      {"address", l_listener_address},
                                      {"close", l_listener_close},
                                      {NULL, NULL}};
-  static const luaL_Reg meta[] = {{"__close", l_listener_close},
+  static const luaL_Reg meta[] = {{"__close", l_listener_meta_close},
                                   {"__gc", l_listener_gc},
                                   {"__tostring", l_listener_tostring},
                                   {NULL, NULL}};

@@ -318,6 +318,24 @@ spawned at failing.lua:14 (task T)
 end)
 
 describe("corun: the process", function()
+  it("refuses numbers in the environment that are none", function()
+    for _, name in ipairs{"CORUN_SEED", "CORUN_FAIL_ALLOC"} do
+      for _, value in ipairs{"abc", "-1", "1x", "99999999999999999999999"} do
+        complains(2, ("corun: %s must be a number, got '%s'\nTry 'corun --help'.\n")
+          :format(name, value), code("print(1)", {env = name .. "=" .. value}))
+      end
+    end
+  end)
+
+  it("says so when there are too few descriptors to start", function()
+    for n = 4, 15 do
+      local r = sh(("ulimit -n %d; exec \"$CORUN\" -e 'print(1)'"):format(n))
+      assert.equal("corun: cannot start: out of memory or descriptors\n", r.err)
+      assert.equal(70, r.status)
+    end
+    assert.equal("1\n", sh([[ulimit -n 16; exec "$CORUN" -e 'print(1)']]).out)
+  end)
+
   it("holds two runtimes, which share nothing but the watchdog and the signals (S39)", function()
     local r = sh([["${CORUN%/*}/unit/test_core_runtimes"]])
     assert.matches("%[  PASSED  %] %d+ test", r.out .. r.err)

@@ -149,6 +149,28 @@ describe("S9 gather", function()
   end)
 end)
 
+describe("a list with a hole", function()
+  it("is refused where it has one, not cut short", function()
+    for _, name in ipairs{"map", "each"} do
+      local ok, err = pcall(function()
+        local r = corun[name]({1, nil, 3, n = 3}, function(x) return x end)
+        if name == "each" then for _ in r do end end
+      end)
+      assert.is_false(ok)
+      assert.matches("item 2 of the list for " .. name .. " is nil, of 3", tostring(err), 1, true)
+    end
+  end)
+end)
+
+describe("any without anything", function()
+  it("is answered in the caller's line", function()
+    local ok, err = pcall(function() corun.any() end)
+    assert.is_false(ok)
+    assert.matches("^tests/spec/combine_spec.lua:%d+: any needs a list of functions, or a source "
+      .. "and a function, got nil$", err)
+  end)
+end)
+
 describe("map", function()
   before_each(tasks.virtual)
 

@@ -7,6 +7,14 @@ local tasks = dofile("tests/spec/support/tasks.lua")
 local error_of = tasks.error_of
 
 describe("corun.err", function()
+  it("takes no code and no message among the fields", function()
+    for _, fields in ipairs{{code = "EY"}, {message = "other"}} do
+      local ok, err = pcall(function() corun.err("EX", "text", fields) end)
+      assert.is_false(ok)
+      assert.matches("error_spec.lua:%d+: the code and the message of an error are no fields", err)
+    end
+  end)
+
   it("makes an object with code, message and fields", function()
     local cause = {}
     local e = corun.err("EQUOTA", "no calls left", {cause = cause, retryable = true, left = 0})
@@ -92,6 +100,23 @@ describe("S32 errors", function()
 end)
 
 describe("tracebacks", function()
+  it("are shown for each of several failures, and where a returned one was spawned", function()
+    local r = program.run({"-"}, {stdin = [[
+local corun = require "corun"
+corun.async(function() error("one") end)
+corun.async(function() error("two") end)
+corun.async(function() return nil, corun.err("EX", "three") end)
+]]})
+    assert.equal(1, r.status)
+    assert.matches("\ncaused by: stdin:2: one\nstack traceback:\n.-\nspawned at stdin:2 ", r.err)
+    assert.matches("\nalso: stdin:3: two\nstack traceback:\n.-\nspawned at stdin:3 ", r.err)
+    assert.matches("\nalso: three %(EX%)\nspawned at stdin:4 ", r.err)
+    r = program.run({"-"}, {stdin = [[
+local corun = require "corun"
+corun.spawn(function() corun.sleep(0) return nil, "plain" end)]]})
+    assert.matches("^corun: plain\nspawned at stdin:2 %(task %d+%)\n$", r.err)
+  end)
+
   it("name functions as scripts know them", function()
     local r = program.run({"-"}, {stdin = [[
 local corun = require "corun"

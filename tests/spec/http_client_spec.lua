@@ -444,7 +444,7 @@ describe("http URLs", function()
       local res, err = s:get(url)
       assert.is_nil(res, url)
       assert.equal("EURL", err.code)
-      assert.equal(url, err.target)
+      assert.equal(url:gsub("%c", function(c) return ("\\x%02X"):format(c:byte()) end), err.target)
     end
     assert.equal(0, s.pool.open)
   end)

@@ -226,6 +226,48 @@ describe("http pool", function()
     server:close()
   end)
 
+  it("S20 closing the session ends a request that is being sent", function()
+    local server <close>, url = raw(function() corun.sleep(60) end) -- reads nothing
+    local session <close> = http.session{timeout = {read = math.huge}}
+    local line
+    corun.scope(function(s)
+      local t = s:async(session.post, session, url, {body = ("x"):rep(30 << 20)})
+      support.eventually("sending", function() return t:status() == "waiting" end)
+      corun.sleep(0.05)
+      line = debug.getinfo(1, "l").currentline + 1
+      session:close()
+      local res, err = t:await()
+      assert.is_nil(res)
+      assert.equal("ECLOSED", err.code)
+      assert.matches("the session was closed meanwhile at tests/spec/http_pool_spec.lua:" .. line,
+        tostring(err), 1, true)
+    end)
+    local ok_, err = pcall(session.get, session, url)
+    assert.is_false(ok_)
+    assert.matches("the session was closed at tests/spec/http_pool_spec.lua:" .. line,
+      tostring(err), 1, true)
+    server:close{drain = 0}
+  end)
+
+  it("S12 the use of a session whose <close> variable is gone says what to do", function()
+    local kept_session
+    do
+      local session <close> = http.session()
+      kept_session = session
+    end
+    local ok_, err = pcall(kept_session.get, kept_session, "http://127.0.0.1:1/")
+    assert.is_false(ok_)
+    assert.matches("http_pool_spec.lua:%d+, where its <close> variable went out of scope; wait for "
+      .. "the tasks that use it in a corun.scope first", tostring(err))
+  end)
+
+  it("S13 a request whose URL is none is a checkpoint too", function()
+    local _, err = corun.timeout(0, http.get, "no url")
+    assert.equal("ETIMEDOUT", err.code)
+    _, err = http.get("no url")
+    assert.equal("EURL", err.code)
+  end)
+
   it("S38 idle connections do not keep the process, nor hide a deadlock", function()
     if not support.has("python3") then return pending("python3 is not installed") end
     local peer = support.start("python3", "-c", [[

@@ -582,6 +582,21 @@ describe("S27 signals", function()
     assert.equal(130, r.status)
   end)
 
+  it("S14 S27 a spin in a shield or in clean-up ends when the grace is over", function()
+    for _, code in ipairs{
+      "print 'ready' corun.shield(function() while true do end end)",
+      "local _ <close> = corun.defer(load 'while true do end') print 'ready' corun.sleep(9)",
+      "print 'ready' corun.shield(load 'while true do pcall(load [=[repeat until nil]=]) end')",
+      "corun.spawn(corun.shield, function() print 'ready' while true do end end)",
+    } do
+      local int = {{after = "ready", signal = "INT"}}
+      local r = signalled(code, int, {"--grace=0.2", "--timeout=20"})
+      assert.is_true(r.signal == 2 or r.status == 130, code)
+      r = signalled(code, nil, {"--grace=0.2", "--timeout=0.2"})
+      assert.equal(124, r.status, code)
+    end
+  end)
+
   it("S27 a failure in the clean-up is reported", function()
     local r = signalled([[
       local _ <close> = corun.defer(error, "clean-up failed")

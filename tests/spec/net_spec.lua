@@ -523,7 +523,7 @@ describe("serve (S42)", function()
       local server = assert(net.serve("127.0.0.1:0", handler))
       local c = assert(net.connect(server:address()))
       c:write("x")
-      while not tostring(server):find("1 connections") do corun.sleep(0.001) end
+      while not tostring(server):find("1 connection)", 1, true) do corun.sleep(0.001) end
       return server, c
     end
     local server, c = server_with(function(s)

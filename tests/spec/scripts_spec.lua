@@ -118,7 +118,7 @@ page 57 (EHTTP)
   it("ends with what it has when the deadline has passed", function()
     local r = scrape("--limit=1", "--deadline=0.4")
     assert.matches("^kind     items     mean\ncocoa        %d ", r.out)
-    assert.matches("\ntimeout: 0%.4 s passed %(ETIMEDOUT%)\n$", r.out)
+    assert.matches("\ntimeout: 0%.4 s passed %(ETIMEDOUT%); %d+ pages not fetched\n$", r.out)
     assert.equal(0, r.status)
   end)
 

@@ -351,7 +351,8 @@ describe("select misuse:", function()
 
   it("a send case without a value", function()
     refused("case out of select has no value to send", {out = {c}})
-    refused("case out of select has no value to send", {out = {c, sned = 1}})
+    refused("case out of select has an unknown key \"sned\"", {out = {c, sned = 1}})
+    refused("case out of select has an unknown key \"3\"", {out = {c, send = 1, [3] = 1}})
   end)
 
   it("sending to what only gives values", function()

@@ -127,6 +127,16 @@ describe("S1 ownership", function()
     end
   end)
 
+  it("S7 S10 tasks of a deep nest await each other in any order #heavy", function()
+    local function down(k)
+      if k == 0 then return 1 end
+      local t = corun.async(down, k - 1)
+      corun.yield()
+      return 1 + t:await()
+    end
+    assert.equal(20001, down(20000))
+  end)
+
   it("S1 tasks nest without limit, each awaiting the next, and are cancelled at once", function()
     local depth, deepest, unwound = 1000, 0, 0
     local function nest(n)

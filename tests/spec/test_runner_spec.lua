@@ -145,6 +145,18 @@ describe("corun test #heavy", function()
     assert.equal(1, r.status)
   end)
 
+  it("does not pass a test that was cancelled", function()
+    local r = test("cancelled", {"-o", "TAP"})
+    has(r.out, "not ok 1 - cancelled by itself\n")
+    assert.equal(1, r.status)
+  end)
+
+  it("prints busted's version in any folder", function()
+    local r = program.run({"test", "--version"}, {cwd = "/"})
+    assert.matches("^%d+%.%d+%.%d+", r.out)
+    assert.equal(0, r.status)
+  end)
+
   it("ends daemons with their test, and gives each its own locals", function()
     local r = test("apart", {"-o", "TAP"})
     assert.equal("ok 1 - apart leaves a daemon\nok 2 - apart sets a local\n"
