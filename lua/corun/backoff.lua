@@ -29,7 +29,7 @@ function backoff_mt:__call()
 end
 
 function backoff_mt:__tostring()
-  return ("corun.backoff (%d made, next pause up to %g s)"):format(self.attempt,
+  return ("backoff %p (%d made, next pause up to %g s)"):format(self, self.attempt,
     self.attempt == 0 and 0 or self.delay)
 end
 

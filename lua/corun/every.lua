@@ -35,7 +35,7 @@ function every_mt:__call()
 end
 
 function every_mt:__tostring()
-  return ("corun.every (%g s, %s)"):format(self.period,
+  return ("every %p (%g s, %s)"):format(self, self.period,
     self.cases.closed:is_set() and "closed" or ("%d ticks"):format(self.count))
 end
 

@@ -122,7 +122,14 @@ local function serialise(res, close)
   return head .. "content-length: " .. #(body or "") .. "\r\n" .. close .. "\r\n", body
 end
 
-local function log_failure(req, err)
+-- With `where`, the handler's place, the failure is of what it returned: a traceback would show only
+-- code of corun's own.
+local function log_failure(req, err, where)
+  if where then
+    io.stderr:write(("corun: %s %s failed: %s (the handler of %s)\n"):format(req.method, req.target,
+      tostring(err), where))
+    return
+  end
   local trace = require("corun.debug").traceback(err)
   io.stderr:write(("corun: %s %s failed: %s\n%s"):format(req.method, req.target, tostring(err),
     trace and trace .. "\n" or ""))
@@ -130,7 +137,7 @@ end
 
 -- The head and body of what a handler returned, and whether the connection is kept. Its failure is
 -- a 500.
-local function answer(req, keep, close, res, err)
+local function answer(req, where, keep, close, res, err)
   if type(res) == "string" then
     date_line()
     return text_start .. #res .. "\r\n" .. close .. "\r\n", res, keep
@@ -144,8 +151,10 @@ local function answer(req, keep, close, res, err)
     local head, body = try(serialise, res, close)
     if head then return head, body, keep end
     err = body
+  else
+    where = nil
   end
-  log_failure(req, err)
+  log_failure(req, err, where)
   local head, body = serialise({status = 500, body = "Internal Server Error\n"}, close)
   return head, body, keep
 end
@@ -172,7 +181,7 @@ local function respond(c, peer, state, method, target, block, body, keep, minor)
   keep = keep and not state.closed
   local close = not keep and CLOSE or minor == 0 and KEEP or ""
   local head, payload
-  head, payload, keep = answer(req, keep, close, res, err)
+  head, payload, keep = answer(req, state.where, keep, close, res, err)
   if method == "HEAD" then payload = nil end
   if not c:send(head, payload) then return false end
   if not keep then c:drain(DRAIN) end
@@ -207,6 +216,8 @@ function server.serve(addr, handler, o)
   o = options.check(o, "serve", OPTIONS)
   local pause, max_body = o.idle or IDLE, o.max_body or MAX_BODY
   local state = {idle = core.idle(math.huge), closed = false}
+  local info = type(handler) == "function" and debug.getinfo(handler, "S")
+  state.where = info and ("%s:%d"):format(info.short_src, info.linedefined) or tostring(handler)
   function state.call()
     local req = state.req
     state.req = nil

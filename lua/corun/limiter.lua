@@ -46,7 +46,7 @@ end
 
 function limiter_mt:__tostring()
   refill(self)
-  return ("corun.limiter (%g in %g s, %g of %g free)"):format(self.n, self.per, self.tokens,
+  return ("limiter %p (%g in %g s, %g of %g free)"):format(self, self.n, self.per, self.tokens,
     self.burst)
 end
 
