@@ -122,8 +122,8 @@ local function serialise(res, close)
   return head .. "content-length: " .. #(body or "") .. "\r\n" .. close .. "\r\n", body
 end
 
--- With `where`, the handler's place, the failure is of what it returned: a traceback would show only
--- code of corun's own.
+-- With `where`, the handler's place, the failure is of what it returned: a traceback would show
+-- only code of corun's own.
 local function log_failure(req, err, where)
   if where then
     io.stderr:write(("corun: %s %s failed: %s (the handler of %s)\n"):format(req.method, req.target,

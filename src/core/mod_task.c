@@ -139,7 +139,8 @@ static int l_task_newindex(lua_State *L) {
   task_check(L, 1);
   const char *key = luaL_tolstring(L, 2, NULL);
   if (strcmp(key, "name") != 0) return err_misuse(L, "a task has no field \"%s\" to set", key);
-  if (!lua_isnil(L, 3)) luaL_checkstring(L, 3);
+  if (!lua_isnil(L, 3) && lua_type(L, 3) != LUA_TSTRING)
+    return err_misuse(L, "the name of a task must be a string, got %s", luaL_typename(L, 3));
   set_name(L, 1, 3);
   return 0;
 }
@@ -475,6 +476,8 @@ static int l_locals(lua_State *L) {
 
 static int l_exit(lua_State *L) {
   int code = 0;
+  if (!lua_isnoneornil(L, 1) && !lua_isboolean(L, 1) && !lua_isnumber(L, 1))
+    luaL_typeerror(L, 1, "boolean or number");
   if (lua_isboolean(L, 1))
     code = lua_toboolean(L, 1) ? 0 : 1;
   else

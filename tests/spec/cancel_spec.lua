@@ -54,6 +54,26 @@ describe("S13 checkpoints", function()
     assert.equal("item", c:recv())
   end)
 
+  it("S13 what is made of them checks too", function()
+    local http = corun.http
+    local limiter, beat, pauses = corun.limiter(9, 1), corun.every(1), corun.backoff{tries = 9}
+    local session <close> = http.session()
+    cancelled(function()
+      raises_cancellation(limiter.wait, limiter)
+      raises_cancellation(function() for _ in beat do end end)
+      raises_cancellation(function() pauses() pauses() end)
+      raises_cancellation(function()
+        for _ in corun.each({1}, function() return 1 end) do end
+      end)
+      for _, method in ipairs{"get", "getjson", "post"} do
+        raises_cancellation(session[method], session, "http://127.0.0.1:1/")
+        raises_cancellation(session[method], session, "no url")
+      end
+      raises_cancellation(http.request, "GET", "http://127.0.0.1:1/")
+    end)
+    beat:close()
+  end)
+
   it("S13 before any effect", function()
     local effects = 0
     local function effect() effects = effects + 1 end

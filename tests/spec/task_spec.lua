@@ -585,7 +585,7 @@ describe("a task handle", function()
     t:await()
     assert.equal("done", t:status())
     assert.error_matches(function() t.status = "x" end, "a task has no field \"status\" to set")
-    assert.error_matches(function() t.name = {} end, "string expected")
+    assert.error_matches(function() t.name = {} end, "must be a string, got table")
     assert.is_nil(t.nothing)
   end)
 
