@@ -153,7 +153,7 @@ specs() {
     say "$what: ended with status $status$([ "$status" -ne 124 ] || echo ', too slow')"
     f=1
   fi
-  if [ "$f" -gt 0 ]; then tail -n 200 "$log" >&2; fi
+  if [ "$f" -gt 0 ]; then tail -n 200 "$log" | grep -vE '^[-+*.]+$' >&2 || true; fi
   count "$p" "$f" "$what"
 }
 

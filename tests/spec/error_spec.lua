@@ -106,7 +106,7 @@ local corun = require "corun"
 corun.async(function() error("one") end)
 corun.async(function() error("two") end)
 corun.async(function() return nil, corun.err("EX", "three") end)
-]]})
+]], env = "CORUN_SEED=0"})
     assert.equal(1, r.status)
     assert.matches("\ncaused by: stdin:2: one\nstack traceback:\n.-\nspawned at stdin:2 ", r.err)
     assert.matches("\nalso: stdin:3: two\nstack traceback:\n.-\nspawned at stdin:3 ", r.err)
