@@ -41,11 +41,12 @@ function source.open(src, operation)
   return function()
     i = i + 1
     if i > n then return nil end
-    if src[i] == nil then
+    local item = src[i]
+    if item == nil then
       require("corun.options").misuse(("item %d of the list for %s is nil, of %d")
         :format(i, operation, n))
     end
-    return src[i]
+    return item
   end, nil
 end
 

@@ -115,6 +115,15 @@ int err_raise(lua_State *L, const char *code, const char *op, const char *target
   return lua_error(L);
 }
 
+int err_raise_closed(lua_State *L, const char *op, const char *target, const char *what,
+                     const char *site, int by_scope) {
+  if (!site) return err_raise(L, "ECLOSED", op, target, "the %s is closed", what);
+  return err_raise(L, "ECLOSED", op, target, "the %s was closed at %s%s", what, site,
+                   by_scope ? ", where its <close> variable went out of scope; wait for the tasks "
+                              "that use it in a corun.scope first"
+                            : "");
+}
+
 static int has_metatable(lua_State *L, int idx, const char *name) {
   if (!lua_istable(L, idx) || !lua_getmetatable(L, idx)) return 0;
   luaL_getmetatable(L, name);

@@ -31,6 +31,11 @@ void err_push_uv(lua_State *L, int rc, const char *op, const char *target);
 int err_raise(lua_State *L, const char *code, const char *op, const char *target, const char *fmt,
               ...);
 
+// Raise that the handle called `what` was closed at `site`, NULL when that is not known, and what
+// to do if it was by the end of a <close> variable (S12, S20). Does not return. [loop]
+int err_raise_closed(lua_State *L, const char *op, const char *target, const char *what,
+                     const char *site, int by_scope);
+
 // Raise a plain string error about misuse at the line of the script that called into corun, also
 // when a Lua module of corun stands in between. Does not return. [loop]
 int err_misuse(lua_State *L, const char *fmt, ...);

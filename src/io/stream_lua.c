@@ -58,15 +58,8 @@ static const char *target_of(const stream *s, char *buf) {
 
 int stream_raise_closed(lua_State *L, const stream *s, const char *op) {
   char target[TARGET];
-  if (!s || !s->closed_at)
-    return err_raise(L, "ECLOSED", op, target_of(s, target), "the stream is closed");
-  const char *site = site_text(rt_of(L), s->closed_at);
-  if (!s->by_scope)
-    return err_raise(L, "ECLOSED", op, target_of(s, target), "the stream was closed at %s", site);
-  return err_raise(L, "ECLOSED", op, target_of(s, target),
-                   "the stream was closed at %s, where its <close> variable went out of scope; "
-                   "wait for the tasks that use it in a corun.scope first",
-                   site);
+  const char *site = s && s->closed_at ? site_text(rt_of(L), s->closed_at) : NULL;
+  return err_raise_closed(L, op, target_of(s, target), "stream", site, s && s->by_scope);
 }
 
 int stream_fail(lua_State *L, const stream *s, int rc, const char *op) {

@@ -228,13 +228,8 @@ static listener *check_listener(lua_State *L, const char *op) {
   char target[ADDRESS_TEXT] = "";
   if (l && l->fd >= 0) return l;
   if (l) address_format(&l->local, target, sizeof target);
-  if (l && l->closed_at)
-    err_raise(L, "ECLOSED", op, target, "the listener was closed at %s%s",
-              site_text(rt_of(L), l->closed_at),
-              l->by_scope ? ", where its <close> variable went out of scope; wait for the tasks "
-                            "that use it in a corun.scope first"
-                          : "");
-  err_raise(L, "ECLOSED", op, *target ? target : NULL, "the listener is closed");
+  const char *site = l && l->closed_at ? site_text(rt_of(L), l->closed_at) : NULL;
+  err_raise_closed(L, op, *target ? target : NULL, "listener", site, l && l->by_scope);
   return NULL;
 }
 

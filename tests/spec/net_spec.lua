@@ -2,14 +2,11 @@
 -- corun.net: connecting, listening, accepting, servers (S38, S41, S42).
 local corun = require "corun"
 local net = require "corun.net"
+local outcomes = dofile("tests/spec/support/outcomes.lua")
+
+local assert_error, waiting = outcomes.assert_error, outcomes.waiting
 
 local MIB = 1024 * 1024
-
-local function assert_error(code, op, value, err)
-  assert.is_nil(value)
-  assert.equal(code, err and err.code)
-  assert.equal(op, err.op)
-end
 
 local function assert_raises(code, fn, ...)
   local ok, err = pcall(fn, ...)
@@ -21,13 +18,6 @@ local function assert_misuse(pattern, fn, ...)
   local ok, err = pcall(fn, ...)
   assert.is_false(ok)
   assert.matches(pattern, tostring(err))
-end
-
--- A task that waits already: under a shuffled ready queue a yield is no barrier.
-local function waiting(...)
-  local task = corun.async(...)
-  while task:status() ~= "waiting" do corun.yield() end
-  return task
 end
 
 local function listen()

@@ -2,6 +2,9 @@
 -- Streams against peers that behave badly: they cut, reset, stall and flood (S41). The peers are in
 -- Python.
 local net = require "corun.net"
+local outcomes = dofile("tests/spec/support/outcomes.lua")
+
+local assert_error = outcomes.assert_error
 
 local BIG = ("0123456789abcdef"):rep(64):rep(16 * 1024) -- 16 MiB: more than the system takes
 
@@ -31,13 +34,6 @@ local function with_peer(code, fn)
   os.remove(path)
   local stream <close> = assert(net.connect("127.0.0.1:" .. port))
   fn(stream, peer)
-end
-
-local function assert_error(code, op, value, err)
-  assert.is_nil(value)
-  assert.equal(code, err and err.code)
-  assert.equal(op, err.op)
-  assert.is_string(err.target)
 end
 
 describe("peers that behave badly", function()

@@ -3,6 +3,9 @@
 -- peers that behave badly.
 local corun = require "corun"
 local net = require "corun.net"
+local outcomes = dofile("tests/spec/support/outcomes.lua")
+
+local assert_error, waiting = outcomes.assert_error, outcomes.waiting
 
 local KIB, MIB = 1024, 1024 * 1024
 local BIG = ("0123456789abcdef"):rep(64):rep(16 * KIB) -- 16 MiB: more than the system takes
@@ -21,20 +24,6 @@ local function with_pair(fn)
   local _ <close> = a
   local _ <close> = b
   return fn(a, b)
-end
-
--- A task that waits already: under a shuffled ready queue a yield is no barrier.
-local function waiting(...)
-  local task = corun.async(...)
-  while task:status() ~= "waiting" do corun.yield() end
-  return task
-end
-
-local function assert_error(code, op, value, err)
-  assert.is_nil(value)
-  assert.equal(code, err and err.code)
-  assert.equal(op, err.op)
-  assert.is_string(err.target)
 end
 
 local function assert_raises(code, fn, ...)
