@@ -185,3 +185,29 @@ else()
   set(CORUN_JSON_MODULE ON)
   set(json_libraries ${CMAKE_DL_LIBS})
 endif()
+
+# --- the small libraries: bodies, names, the resolver --------------------------------------------
+# small(TARGET HEADER ARCHIVES... SHARED): one target each; static ones cost nothing at start-up.
+function(small target header)
+  find_path(${target}_INCLUDE ${header} REQUIRED)
+  list(POP_BACK ARGN shared)
+  find_archive(${target}_LIBRARY ${shared} ${ARGN})
+  imported(${target} ${${target}_LIBRARY} ${${target}_INCLUDE})
+endfunction()
+
+small(zlib zlib.h libz.a z)
+small(brotlicommon brotli/types.h libbrotlicommon.a libbrotlicommon-static.a brotlicommon)
+small(brotlidec brotli/decode.h libbrotlidec.a libbrotlidec-static.a brotlidec)
+small(brotlienc brotli/encode.h libbrotlienc.a libbrotlienc-static.a brotlienc)
+small(zstd zstd.h libzstd.a zstd)
+small(unistring unistr.h libunistring.a unistring)
+small(idn2 idn2.h libidn2.a idn2)
+small(cares ares.h libcares.a libcares_static.a cares)
+set_property(TARGET brotlidec brotlienc PROPERTY INTERFACE_LINK_LIBRARIES brotlicommon m)
+set_property(TARGET idn2 PROPERTY INTERFACE_LINK_LIBRARIES unistring)
+set_property(TARGET zstd PROPERTY INTERFACE_LINK_LIBRARIES Threads::Threads)
+
+# --- OpenSSL: its headers; the library is loaded at first use (src/base/openssl.c) ---------------
+find_path(OPENSSL_INCLUDE openssl/ssl.h REQUIRED)
+add_library(openssl_headers INTERFACE)
+target_include_directories(openssl_headers SYSTEM INTERFACE ${OPENSSL_INCLUDE})

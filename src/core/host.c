@@ -52,6 +52,12 @@ static struct {
 
 static _Thread_local rt *current;
 
+static work_pool works = WORK_POOL_INIT;
+
+work_pool *host_work_pool(void) {
+  return &works;
+}
+
 // --- Signals ---------------------------------------------------------------------------------
 
 static void nudge(void) {

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 // Host: all that is process-wide in core (S39): which runtime the thread runs, the handlers of INT,
-// TERM, QUIT and URG, and the watchdog thread that notices steps that go on too long (S21 to S28).
+// TERM, QUIT and URG, the watchdog thread that notices steps that go on too long (S21 to S28), and
+// the state of the threads that do blocking work (core/work.h).
 // Invariant: the watchdog never touches a lua_State; it sets atomic flags and sends signals.
 #ifndef CORE_HOST_H
 #define CORE_HOST_H
 
 #include "core/types.h"
+#include "core/work.h"
 
 // This thread begins to run the runtime: watch it, and take the signals if it owns them. [loop]
 void host_enter(rt *r);
@@ -25,6 +27,9 @@ void host_listen(int signal);
 // It listens no more: let the signal do that again, since libuv sets the default action once its
 // last handle for it has stopped. [loop]
 void host_unlisten(int signal);
+
+// The threads for blocking work. [any]
+work_pool *host_work_pool(void);
 
 // The number of the INT or TERM that ended the program, 0 when there was none. [any]
 int host_signal(void);

@@ -17,6 +17,7 @@
 #include "core/scope.h"
 #include "core/task.h"
 #include "core/trace.h"
+#include "core/work.h"
 
 #define BATCH 256  // steps between two polls, so that neither starves
 #define GC_SMALL ((size_t)64 << 20)
@@ -74,7 +75,11 @@ static void on_warning(void *ud, const char *text, int to_be_continued) {
 }
 
 static void on_wakeup(uv_async_t *h) {
-  host_deliver(h->data);
+  rt *r = h->data;
+  if (!r->closing) host_deliver(r);
+  work_deliver(r);
+  if (r->closing && !r->nworks && !uv_is_closing((uv_handle_t *)h))
+    uv_close((uv_handle_t *)h, NULL);
 }
 
 static int open_loop(rt *r) {
@@ -129,8 +134,14 @@ fail:
   return NULL;
 }
 
+// Close a handle that nobody owns, and the runtime's own: its wake-up not before the last piece of
+// work has come back through it.
 static void close_handle(uv_handle_t *h, void *arg) {
-  if (!uv_is_closing(h) && h != arg) uv_close(h, NULL);
+  rt *r = arg;
+  if (h == (uv_handle_t *)&r->wakeup && r->nworks)
+    uv_ref(h);
+  else if (!uv_is_closing(h) && h != (uv_handle_t *)&r->clock)
+    uv_close(h, NULL);
 }
 
 static void on_patience(uv_timer_t *h) {
@@ -140,7 +151,7 @@ static void on_patience(uv_timer_t *h) {
 // Run the loop until nothing is left in it, at most `seconds`. Answers 0 or UV_ETIMEDOUT.
 static int drain(rt *r, double seconds) {
   uv_handle_t *clock = (uv_handle_t *)&r->clock;
-  uv_walk(&r->loop, close_handle, clock);
+  uv_walk(&r->loop, close_handle, r);
   if (seconds < HUGE_VAL) {
     uv_update_time(&r->loop);
     uv_timer_start(&r->clock, on_patience, (uint64_t)(seconds * 1000), 0);

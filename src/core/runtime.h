@@ -62,8 +62,10 @@ struct rt {
   list jobs;        // operations outstanding on other threads (core/job.h)
   uint32_t ntasks;  // alive
   uint32_t njobs;
-  uint64_t next_id;  // tasks and scopes
-  uint64_t random;   // state of the seeded generator
+  uint32_t nworks;    // those of them that are work (core/work.h)
+  work *ended_works;  // to be delivered, newest first; guarded by the pool's lock
+  uint64_t next_id;   // tasks and scopes
+  uint64_t random;    // state of the seeded generator
   thread_pool threads;
   site_table sites;
   scope *spare_scopes;  // freed scope structures, linked by parent

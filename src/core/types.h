@@ -9,5 +9,6 @@ typedef struct rt rt;
 typedef struct task task;
 typedef struct scope scope;
 typedef struct wait_ops wait_ops;
+typedef struct work work;
 
 #endif

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: MIT
+// Work on threads of our own. See work.h.
+#include "core/work.h"
+
+#include <assert.h>
+#include <lauxlib.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/host.h"
+#include "core/runtime.h"
+#include "core/task.h"
+#include "core/wait.h"
+
+#define WORK_CLASS "corun.work"
+#define LEAST_THREADS 4
+
+enum { IDLE, QUEUED, RUNNING, ENDED };
+
+// --- Threads ---------------------------------------------------------------------------------
+
+// The first in the queue. The lock is held.
+static work *shift(work_pool *p) {
+  work *w = p->first;
+  p->first = w->next;
+  if (!p->first) p->last = NULL;
+  p->queued--;
+  w->next = NULL;
+  w->phase = RUNNING;
+  return w;
+}
+
+// Hand the work back to its runtime. The lock is held until the loop was told: once the runtime
+// could see the work, it might close the handle.
+static void give_back(work_pool *p, work *w) {
+  rt *r = w->r;
+  pthread_mutex_lock(&p->lock);
+  w->phase = ENDED;
+  w->next = r->ended_works;
+  r->ended_works = w;
+  uv_async_send(&r->wakeup);
+  pthread_mutex_unlock(&p->lock);
+}
+
+static void *serve(void *arg) {
+  work_pool *p = arg;
+  for (;;) {
+    pthread_mutex_lock(&p->lock);
+    p->idle++;
+    while (!p->first) pthread_cond_wait(&p->more, &p->lock);
+    p->idle--;
+    work *w = shift(p);
+    pthread_mutex_unlock(&p->lock);
+    w->type->run(w);
+    give_back(p, w);
+  }
+  return NULL;
+}
+
+// Start one more thread if that helps. The lock is held. Answers whether there is any.
+static int staff(work_pool *p) {
+  if (p->idle >= p->queued) return 1;
+  if (p->threads >= LEAST_THREADS && p->threads >= uv_available_parallelism()) return 1;
+  pthread_t thread;
+  pthread_attr_t attr;
+  sigset_t all, old;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &old);  // signals are for the loops' threads
+  pthread_attr_init(&attr);
+  pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+  if (pthread_create(&thread, &attr, serve, p) == 0) p->threads++;
+  pthread_attr_destroy(&attr);
+  pthread_sigmask(SIG_SETMASK, &old, NULL);
+  return p->threads > 0;
+}
+
+// Queue the work. Answers 0, or UV_EAGAIN when there is no thread to do it.
+static int submit(work *w) {
+  work_pool *p = host_work_pool();
+  pthread_mutex_lock(&p->lock);
+  p->queued++;
+  int ok = staff(p);
+  if (ok) {
+    w->phase = QUEUED;
+    w->next = NULL;
+    if (p->last)
+      p->last->next = w;
+    else
+      p->first = w;
+    p->last = w;
+    pthread_cond_signal(&p->more);
+  } else {
+    p->queued--;
+  }
+  pthread_mutex_unlock(&p->lock);
+  return ok ? 0 : UV_EAGAIN;
+}
+
+// Take the work out of the queue; answers whether it was still there.
+static int retract(work *w) {
+  work_pool *p = host_work_pool();
+  pthread_mutex_lock(&p->lock);
+  int found = w->phase == QUEUED;
+  if (found) {
+    work *before = NULL;
+    for (work *k = p->first; k != w; k = k->next) before = k;
+    if (before)
+      before->next = w->next;
+    else
+      p->first = w->next;
+    if (p->last == w) p->last = before;
+    p->queued--;
+    w->phase = IDLE;
+  }
+  pthread_mutex_unlock(&p->lock);
+  return found;
+}
+
+// --- Owners ----------------------------------------------------------------------------------
+
+static void unref(work *w) {
+  if (--w->refs) return;
+  if (w->type->drop) w->type->drop(w);
+  free(w);
+}
+
+static int l_gc(lua_State *L) {
+  work **box = lua_touserdata(L, 1);
+  if (*box) unref(*box);
+  *box = NULL;
+  return 0;
+}
+
+work *work_new(lua_State *L, const work_type *type, size_t size) {
+  work **box = lua_newuserdatauv(L, sizeof *box, 0);
+  *box = NULL;
+  if (luaL_newmetatable(L, WORK_CLASS)) {
+    lua_pushcfunction(L, l_gc);
+    lua_setfield(L, -2, "__gc");
+  }
+  lua_setmetatable(L, -2);
+  work *w = calloc(1, size);
+  if (!w) luaL_error(L, "not enough memory");
+  w->type = type;
+  w->r = rt_of(L);
+  w->refs = 1;
+  *box = w;
+  return w;
+}
+
+// --- Waiting ---------------------------------------------------------------------------------
+
+static void finish(work *w) {
+  rt *r = w->r;
+  job_end(r, &w->job);
+  r->nworks--;
+  unref(w);
+}
+
+void work_deliver(rt *r) {
+  work_pool *p = host_work_pool();
+  pthread_mutex_lock(&p->lock);
+  work *w = r->ended_works, *next, *in_order = NULL;
+  r->ended_works = NULL;
+  pthread_mutex_unlock(&p->lock);
+  for (; w; w = next) {
+    next = w->next;
+    w->next = in_order;
+    in_order = w;
+  }
+  for (w = in_order; w; w = next) {
+    next = w->next;
+    if (w->t) wait_wake(w->t, 0);
+    w->t = NULL;
+    finish(w);
+  }
+}
+
+static wait_answer cancel(task *t, void *arg) {
+  work *w = arg;
+  if (retract(w)) {
+    w->t = NULL;
+    finish(w);
+    return WAIT_STOPPED;
+  }
+  atomic_store(&w->cancelled, 1);
+  // A wait that could not even begin (out of memory) is never resumed.
+  if (w->type->is_abandoned || t->state != TASK_WAITING) w->t = NULL;
+  return w->type->is_abandoned ? WAIT_ABANDONED : WAIT_CANNOT_STOP;
+}
+
+static int resumed(lua_State *L, void *arg, int rc) {
+  work *w = arg;
+  return w->type->done(L, w, rc);
+}
+
+static void describe(const task *t, const void *arg, char *buf, size_t n) {
+  const work *w = arg;
+  (void)t;
+  snprintf(buf, n, "%s%s%s", w->type->op, w->target ? " " : "", w->target ? w->target : "");
+}
+
+static const wait_ops work_ops = {"a thread to do", cancel, resumed, describe};
+
+int work_begin(lua_State *L, work *w, uint64_t when) {
+  wait_check(L);
+  assert(w->phase == IDLE && w->refs == 1);
+  rt *r = w->r;
+  w->t = task_current(L);
+  w->refs++;
+  r->nworks++;
+  job_begin(r, &w->job, w->type->op, w->target ? w->target : "");
+  if (submit(w) < 0) {
+    w->t = NULL;
+    finish(w);
+    return luaL_error(L, "%s: no thread can be started", w->type->op);
+  }
+  return wait_begin_until(L, &work_ops, w, when);
+}

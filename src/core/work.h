@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+// Work: a function that blocks, run on one of corun's own threads while the task that asked for it
+// waits. The threads serve all runtimes of the process (S39); libuv's are left to files. A piece of
+// work is a C object with two owners: a userdata in the frame of the task, and the thread while it
+// runs; what it holds is dropped on the loop thread when both have let go. Invariant: between
+// work_begin and its delivery only the thread touches what `run` uses.
+#ifndef CORE_WORK_H
+#define CORE_WORK_H
+
+#include <lua.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stddef.h>
+
+#include "core/job.h"
+#include "core/types.h"
+
+typedef struct work_type {
+  const char *op;  // "hash_file": for the task tree and for messages
+  // Do the work. [pool] Must touch neither Lua nor the runtime; should look at work_is_cancelled.
+  void (*run)(work *w);
+  // In the coroutine: push results and answer their number, or raise. `rc` is 0 once `run` has
+  // ended, UV_ETIMEDOUT when the time limit passed: then `run` never began, or goes on
+  // (is_abandoned) and its part of the work must not be looked at. [loop]
+  int (*done)(lua_State *L, work *w, int rc);
+  // Release what the work holds, exactly once; the memory is freed after it. NULL: nothing. [loop]
+  void (*drop)(work *w);
+  // A cancelled task goes on at once, and the work ends by itself (S16: abandoned). Otherwise the
+  // task sleeps until `run` has ended.
+  int is_abandoned;
+} work_type;
+
+struct work {
+  job job;
+  const work_type *type;
+  rt *r;
+  task *t;     // NULL once the task gave up
+  work *next;  // in the queue, then among what has ended
+  unsigned refs;
+  int phase;  // guarded by the pool's lock
+  atomic_int cancelled;
+  const char *target;  // whom it concerns, for messages; lives as long as the work. May be NULL
+};
+
+// Make a piece of work, zeroed but for this structure, at the beginning of `size` bytes; push the
+// userdata that owns it. [loop] Raises on out of memory.
+work *work_new(lua_State *L, const work_type *type, size_t size);
+
+// Suspend until it has run; the time limit `when` applies as long as it can be stopped. The
+// userdata must be on the stack of the calling function. To be returned in tail position, after
+// task_checkpoint. [loop] Raises when no thread can be had.
+int work_begin(lua_State *L, work *w, uint64_t when);
+
+// Say whether whoever wanted the work has given up on it. [any]
+static inline int work_is_cancelled(work *w) {
+  return atomic_load_explicit(&w->cancelled, memory_order_relaxed);
+}
+
+// --- The threads -----------------------------------------------------------------------------
+
+// The state of the threads, process-wide: kept by host.c.
+typedef struct work_pool {
+  pthread_mutex_t lock;
+  pthread_cond_t more;
+  work *first, *last;  // waiting for a thread
+  unsigned queued, threads, idle;
+} work_pool;
+
+#define WORK_POOL_INIT \
+  { .lock = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER }
+
+// Wake the tasks whose work has ended. [loop, from the runtime's wake-up] Must not run Lua.
+void work_deliver(rt *r);
+
+#endif
