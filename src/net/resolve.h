@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Host names to addresses, on a thread of libuv's pool (getaddrinfo). The request is a C object
-// that outlives a task which gives up on it. Runs on the loop thread.
+// Host names to addresses: the names a runtime has asked for, with those that wait for an answer.
+// A name is asked for once, however many tasks want it, and kept for as long as the answer says,
+// within bounds. Runs on the loop thread.
 #ifndef NET_RESOLVE_H
 #define NET_RESOLVE_H
 
@@ -25,8 +26,11 @@ int resolve_numeric(const endpoint *e, address_list *out);
 // returned in tail position. [loop] Raises on out of memory.
 int resolve_begin(lua_State *L, const endpoint *e, uint64_t when, const wait_ops *ops);
 
-// Take the result. [loop] Answers 0 or an error.
-int resolve_take(void *arg, address_list *out);
+// Take the result: the addresses, with a port. [loop] Answers 0 or an error.
+int resolve_take(void *arg, uint16_t port, address_list *out);
+
+// Push nil and the error for what resolve_take answered; answer 2. [loop]
+int resolve_fail(lua_State *L, int rc, const char *op, const char *target);
 
 wait_answer resolve_cancel(task *t, void *arg);
 void resolve_describe(const task *t, const void *arg, char *buf, size_t n);
