@@ -1,15 +1,19 @@
 -- SPDX-License-Identifier: MIT
--- corun.net: tcp connections, listeners and servers. The sockets are bound in C (corun.netcore);
--- here is the policy of servers (S42): a task and a scope for each connection, whose failure is
--- logged and ends that connection alone. Embedded, loaded at first use.
+-- corun.net: connections, listeners and servers, of TCP and of Unix sockets, which are bound in C
+-- (corun.netcore, corun.listen); here is the policy of servers (S42): a task and a scope for each
+-- connection, whose failure is logged and ends that connection alone. Loaded at first use.
 local corun = require "corun"
 local netcore = require "corun.netcore"
+local listen = require("corun.listen").listen
 local options = require "corun.options"
 local debug_ = require "corun.debug"
 
 local now, scope, shield, spawn, try = corun.now, corun.scope, corun.shield, corun.spawn, corun.try
 
-local net = {connect = netcore.connect, listen = netcore.listen}
+local net = {
+  connect = netcore.connect, listen = listen, resolve = netcore.resolve,
+  udp = require("corun.udp").udp,
+}
 
 local PAUSE = 0.1 -- seconds until accepting is tried again
 
@@ -147,17 +151,22 @@ end
 ---Listen on `addr` and call `fn(stream)` in a task of its own for each connection.
 ---
 ---The stream is closed when `fn` returns. The server is a child of the calling scope.
----@param addr string|table "host:port", "[v6]:port" or {host=, port=}
+---@param addr string|table "host:port", "[v6]:port", "unix:/path", {host=, port=} or {path=}
 ---@param fn fun(stream: userdata)
----@param o table? limit: so many connections at once, the others wait in the system's queue
+---@param o table? limit: so many connections at once, the others wait in the system's queue;
+---  backlog, reuse, reuse_port, mode: as for listen
 ---@return table? server
 ---@return table? err
 function net.serve(addr, fn, o)
-  o = options.check(o, "serve", {limit = "count"})
+  o = options.check(o, "serve", {
+    limit = "count", backlog = "count", reuse = "boolean", reuse_port = "boolean", mode = "any",
+  })
   if not is_callable(fn) then
     options.misuse(("serve needs a function for the connections, got %s"):format(type(fn)))
   end
-  local listener, err = netcore.listen(addr)
+  local listener, err = listen(addr, {
+    backlog = o.backlog, reuse = o.reuse, reuse_port = o.reuse_port, mode = o.mode,
+  })
   if not listener then return nil, err end
   local server = setmetatable({
     listener = listener, name = listener:address(), fn = fn, limit = o.limit,

@@ -3,24 +3,30 @@
 ---@meta corun.net
 -- luacheck: no unused
 
---- TCP: connections, servers, and the one set of stream methods.
+--- TCP and Unix sockets: connections, servers, and the one set of stream methods; UDP; host names.
 ---@class corun.net
 local net = {}
 
---- `"host:port"`, `"[v6]:port"` or `{host = "...", port = 80}`. To listen on every address of the
+--- `"host:port"`, `"[v6]:port"`, `"[fe80::1%eth0]:port"`, `"unix:/path"`,
+--- `{host = "...", port = 80}` or `{path = "/path"}`. To listen on every address of the
 --- machine: `":port"` or `"*:port"`.
----@alias corun.address string|{host: string, port: integer}
+---@alias corun.address string|{host: string, port: integer}|{path: string}
 
 -- ## Connecting
 
---- Connect to `addr`. The addresses that a name has are tried in turn.
+--- Connect to `addr`.
+---
+--- The addresses that a name has are tried as Happy Eyeballs does (RFC 8305): families alternating,
+--- the next one 250 ms after the one before or as soon as that has failed; the first connection
+--- that stands wins.
 ---
 --- - Raises: when `addr` is no address.
---- - Fails: `ECONNREFUSED`, `ETIMEDOUT`, the resolver's `EAI_NONAME` ...
+--- - Fails: `ECONNREFUSED`, `EHOSTUNREACH`, `ETIMEDOUT`, `ENOENT` for a path; the resolver's
+---   `EAI_NONAME` (no such name) and `EAI_AGAIN` (no answer) ...
 ---@async
 ---@param addr corun.address
 ---@param o? corun.net.connect_options
----@return corun.tcp? stream
+---@return corun.tcp|corun.unix|nil stream
 ---@return corun.err? err
 function net.connect(addr, o) end
 
@@ -28,10 +34,15 @@ function net.connect(addr, o) end
 ---@field timeout? corun.seconds give up after so long, the resolver's time included
 ---@field bind? corun.address the local address, numeric
 ---@field nodelay? boolean send small writes at once (default true)
+---@field keepalive? boolean|corun.seconds ask a peer that is silent so long for a sign (true: 60)
+---@field queue? integer bytes that may wait to be sent before a writer waits (default 65,536)
 
--- ## TCP servers
+-- ## Servers
 
 --- Listen on `addr`; port 0 takes a free one.
+---
+--- The file of a Unix socket is removed when the listener is closed. One that is there already, and
+--- which nobody listens to any more, is replaced; any other file is not.
 ---
 --- - Raises: when `addr` is no address.
 --- - Fails: `EADDRINUSE`, `EACCES`, `EAI_NONAME` ...
@@ -45,6 +56,8 @@ function net.listen(addr, o) end
 ---@class corun.net.listen_options
 ---@field backlog? integer so many connections may wait in the system's queue (default 1024)
 ---@field reuse? boolean listen although old connections of the address linger (default true)
+---@field reuse_port? boolean share the port with other listeners that say so (default false)
+---@field mode? string|integer permissions of a Unix socket: `"660"` (default: as the umask has it)
 
 --- A listening socket.
 ---@class corun.listener
@@ -55,7 +68,7 @@ local listener = {}
 --- - Raises: `ECLOSED`.
 --- - Fails: `ECLOSED` when the listener was closed meanwhile (S20); the system's reason.
 ---@async
----@return corun.tcp? stream
+---@return corun.tcp|corun.unix|nil stream
 ---@return corun.err? err
 function listener:accept() end
 
@@ -75,7 +88,7 @@ function listener:close() end
 --- - Fails: as `listen`.
 ---@async
 ---@param addr corun.address
----@param fn fun(stream: corun.tcp)
+---@param fn fun(stream: corun.tcp|corun.unix)
 ---@param o? corun.net.serve_options
 ---@return corun.server? server
 ---@return corun.err? err
@@ -83,6 +96,10 @@ function net.serve(addr, fn, o) end
 
 ---@class corun.net.serve_options
 ---@field limit? integer so many connections at once; further ones wait in the system's queue
+---@field backlog? integer as for `listen`
+---@field reuse? boolean as for `listen`
+---@field reuse_port? boolean as for `listen`
+---@field mode? string|integer as for `listen`
 
 --- A running server.
 ---@class corun.server
@@ -186,6 +203,18 @@ function stream:lines(format, o) end
 ---@return corun.err? err
 function stream:write(...) end
 
+--- Set limits that hold from now on.
+---
+--- - Raises: `ECLOSED`; for a wrong option.
+---@param o corun.stream.settings
+---@return corun.stream stream itself
+function stream:configure(o) end
+
+--- Settings of a stream. Of a TCP stream also `nodelay` and `keepalive`, as for `connect`.
+---@class corun.stream.settings
+---@field timeout? corun.seconds of each read or write without its own; `math.huge` for none
+---@field queue? integer bytes that may wait to be sent before a writer waits
+
 --- Close the stream once all that was written has been sent. A second call does nothing.
 ---
 --- It is shielded, but gives up on a peer that takes nothing for `--grace` seconds (5).
@@ -229,5 +258,128 @@ function tcp:peer() end
 --- - Raises: `ECLOSED`.
 ---@return string address
 function tcp:address() end
+
+--- A connection through a Unix socket. `shutdown` as of a TCP connection.
+---@class corun.unix: corun.stream
+local unix = {}
+
+--- The address of the listener, on both sides.
+---@return string address `"unix:/path"`
+function unix:peer() end
+
+--- The same.
+---@return string address
+function unix:address() end
+
+-- ## Host names
+
+--- The addresses of a name.
+---
+--- `/etc/hosts` counts, and what `/etc/resolv.conf` says; sources of other kinds in
+--- `/etc/nsswitch.conf` do not. Names that are not ASCII are asked for in their ASCII form (RFC
+--- 5891). However many tasks want a name, it is asked for once; the answer is kept for as long as
+--- it says, at most 5 minutes, a failure not at all. The environment variable `CORUN_DNS` names
+--- other servers: `"10.0.0.1,[::1]:5353"`.
+---
+--- - Raises: when `name` is empty or longer than 255 bytes.
+--- - Fails: `EAI_NONAME` when there is no such name, or no address of this family; `EAI_AGAIN` when
+---   no server answers (after 14 s); `ETIMEDOUT`.
+---@async
+---@param name string a host name or a numeric address
+---@param o? corun.net.resolve_options
+---@return string[]? addresses numeric, without a port
+---@return corun.err? err
+function net.resolve(name, o) end
+
+---@class corun.net.resolve_options
+---@field family? 4|6 of this family alone
+---@field timeout? corun.seconds give up after so long
+
+-- ## UDP
+
+--- Open a UDP socket.
+---
+--- - Raises: when `addr` is no numeric address.
+--- - Fails: `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES` ...
+---@param addr? corun.address the local address (default: any port, all addresses of IPv4)
+---@param o? corun.net.udp_options
+---@return corun.udp? socket
+---@return corun.err? err
+function net.udp(addr, o) end
+
+---@class corun.net.udp_options
+---@field reuse? boolean share the address with others that say so (default false)
+---@field broadcast? boolean allow sending to broadcast addresses (default false)
+---@field ttl? integer routers that a datagram may pass
+---@field multicast_ttl? integer the same for groups (default 1)
+---@field multicast_loop? boolean what is sent to a group arrives at this machine too (default true)
+
+--- A UDP socket. One task may receive while others send.
+---@class corun.udp
+local udp = {}
+
+--- Send a datagram. It waits only while the system has no room for it.
+---
+--- - Raises: `ECLOSED`; when there is no address for an unconnected socket, or one for a connected.
+--- - Fails: `EMSGSIZE`, `ECONNREFUSED` (the answer to an earlier one), `EACCES` for a broadcast
+---   that was not allowed, the resolver's errors ...
+---@async
+---@param data string
+---@param addr? corun.address
+---@return true? ok
+---@return corun.err? err
+function udp:send(data, addr) end
+
+--- Receive a datagram. `max` may be left out before the options.
+---
+--- - Raises: `EBUSY` for a second receiver, `ECLOSED`.
+--- - Fails: `ETIMEDOUT`; `ECONNREFUSED` when a connected peer is not there; `ECLOSED`.
+---@async
+---@param max? integer bytes of it that are wanted (default: all)
+---@param o? corun.stream.timeout_options
+---@return string? data
+---@return string|corun.err address of the sender, or the error
+---@return true? truncated when the datagram was longer than `max`
+function udp:recv(max, o) end
+
+--- Send to this peer from now on, and receive from it alone.
+---
+--- - Raises: `ECLOSED`; when `addr` is no address.
+--- - Fails: the resolver's errors, `ENETUNREACH` ...
+---@async
+---@param addr corun.address
+---@return true? ok
+---@return corun.err? err
+function udp:connect(addr) end
+
+--- Join a multicast group.
+---
+--- - Raises: `ECLOSED`; when `group` is no numeric address of the socket's family.
+--- - Fails: `ENODEV`, `EADDRINUSE` ...
+---@param group string `"239.1.2.3"`
+---@param interface? string by name, or with IPv4 by address (default: the system chooses)
+---@return true? ok
+---@return corun.err? err
+function udp:join(group, interface) end
+
+--- Leave it again.
+---
+--- - Raises, fails: as `join`.
+---@param group string
+---@param interface? string
+---@return true? ok
+---@return corun.err? err
+function udp:leave(group, interface) end
+
+--- The local address.
+---@return string address `"0.0.0.0:5353"`
+function udp:address() end
+
+--- The peer of a connected socket.
+---@return string? address
+function udp:peer() end
+
+--- Close the socket. A second call does nothing.
+function udp:close() end
 
 return net

@@ -6,6 +6,7 @@
 
 #include "io/stream_uv.h"
 
+#define UNIX_CLASS "corun.unix"
 #define PIPE_TARGET 128  // bytes of a target's text that are kept
 
 typedef struct pipe_stream {

@@ -18,7 +18,7 @@
 #include "io/state.h"
 
 #define STREAM_AHEAD IO_BLOCK            // bytes read that nobody asked for yet
-#define STREAM_QUEUE ((size_t)64 << 10)  // queued bytes from which on writers wait
+#define STREAM_QUEUE ((size_t)64 << 10)  // queued bytes from which on writers wait, if not set
 #define STREAM_CLOSED UV_ECANCELED       // result of a wait that a close ended
 
 typedef struct stream stream;
@@ -83,6 +83,8 @@ struct stream {
   list writers;     // tasks that wait to write, or for the stream to be shut or closed
   stream_out *out;  // NULL when the transport has taken all
   stream_request rq;
+  float timeout;   // seconds that a call without a time limit of its own may take, 0: any number
+  uint32_t bound;  // queued bytes from which on writers wait, 0: STREAM_QUEUE
   uint32_t refs, granted;  // woken writers that have not run
   uint32_t closed_at;      // site of the close
   int in_rc, out_rc;       // end of a direction: 0 while it works, UV_EOF, an error
@@ -153,6 +155,9 @@ static inline int stream_is_busy(const stream *s) {
 }
 
 // --- Writing ---------------------------------------------------------------------------------
+
+// Set how many bytes may be queued before writers wait, 0: as many as usual. [loop]
+void stream_set_bound(stream *s, lua_Integer bytes);
 
 // Say whether a write may be queued without waiting. [loop]
 int stream_is_writable(const stream *s);

@@ -76,6 +76,30 @@ int stream_fail(lua_State *L, const stream *s, int rc, const char *op) {
   }
 }
 
+// --- Settings --------------------------------------------------------------------------------
+
+uint64_t stream_limit(lua_State *L, const stream *s, int idx, const char *op) {
+  double otherwise = s->timeout > 0 ? (double)s->timeout : HUGE_VAL;
+  double seconds = idx ? opt_seconds(L, idx, op, "timeout", otherwise) : otherwise;
+  return timer_after(rt_of(L), seconds);
+}
+
+void stream_configure(lua_State *L, stream *s, const char *const *names) {
+  luaL_checktype(L, 2, LUA_TTABLE);
+  opt_check(L, 2, "configure", names);
+  double timeout = opt_seconds(L, 2, "configure", "timeout", (double)s->timeout);
+  lua_Integer bytes = opt_count(L, 2, "configure", "queue", 1, s->bound);
+  s->timeout = timeout < HUGE_VAL ? (float)timeout : 0;
+  stream_set_bound(s, bytes);
+}
+
+static int l_configure(lua_State *L) {
+  static const char *const names[] = {"timeout", "queue", NULL};
+  stream_configure(L, stream_check(L, 1, "configure"), names);
+  lua_settop(L, 1);
+  return 1;
+}
+
 // --- Writing ---------------------------------------------------------------------------------
 
 static int finish_write(lua_State *L, stream *s, int rc) {
@@ -111,12 +135,14 @@ static const wait_ops rest_ops = {"other tasks", NULL, on_rested, NULL};
 static int l_write(lua_State *L) {
   static const char *const names[] = {"timeout", NULL};
   stream *s = stream_check(L, 1, "write");
-  double timeout = HUGE_VAL;
   int last = lua_gettop(L);
+  uint64_t when = TIMER_NEVER;
   if (lua_istable(L, last)) {
     opt_check(L, last, "write", names);
-    timeout = opt_seconds(L, last, "write", "timeout", HUGE_VAL);
+    when = stream_limit(L, s, last, "write");
     lua_settop(L, --last);
+  } else if (s->timeout > 0) {
+    when = stream_limit(L, s, 0, "write");
   }
   if (last > PIECES + 1) {
     for (int i = 2; i <= last; i++) luaL_checklstring(L, i, NULL);
@@ -129,7 +155,7 @@ static int l_write(lua_State *L) {
   task_checkpoint(L);
   if (s->shut) return err_raise(L, "ECLOSED", "write", NULL, "the write side was shut down");
   rt *r = rt_of(L);
-  if (!stream_is_writable(s)) return stream_wait_turn(L, s, timer_after(r, timeout), &write_ops, s);
+  if (!stream_is_writable(s)) return stream_wait_turn(L, s, when, &write_ops, s);
   int rc = stream_write(s, bufs, (unsigned)(last - 1));
   finish_write(L, s, rc);
   if (rc < 0) return 2;
@@ -215,7 +241,8 @@ static int l_tostring(lua_State *L) {
 }
 
 void stream_class(lua_State *L, const char *name, const char *shown, const luaL_Reg *extra) {
-  static const luaL_Reg methods[] = {{"write", l_write}, {"close", l_close}, {NULL, NULL}};
+  static const luaL_Reg methods[] = {
+    {"write", l_write}, {"close", l_close}, {"configure", l_configure}, {NULL, NULL}};
   static const luaL_Reg meta[] = {
     {"__close", l_meta_close}, {"__gc", l_gc}, {"__tostring", l_tostring}, {NULL, NULL}};
   if (luaL_newmetatable(L, name)) {

@@ -36,6 +36,14 @@ int stream_raise_closed(lua_State *L, const stream *s, const char *op);
 // Push nil and the error for a negative libuv code, STREAM_CLOSED included; answer 2. [loop]
 int stream_fail(lua_State *L, const stream *s, int rc, const char *op);
 
+// Read the option table at index 2, whose keys are `names`, and set "timeout" and "queue". [loop]
+// Raises at the caller's line.
+void stream_configure(lua_State *L, stream *s, const char *const *names);
+
+// The instant at which a call ends that was begun now: by the option "timeout" of the table at
+// `idx`, if there is one, else by the stream's own limit. [loop]
+uint64_t stream_limit(lua_State *L, const stream *s, int idx, const char *op);
+
 // The end of the write side, for classes that have one. [loop]
 int stream_l_shutdown(lua_State *L);
 

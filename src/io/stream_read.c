@@ -4,7 +4,6 @@
 // more. Runs on the loop thread. Invariant: bytes leave the buffer only together with the result,
 // so a read that fails, times out or is cancelled loses none.
 #include <ctype.h>
-#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -232,11 +231,12 @@ static int begin(lua_State *L, stream *s, const stream_request *q) {
 }
 
 // Read the options at `idx` into the request; `max` only where it has a meaning.
-static void read_options(lua_State *L, int idx, stream_request *q, int has_max) {
+static void read_options(lua_State *L, int idx, const stream *s, stream_request *q, int has_max) {
   static const char *const all[] = {"timeout", "max", NULL}, *const few[] = {"timeout", NULL};
+  int is_given = opt_check(L, idx, q->op, has_max ? all : few);
   q->when = TIMER_NEVER;
-  if (!opt_check(L, idx, q->op, has_max ? all : few)) return;
-  q->when = timer_after(rt_of(L), opt_seconds(L, idx, q->op, "timeout", HUGE_VAL));
+  if (is_given || s->timeout > 0) q->when = stream_limit(L, s, is_given ? idx : 0, q->op);
+  if (!is_given) return;
   if (has_max) q->max = (size_t)opt_count(L, idx, q->op, "max", 1, (lua_Integer)q->max);
 }
 
@@ -286,7 +286,7 @@ static int l_read(lua_State *L) {
   stream *s = stream_check(L, 1, q.op);
   shift_options(L);
   read_format(L, 2, &q);
-  read_options(L, 3, &q, 1);
+  read_options(L, 3, s, &q, 1);
   return begin(L, s, &q);
 }
 
@@ -296,7 +296,9 @@ static int l_recv(lua_State *L) {
   if (lua_gettop(L) > 1) {
     shift_options(L);
     if (!lua_isnil(L, 2)) q.n = check_count(L, 2, "the most bytes to receive", 1);
-    read_options(L, 3, &q, 0);
+    read_options(L, 3, s, &q, 0);
+  } else if (s->timeout > 0) {
+    q.when = stream_limit(L, s, 0, q.op);
   }
   return begin(L, s, &q);
 }
@@ -305,7 +307,7 @@ static int l_read_exactly(lua_State *L) {
   stream_request q = {.op = "read_exactly", .kind = READ_EXACTLY};
   stream *s = stream_check(L, 1, q.op);
   q.n = check_count(L, 2, "a number of bytes to read", 0);
-  read_options(L, 3, &q, 0);
+  read_options(L, 3, s, &q, 0);
   if (q.n) return begin(L, s, &q);
   task_checkpoint(L);
   lua_pushliteral(L, "");
@@ -318,7 +320,7 @@ static int l_read_until(lua_State *L) {
   size_t n;
   luaL_checklstring(L, 2, &n);
   if (!n) return err_misuse(L, "the text to read until must not be empty");
-  read_options(L, 3, &q, 1);
+  read_options(L, 3, s, &q, 1);
   return begin(L, s, &q);
 }
 
@@ -329,17 +331,17 @@ static int l_next(lua_State *L) {
   for (int i = 1; i <= 3; i++) lua_pushvalue(L, lua_upvalueindex(i));
   stream *s = stream_check(L, 1, q.op);
   read_format(L, 2, &q);
-  read_options(L, 3, &q, 1);
+  read_options(L, 3, s, &q, 1);
   return begin(L, s, &q);
 }
 
 static int l_lines(lua_State *L) {
   stream_request q = {.op = "lines"};
-  stream_check(L, 1, q.op);
+  const stream *s = stream_check(L, 1, q.op);
   shift_options(L);
   lua_settop(L, 3);
   read_format(L, 2, &q);
-  read_options(L, 3, &q, 1);
+  read_options(L, 3, s, &q, 1);
   lua_pushcclosure(L, l_next, 3);
   return 1;
 }

@@ -19,6 +19,14 @@ static size_t queued(const stream *s) {
   return s->out ? buffer_len(&s->out->sending) + buffer_len(&s->out->next) : 0;
 }
 
+static size_t bound(const stream *s) {
+  return s->bound ? s->bound : STREAM_QUEUE;
+}
+
+void stream_set_bound(stream *s, lua_Integer bytes) {
+  s->bound = bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)bytes;
+}
+
 void stream_free_out(stream *s) {
   stream_out *o = s->out;
   if (!o) return;
@@ -47,7 +55,7 @@ static void wake_all(stream *s, int rc) {
 
 // Give the turn to the first writer. It is counted until it runs, so that nobody gets ahead of it.
 static void wake_writer(stream *s) {
-  if (s->shut || s->granted || queued(s) >= STREAM_QUEUE) return;
+  if (s->shut || s->granted || queued(s) >= bound(s)) return;
   list *l = list_shift(&s->writers);
   if (!l) return;
   s->granted++;
@@ -55,7 +63,7 @@ static void wake_writer(stream *s) {
 }
 
 int stream_is_writable(const stream *s) {
-  return s->out_rc || (list_empty(&s->writers) && !s->granted && queued(s) < STREAM_QUEUE);
+  return s->out_rc || (list_empty(&s->writers) && !s->granted && queued(s) < bound(s));
 }
 
 int stream_wait_turn(lua_State *L, stream *s, uint64_t when, const wait_ops *ops, void *arg) {

@@ -2,8 +2,10 @@
 // Addresses. See address.h.
 #include "net/address.h"
 
+#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/un.h>
 #include <uv.h>
 
 // --- Endpoints -------------------------------------------------------------------------------
@@ -16,11 +18,25 @@ const char *endpoint_make(const char *host, size_t len, long long port, endpoint
   memcpy(out->host, host, len);
   out->host[len] = 0;
   out->port = (uint16_t)port;
+  out->is_path = 0;
+  return NULL;
+}
+
+const char *endpoint_make_path(const char *path, size_t len, endpoint *out) {
+  if (!len) return "the path is empty";
+  if (len >= sizeof((struct sockaddr_un *)0)->sun_path)
+    return "the path of a Unix socket must be shorter than 108 bytes";
+  if (memchr(path, 0, len)) return "the path has a zero byte";
+  memcpy(out->host, path, len);
+  out->host[len] = 0;
+  out->port = 0;
+  out->is_path = 1;
   return NULL;
 }
 
 const char *endpoint_parse(const char *text, size_t len, endpoint *out) {
-  static const char *const shape = "it must be \"host:port\" or \"[v6]:port\"";
+  static const char *const shape = "it must be \"host:port\", \"[v6]:port\" or \"unix:/path\"";
+  if (len >= 5 && memcmp(text, "unix:", 5) == 0) return endpoint_make_path(text + 5, len - 5, out);
   size_t colon = len;
   while (colon > 0 && text[colon - 1] != ':') colon--;
   if (!colon) return shape;
@@ -43,6 +59,10 @@ const char *endpoint_parse(const char *text, size_t len, endpoint *out) {
 }
 
 void endpoint_format(const endpoint *e, char *buf, size_t n) {
+  if (e->is_path) {
+    snprintf(buf, n, "unix:%s", e->host);
+    return;
+  }
   const char *form = strchr(e->host, ':') ? "[%s]:%u" : "%s:%u";
   snprintf(buf, n, form, e->host, (unsigned)e->port);
 }
@@ -75,19 +95,37 @@ void address_any(int family, uint16_t port, address *out) {
     uv_ip4_addr("0.0.0.0", port, &out->in);
 }
 
-void address_format(const address *a, char *buf, size_t n) {
-  char host[64] = "?";
+void address_set_port(address *a, uint16_t port) {
+  if (a->sa.sa_family == AF_INET6)
+    a->in6.sin6_port = htons(port);
+  else
+    a->in.sin_port = htons(port);
+}
+
+// Append "%eth0": a link-local address means nothing without its interface.
+static void append_scope(const address *a, char *host, size_t size) {
+  char name[IF_NAMESIZE];
+  size_t len = strlen(host);
+  if (a->in6.sin6_scope_id && if_indextoname(a->in6.sin6_scope_id, name))
+    snprintf(host + len, size - len, "%%%s", name);
+}
+
+void address_format_host(const address *a, char *buf, size_t n) {
+  const struct in6_addr *ip = &a->in6.sin6_addr;
   buf[0] = 0;
-  if (a->sa.sa_family == AF_INET) {
-    uv_ip4_name(&a->in, host, sizeof host);
-    snprintf(buf, n, "%s:%u", host, (unsigned)ntohs(a->in.sin_port));
-  } else if (a->sa.sa_family == AF_INET6) {
-    const struct in6_addr *ip = &a->in6.sin6_addr;
-    int is_mapped = IN6_IS_ADDR_V4MAPPED(ip);
-    if (is_mapped)
-      uv_inet_ntop(AF_INET, ip->s6_addr + 12, host, sizeof host);
-    else
-      uv_ip6_name(&a->in6, host, sizeof host);
-    snprintf(buf, n, is_mapped ? "%s:%u" : "[%s]:%u", host, (unsigned)ntohs(a->in6.sin6_port));
-  }
+  if (a->sa.sa_family == AF_INET)
+    uv_ip4_name(&a->in, buf, n);
+  else if (a->sa.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(ip))
+    uv_inet_ntop(AF_INET, ip->s6_addr + 12, buf, n);
+  else if (a->sa.sa_family == AF_INET6 && uv_ip6_name(&a->in6, buf, n) == 0)
+    append_scope(a, buf, n);
+}
+
+void address_format(const address *a, char *buf, size_t n) {
+  char host[ADDRESS_TEXT];
+  address_format_host(a, host, sizeof host);
+  uint16_t port = a->sa.sa_family == AF_INET6 ? a->in6.sin6_port : a->in.sin_port;
+  const char *form = strchr(host, ':') ? "[%s]:%u" : "%s:%u";
+  buf[0] = 0;
+  if (*host) snprintf(buf, n, form, host, (unsigned)ntohs(port));
 }

@@ -1,26 +1,45 @@
 // SPDX-License-Identifier: MIT
-// Connecting. See dial.h. Invariant: while `conn` is there, its connect request is under way, and
-// the callback of that request is the last to see the object once the task has given up.
+// Connecting. See dial.h. Invariant: the object lives until the task has let go of it and the
+// callback of each attempt has run; a stream in `conn` of an attempt is not closed yet.
 #include "net/dial.h"
 
 #include <lauxlib.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/runtime.h"
 #include "core/task.h"
+#include "core/timer.h"
+#include "io/pipe.h"
+
+#define ATTEMPT_DELAY 0.25  // seconds; RFC 8305, section 5: Connection Attempt Delay
+
+typedef struct attempt {
+  uv_connect_t req;
+  struct dial *d;
+  stream *conn;  // NULL once it failed or was given up
+} attempt;
 
 typedef struct dial {
-  uv_connect_t req;
   rt *r;
   io_state *io;
-  task *t;  // NULL once the task gave up
-  tcp *conn;
-  int rc, at;
+  task *t;  // NULL once woken, or when the task gave up
+  unsigned refs;
+  int rc, at, pending;  // the error so far, addresses begun with, attempts under way
+  stream *winner;
+  timer_call delay;
   dial_options o;
   address_list hosts;
+  char target[ADDRESS_TEXT];  // what is tried now, for the task tree
+  attempt attempts[];
 } dial;
 
 static void on_connect(uv_connect_t *req, int status);
+
+static void unref(dial *d) {
+  if (--d->refs == 0) free(d);
+}
 
 // Keep the error that tells most: one of the way to an address matters less than an answer from it.
 static void note(dial *d, int rc) {
@@ -29,81 +48,169 @@ static void note(dial *d, int rc) {
   if (is_vague) d->rc = rc;
 }
 
-static int attempt(dial *d, const address *a) {
-  int rc = tcp_new(d->r, d->io, &d->conn);
-  if (rc < 0) return rc;
-  uv_tcp_t *uv = &d->conn->uv;
-  d->conn->peer = *a;
-  if (d->o.nodelay) uv_tcp_nodelay(uv, 1);  // kept until there is a socket
-  if (d->o.bind.sa.sa_family) rc = uv_tcp_bind(uv, &d->o.bind.sa, 0);
-  if (rc == 0) rc = uv_tcp_connect(&d->req, uv, &a->sa, on_connect);
-  if (rc < 0) {
-    stream_close(&d->conn->base.s, 0);
-    d->conn = NULL;
+// Close what has not won. The callbacks still come, with UV_ECANCELED.
+static void drop_attempts(dial *d) {
+  timer_disarm(d->r, &d->delay.tm);
+  for (int i = 0; i < d->at; i++) {
+    stream *s = d->attempts[i].conn;
+    d->attempts[i].conn = NULL;
+    if (s) stream_close(s, 0);
   }
+}
+
+// The outcome is known.
+static void settle(dial *d, int rc) {
+  d->rc = rc;
+  drop_attempts(d);
+  task *t = d->t;
+  d->t = NULL;
+  if (t) wait_wake(t, 0);
+}
+
+// --- One attempt -----------------------------------------------------------------------------
+
+static int connect_tcp(dial *d, attempt *a, const address *to) {
+  tcp *conn;
+  int rc = tcp_new(d->r, d->io, &conn);
+  if (rc < 0) return rc;
+  a->conn = &conn->base.s;
+  conn->peer = *to;
+  if (d->o.nodelay) uv_tcp_nodelay(&conn->uv, 1);  // kept until there is a socket
+  if (d->o.bind.sa.sa_family) rc = uv_tcp_bind(&conn->uv, &d->o.bind.sa, 0);
+  return rc < 0 ? rc : uv_tcp_connect(&a->req, &conn->uv, &to->sa, on_connect);
+}
+
+// Begin with the next address. Answers 0, or an error.
+static int begin(dial *d) {
+  attempt *a = &d->attempts[d->at];
+  const address *to = &d->hosts.a[d->at++];
+  a->d = d;
+  a->req.data = a;
+  address_format(to, d->target, sizeof d->target);
+  int rc = connect_tcp(d, a, to);
+  if (rc == 0) {
+    d->refs++;
+    d->pending++;
+    return 0;
+  }
+  if (a->conn) stream_close(a->conn, 0);
+  a->conn = NULL;
+  note(d, rc);
   return rc;
 }
 
+// Begin with the next address that can be begun with; when none is left and none is under way, the
+// dial has failed.
 static void advance(dial *d) {
-  while (d->at < d->hosts.n) {
-    int rc = attempt(d, &d->hosts.a[d->at++]);
-    if (rc == 0) return;
-    note(d, rc);
+  timer_disarm(d->r, &d->delay.tm);
+  while (d->at < d->hosts.n && begin(d) < 0) {
   }
-  wait_wake(d->t, 0);
+  if (!d->pending)
+    settle(d, d->rc ? d->rc : UV_EADDRNOTAVAIL);
+  else if (d->at < d->hosts.n)
+    // Without memory for the timer the next address waits until this one has failed.
+    timer_arm(d->r, &d->delay.tm, timer_after(d->r, ATTEMPT_DELAY));
+}
+
+static void on_delay(timer_call *c) {
+  advance(list_entry(c, dial, delay));
 }
 
 static void on_connect(uv_connect_t *req, int status) {
-  dial *d = req->data;
-  if (!d->t) {
-    free(d);
-  } else if (status == 0) {
-    d->rc = 0;
-    wait_wake(d->t, 0);
-  } else {
+  attempt *a = req->data;
+  dial *d = a->d;
+  stream *s = a->conn;
+  d->pending--;
+  a->conn = NULL;
+  if (s && status == 0) {
+    d->winner = s;
+    settle(d, 0);
+  } else if (s) {
+    stream_close(s, 0);
     note(d, status);
-    stream_close(&d->conn->base.s, 0);
-    d->conn = NULL;
-    advance(d);
+    if (d->t) advance(d);
   }
+  unref(d);
 }
+
+// --- The wait --------------------------------------------------------------------------------
 
 wait_answer dial_cancel(task *t, void *arg) {
   dial *d = arg;
   (void)t;
   d->t = NULL;
-  stream_close(&d->conn->base.s, 0);  // on_connect comes with UV_ECANCELED
+  drop_attempts(d);
+  unref(d);
   return WAIT_STOPPED;
 }
 
 void dial_describe(const task *t, const void *arg, char *buf, size_t n) {
-  const dial *d = arg;
   (void)t;
-  buf[0] = 0;
-  if (d->conn) address_format(&d->conn->peer, buf, n);
+  snprintf(buf, n, "%s", ((const dial *)arg)->target);
 }
 
-int dial_take(void *arg, tcp **out) {
+int dial_take(void *arg, stream **out) {
   dial *d = arg;
   int rc = d->rc;
-  *out = d->conn;
-  free(d);
-  if (rc == 0) stream_ref(&(*out)->base.s);
+  if (rc == 0) {
+    *out = stream_ref(d->winner);
+    if (d->o.keepalive && (*out)->t == &tcp_transport)
+      uv_tcp_keepalive(&((tcp *)(void *)*out)->uv, 1, d->o.keepalive);
+  }
+  unref(d);
   return rc;
+}
+
+static dial *make(lua_State *L, int attempts) {
+  io_state *io = io_state_of(L);
+  dial *d = calloc(1, sizeof *d + (size_t)attempts * sizeof *d->attempts);
+  if (!d) luaL_error(L, "not enough memory");
+  d->r = rt_of(L);
+  d->io = io;
+  d->t = task_current(L);
+  d->refs = 1;
+  d->delay.tm.kind = TIMER_CALL;
+  d->delay.fire = on_delay;
+  return d;
+}
+
+// The addresses as RFC 8305, section 4, wants them: the resolver's order, families alternating.
+static void interleave(const address_list *from, address_list *to) {
+  int next[2] = {0, 0}, family = from->a[0].sa.sa_family;
+  to->n = 0;
+  for (int turn = 0; to->n < from->n; turn = !turn) {
+    int *i = &next[turn];
+    while (*i < from->n && (from->a[*i].sa.sa_family == family) == turn) ++*i;
+    if (*i < from->n) to->a[to->n++] = from->a[(*i)++];
+  }
 }
 
 int dial_begin(lua_State *L, const address_list *hosts, const dial_options *o, uint64_t when,
                const wait_ops *ops) {
   wait_check(L);
-  io_state *io = io_state_of(L);
-  dial *d = calloc(1, sizeof *d);
-  if (!d) return luaL_error(L, "not enough memory");
-  d->req.data = d;
-  d->r = rt_of(L);
-  d->io = io;
-  d->t = task_current(L);
+  dial *d = make(L, hosts->n);
   d->o = *o;
-  d->hosts = *hosts;
+  interleave(hosts, &d->hosts);
   advance(d);
+  return wait_begin_until(L, ops, d, when);
+}
+
+int dial_begin_path(lua_State *L, const char *path, uint64_t when, const wait_ops *ops) {
+  wait_check(L);
+  dial *d = make(L, 1);
+  pipe_stream *conn;
+  attempt *a = &d->attempts[0];
+  a->d = d;
+  a->req.data = a;
+  snprintf(d->target, sizeof d->target, "unix:%s", path);
+  int rc = pipe_new(d->r, d->io, &unix_transport, d->target, &conn);
+  if (rc < 0) {
+    settle(d, rc);
+  } else {
+    a->conn = &conn->base.s;
+    d->at = d->pending = 1;
+    d->refs++;
+    uv_pipe_connect(&a->req, &conn->uv, path, on_connect);
+  }
   return wait_begin_until(L, ops, d, when);
 }

@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: MIT
-// Listening TCP sockets. See listener.h.
+// Listening sockets. See listener.h.
 #include "net/listener.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "core/runtime.h"
 #include "core/task.h"
+#include "io/pipe.h"
 
 // --- Opening ---------------------------------------------------------------------------------
 
@@ -17,19 +22,63 @@ static int set(int fd, int level, int name, int value) {
   return setsockopt(fd, level, name, &value, sizeof value);
 }
 
-// Answers the descriptor or a negative error.
-static int open_socket(const address *a, int backlog, int reuse) {
-  int fd = socket(a->sa.sa_family, SOCK_STREAM, 0);
+// Answers a descriptor that is not inherited, or a negative error.
+static int make_socket(int family) {
+  int fd = socket(family, SOCK_STREAM, 0);
   if (fd < 0) return uv_translate_sys_error(errno);
-  int ok = fcntl(fd, F_SETFD, FD_CLOEXEC) == 0;
-  if (reuse) ok = ok && set(fd, SOL_SOCKET, SO_REUSEADDR, 1) == 0;
+  if (fcntl(fd, F_SETFD, FD_CLOEXEC) == 0) return fd;
+  close(fd);
+  return UV_EIO;
+}
+
+static int fail_socket(int fd) {
+  int rc = uv_translate_sys_error(errno);
+  close(fd);
+  return rc;
+}
+
+static int open_socket(const address *a, const listen_options *o) {
+  int fd = make_socket(a->sa.sa_family), ok = 1;
+  if (fd < 0) return fd;
+  if (o->reuse) ok = set(fd, SOL_SOCKET, SO_REUSEADDR, 1) == 0;
+  if (o->reuse_port) ok = ok && set(fd, SOL_SOCKET, SO_REUSEPORT, 1) == 0;
   if (a->sa.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr))
     ok = ok && set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0) == 0;
   ok = ok && set(fd, IPPROTO_TCP, TCP_NODELAY, 1) == 0;  // accepted sockets inherit it
-  ok = ok && bind(fd, &a->sa, address_size(a)) == 0 && listen(fd, backlog) == 0;
-  if (ok) return fd;
-  int rc = uv_translate_sys_error(errno);
+  ok = ok && bind(fd, &a->sa, address_size(a)) == 0 && listen(fd, o->backlog) == 0;
+  return ok ? fd : fail_socket(fd);
+}
+
+// Remove the socket that a listener which ended badly has left behind: nobody answers there.
+static int remove_stale(const struct sockaddr_un *sun) {
+  struct stat st;
+  if (lstat(sun->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode)) return 0;
+  int fd = make_socket(AF_UNIX);
+  if (fd < 0) return 0;
+  int is_stale =
+    connect(fd, (const struct sockaddr *)sun, sizeof *sun) < 0 && errno == ECONNREFUSED;
   close(fd);
+  return is_stale && unlink(sun->sun_path) == 0;
+}
+
+static int bind_path(int fd, const char *path) {
+  struct sockaddr_un sun = {.sun_family = AF_UNIX};
+  memcpy(sun.sun_path, path, strlen(path) + 1);
+  if (bind(fd, (struct sockaddr *)&sun, sizeof sun) == 0) return 0;
+  if (errno != EADDRINUSE) return -1;
+  if (remove_stale(&sun)) return bind(fd, (struct sockaddr *)&sun, sizeof sun);
+  errno = EADDRINUSE;
+  return -1;
+}
+
+static int open_path(const char *path, const listen_options *o) {
+  int fd = make_socket(AF_UNIX);
+  if (fd < 0) return fd;
+  if (bind_path(fd, path) < 0) return fail_socket(fd);
+  // The mode is set before anybody can connect.
+  if ((o->mode < 0 || chmod(path, (mode_t)o->mode) == 0) && listen(fd, o->backlog) == 0) return fd;
+  int rc = fail_socket(fd);
+  unlink(path);
   return rc;
 }
 
@@ -37,29 +86,60 @@ static void close_handle(handle *h) {
   listener_close(list_entry(h, listener, h), 0);
 }
 
-int listener_open(rt *r, const address *a, int backlog, int reuse, listener **out) {
-  listener *l = calloc(1, sizeof *l);
-  if (!l) return UV_ENOMEM;
-  int rc = l->fd = open_socket(a, backlog, reuse);
+// Make the listener of a descriptor, which is closed when that fails.
+static int adopt(rt *r, int fd, listener *l) {
+  int rc = uv_poll_init(&r->loop, &l->poll, fd);
   if (rc < 0) {
+    close(fd);
     free(l);
     return rc;
   }
-  socklen_t size = sizeof l->local;
-  rc = getsockname(l->fd, &l->local.sa, &size) < 0 ? uv_translate_sys_error(errno) : 0;
-  if (rc == 0) rc = uv_poll_init(&r->loop, &l->poll, l->fd);
-  if (rc < 0) {
-    close(l->fd);
-    free(l);
-    return rc;
-  }
+  l->fd = fd;
   uv_unref((uv_handle_t *)&l->poll);  // only waiting tasks are a reason for the loop to go on
   l->poll.data = l;
   l->refs = 2;
   list_init(&l->waiters);
   handle_init(r, &l->h, "listener", close_handle);
-  *out = l;
   return 0;
+}
+
+int listener_open(rt *r, const address *a, const listen_options *o, listener **out) {
+  listener *l = calloc(1, sizeof *l);
+  if (!l) return UV_ENOMEM;
+  address local;
+  socklen_t size = sizeof local;
+  int fd = open_socket(a, o), rc = fd;
+  if (fd >= 0 && getsockname(fd, &local.sa, &size) < 0) rc = fail_socket(fd);
+  if (rc < 0) {
+    free(l);
+    return rc;
+  }
+  address_format(&local, l->local, sizeof l->local);
+  rc = adopt(r, fd, l);
+  if (rc == 0) *out = l;
+  return rc;
+}
+
+int listener_open_path(rt *r, const char *path, const listen_options *o, listener **out) {
+  size_t len = strlen(path);
+  listener *l = calloc(1, sizeof *l + len + 1);
+  if (!l) return UV_ENOMEM;
+  struct stat st;
+  int fd = open_path(path, o);
+  if (fd < 0) {
+    free(l);
+    return fd;
+  }
+  memcpy(l->path, path, len + 1);
+  l->is_path = 1;
+  snprintf(l->local, sizeof l->local, "unix:%s", path);
+  if (lstat(path, &st) == 0) l->inode = st.st_ino;
+  int rc = adopt(r, fd, l);
+  if (rc == 0)
+    *out = l;
+  else
+    unlink(path);
+  return rc;
 }
 
 // --- Closing ---------------------------------------------------------------------------------
@@ -78,10 +158,17 @@ static void wake_all(listener *l, int rc) {
   for (list *k; (k = list_shift(&l->waiters));) wait_wake(list_entry(k, task, wlink), rc);
 }
 
+// Remove the socket's file, unless somebody has put another in its place.
+static void remove_path(const listener *l) {
+  struct stat st;
+  if (lstat(l->path, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_ino == l->inode) unlink(l->path);
+}
+
 void listener_close(listener *l, uint32_t site) {
   if (l->fd < 0) return;
   l->closed_at = site;
   uv_close((uv_handle_t *)&l->poll, on_close);
+  if (l->is_path) remove_path(l);
   close(l->fd);
   l->fd = -1;
   wake_all(l, UV_ECANCELED);
@@ -142,7 +229,7 @@ int listener_take_turn(listener *l, int rc) {
 
 static int accept_fd(int fd, address *peer) {
   for (;;) {
-    socklen_t size = sizeof *peer;
+    socklen_t size = sizeof *peer;  // the address of a Unix socket is cut off, which is no loss
 #ifdef SOCK_CLOEXEC
     int conn = accept4(fd, &peer->sa, &size, SOCK_CLOEXEC);
 #else
@@ -156,22 +243,34 @@ static int accept_fd(int fd, address *peer) {
   }
 }
 
-int listener_accept(listener *l, io_state *io, tcp **out) {
+static int accept_tcp(listener *l, io_state *io, int fd, const address *peer, stream **out) {
+  tcp *t;
+  int rc = tcp_new(l->h.r, io, &t);
+  if (rc < 0) return rc;
+  *out = &t->base.s;
+  t->peer = *peer;
+  return uv_tcp_open(&t->uv, fd);
+}
+
+static int accept_path(listener *l, io_state *io, int fd, stream **out) {
+  pipe_stream *p;
+  int rc = pipe_new(l->h.r, io, &unix_transport, l->local, &p);
+  if (rc < 0) return rc;
+  *out = &p->base.s;
+  return uv_pipe_open(&p->uv, fd);
+}
+
+int listener_accept(listener *l, io_state *io, stream **out) {
   address peer;
   int fd = accept_fd(l->fd, &peer);
   if (fd < 0) return fd;
-  int rc = tcp_new(l->h.r, io, out);
-  if (rc < 0) {
-    close(fd);
-    return rc;
+  *out = NULL;
+  int rc = l->is_path ? accept_path(l, io, fd, out) : accept_tcp(l, io, fd, &peer, out);
+  if (rc == 0) {
+    stream_ref(*out);
+    return 0;
   }
-  rc = uv_tcp_open(&(*out)->uv, fd);
-  if (rc < 0) {
-    close(fd);
-    stream_close(&(*out)->base.s, 0);
-    return rc;
-  }
-  (*out)->peer = peer;
-  stream_ref(&(*out)->base.s);
-  return 0;
+  close(fd);
+  if (*out) stream_close(*out, 0);
+  return rc;
 }

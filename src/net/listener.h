@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Listening TCP sockets. A connection is accepted only when a task asks for one, so what nobody
-// takes waits in the system's queue, and running out of descriptors spins nowhere. A C object,
-// counted: one reference belongs to the userdata, one to libuv until it is closed. Runs on the loop
-// thread. Invariant: the socket is polled only while tasks wait, or until the next event shows that
-// none does.
+// Listening sockets: of TCP, or Unix sockets at a path. A connection is accepted only when a task
+// asks for one, so what nobody takes waits in the system's queue, and running out of descriptors
+// spins nowhere. A C object, counted: one reference belongs to the userdata, one to libuv until it
+// is closed. Runs on the loop thread. Invariant: the socket is polled only while tasks wait, or
+// until the next event shows that none does.
 #ifndef NET_LISTENER_H
 #define NET_LISTENER_H
 
@@ -21,17 +21,29 @@ typedef struct listener {
   int by_scope;            // it was that of a <close> variable
   int fd;                  // -1 once closed
   int rc;                  // error of polling
-  int polling;
+  int polling, is_path;
   list waiters;
-  address local;
+  char local[ADDRESS_TEXT];  // the address as text
+  ino_t inode;               // of the socket at `path`, which is removed at the end
+  char path[];
 } listener;
 
-// Open a listening socket; the reference is the caller's. [loop] Answers 0 or an error.
-int listener_open(rt *r, const address *a, int backlog, int reuse, listener **out);
+typedef struct listen_options {
+  int backlog;     // connections that the system keeps until they are accepted
+  int reuse;       // although old connections of the address linger
+  int reuse_port;  // beside other listeners, among which the system shares connections out
+  int mode;        // permissions of a Unix socket, -1: as the umask has it
+} listen_options;
 
-// Take a connection that is there; its reference is the caller's. [loop] Answers 0, UV_EAGAIN, or
-// another error.
-int listener_accept(listener *l, io_state *io, tcp **out);
+// Open a listening socket; the reference is the caller's. [loop] Answers 0 or an error.
+int listener_open(rt *r, const address *a, const listen_options *o, listener **out);
+
+// The same for a Unix socket. A socket there which nobody listens to any more is replaced. [loop]
+int listener_open_path(rt *r, const char *path, const listen_options *o, listener **out);
+
+// Take a connection that is there, a tcp or a pipe_stream; its reference is the caller's. [loop]
+// Answers 0, UV_EAGAIN, or another error.
+int listener_accept(listener *l, io_state *io, stream **out);
 
 // Say whether a task that asks now must wait behind others. [loop]
 static inline int listener_is_taken(const listener *l) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// corun.netcore: the bindings of tcp streams, connect and listen; lua/corun/net.lua makes the
+// corun.netcore: the bindings of tcp and unix streams and of connect; lua/corun/net.lua makes the
 // module corun.net of them. Runs on the loop thread.
 #include <lauxlib.h>
 #include <math.h>
@@ -9,63 +9,18 @@
 #include "core/interrupt.h"
 #include "core/options.h"
 #include "core/runtime.h"
-#include "core/site.h"
 #include "core/task.h"
 #include "core/timer.h"
+#include "io/pipe.h"
 #include "io/stream_lua.h"
 #include "net/dial.h"
-#include "net/listener.h"
+#include "net/endpoint_lua.h"
 #include "net/mods.h"
 #include "net/resolve.h"
 #include "net/tcp.h"
 
-#define LISTENER_CLASS "corun.listener"
-#define BACKLOG 1024
-#define PAUSE 0.05  // seconds until accepting is tried again after running out of descriptors
-
-// --- Addresses -------------------------------------------------------------------------------
-
-static void bad_address(lua_State *L, int idx, const char *operation, const char *why) {
-  err_misuse(L, "bad address for %s: %s, got %s", operation, why, luaL_tolstring(L, idx, NULL));
-}
-
-static void read_table(lua_State *L, int idx, const char *operation, endpoint *e) {
-  static const char *const names[] = {"host", "port", "path", NULL};
-  opt_check(L, idx, operation, names);
-  size_t len = 0;
-  if (opt_string(L, idx, operation, "path", NULL))
-    err_misuse(L, "bad address for %s: unix sockets are not supported", operation);
-  const char *host = opt_string(L, idx, operation, "host", &len);
-  lua_Integer port = opt_count(L, idx, operation, "port", 0, -1);
-  if (!host || port < 0)
-    err_misuse(L, "bad address for %s: the table needs host and port", operation);
-  const char *why = endpoint_make(host, len, port, e);
-  if (why) err_misuse(L, "bad address for %s: %s", operation, why);
-}
-
-// Read the address at `idx`: "host:port", "[v6]:port", {host=, port=}.
-static void read_endpoint(lua_State *L, int idx, const char *operation, endpoint *e) {
-  if (lua_istable(L, idx)) {
-    read_table(L, idx, operation, e);
-    return;
-  }
-  if (lua_type(L, idx) != LUA_TSTRING)
-    err_misuse(L, "the address for %s must be a string or a table, got %s", operation,
-               luaL_typename(L, idx));
-  size_t len;
-  const char *text = lua_tolstring(L, idx, &len);
-  if (strncmp(text, "unix:", 5) == 0)
-    bad_address(L, idx, operation, "unix sockets are not supported");
-  const char *why = endpoint_parse(text, len, e);
-  if (why) bad_address(L, idx, operation, why);
-}
-
-static int push_address(lua_State *L, const address *a) {
-  char text[ADDRESS_TEXT];
-  address_format(a, text, sizeof text);
-  lua_pushstring(L, text);
-  return 1;
-}
+#define KEEPALIVE 60          // seconds of silence after which a peer is asked whether it is there
+#define KEEPALIVE_MOST 32767  // as many as Linux takes
 
 // --- Connecting ------------------------------------------------------------------------------
 
@@ -76,20 +31,23 @@ typedef struct connect_call {
   endpoint to;
   dial_options o;
   uint64_t when;
+  lua_Integer queue;  // bytes that may wait to be sent, 0: as usual
+  int family;         // that resolve is asked for
 } connect_call;
 
 static int fail_connect(lua_State *L, int rc) {
   const char *target = lua_tostring(L, TARGET);
   if (rc == UV_ETIMEDOUT)
     return err_return(L, "ETIMEDOUT", "connect", target, "no connection in time");
-  return err_return_uv(L, rc, "connect", target);
+  return resolve_fail(L, rc, "connect", target);
 }
 
 static int on_dialed(lua_State *L, void *arg, int rc) {
-  tcp *conn = NULL;
+  stream *conn = NULL;
   if (rc == 0) rc = dial_take(arg, &conn);
   if (rc < 0) return fail_connect(L, rc);
-  ((stream_box *)lua_touserdata(L, BOX))->s = &conn->base.s;
+  ((stream_box *)lua_touserdata(L, BOX))->s = conn;
+  stream_set_bound(conn, ((const connect_call *)lua_touserdata(L, CALL))->queue);
   interrupt_closable(L);
   lua_settop(L, BOX);
   return 1;
@@ -103,269 +61,184 @@ static int dial_all(lua_State *L, const address_list *hosts) {
 }
 
 static int on_resolved(lua_State *L, void *arg, int rc) {
+  const connect_call *c = lua_touserdata(L, CALL);
   address_list hosts;
-  if (rc == 0) rc = resolve_take(arg, &hosts);
+  if (rc == 0) rc = resolve_take(arg, c->to.port, &hosts);
   return rc < 0 ? fail_connect(L, rc) : dial_all(L, &hosts);
 }
 
 static const wait_ops resolve_ops = {"the address of", resolve_cancel, on_resolved,
                                      resolve_describe};
 
-static void read_bind(lua_State *L, address *out) {
-  endpoint e;
-  if (lua_getfield(L, 2, "bind") != LUA_TNIL) {
-    read_endpoint(L, lua_gettop(L), "option \"bind\" of connect", &e);
-    if (!e.host[0] || address_parse(e.host, e.port, out) < 0)
-      err_misuse(L, "option \"bind\" for connect must be a numeric address");
-  }
+// Read the option "keepalive": seconds, or true. 0 stands for never.
+static unsigned read_keepalive(lua_State *L, int idx, const char *operation) {
+  double seconds = 0;
+  int type = lua_getfield(L, idx, "keepalive");
+  if (type == LUA_TBOOLEAN)
+    seconds = lua_toboolean(L, -1) ? KEEPALIVE : 0;
+  else if (type != LUA_TNIL)
+    seconds = opt_seconds(L, idx, operation, "keepalive", 0);
   lua_pop(L, 1);
+  if (seconds > KEEPALIVE_MOST) seconds = KEEPALIVE_MOST;
+  return (unsigned)ceil(seconds);
+}
+
+static void read_connect_options(lua_State *L, connect_call *c) {
+  static const char *const names[] = {"timeout", "bind", "nodelay", "keepalive", "queue", NULL};
+  c->o.nodelay = 1;
+  c->when = TIMER_NEVER;
+  c->queue = 0;
+  if (!opt_check(L, 2, "connect", names)) return;
+  c->when = timer_after(rt_of(L), opt_seconds(L, 2, "connect", "timeout", HUGE_VAL));
+  c->queue = opt_count(L, 2, "connect", "queue", 1, 0);
+  c->o.nodelay = opt_flag(L, 2, "connect", "nodelay", 1) != 0;
+  c->o.keepalive = read_keepalive(L, 2, "connect");
+  endpoint_read_numeric(L, 2, "connect", "bind", &c->o.bind);
+  if (c->to.is_path && c->o.bind.sa.sa_family)
+    err_misuse(L, "option \"bind\" for connect is not for Unix sockets");
 }
 
 static int l_connect(lua_State *L) {
-  static const char *const names[] = {"timeout", "bind", "nodelay", NULL};
-  connect_call c = {.o.nodelay = 1, .when = TIMER_NEVER};
-  char target[ADDRESS_HOST + 16];
-  read_endpoint(L, 1, "connect", &c.to);
+  connect_call c = {.queue = 0};
+  char target[ENDPOINT_TEXT];
+  endpoint_read(L, 1, "connect", &c.to);
   if (!c.to.host[0]) err_misuse(L, "the address for connect needs a host");
-  if (opt_check(L, 2, "connect", names)) {
-    double timeout = opt_seconds(L, 2, "connect", "timeout", HUGE_VAL);
-    c.when = timer_after(rt_of(L), timeout);
-    c.o.nodelay = opt_flag(L, 2, "connect", "nodelay", 1);
-    read_bind(L, &c.o.bind);
-  }
+  read_connect_options(L, &c);
   task_checkpoint(L);
   endpoint_format(&c.to, target, sizeof target);
   lua_settop(L, 0);
   memcpy(lua_newuserdatauv(L, sizeof c, 0), &c, sizeof c);
   lua_pushstring(L, target);
-  stream_newbox(L, TCP_CLASS);
+  stream_newbox(L, c.to.is_path ? UNIX_CLASS : TCP_CLASS);
+  if (c.to.is_path) return dial_begin_path(L, c.to.host, c.when, &dial_ops);
   address_list hosts;
   if (resolve_numeric(&c.to, &hosts) == 0) return dial_all(L, &hosts);
   return resolve_begin(L, &c.to, c.when, &resolve_ops);
 }
 
-// The tcp stream at index 1: methods can be called with streams of other classes.
+// --- Names -----------------------------------------------------------------------------------
+
+// Read the option "family" of the table at index 2: 4, 6 or nothing.
+static int read_family(lua_State *L) {
+  int family = AF_UNSPEC, type = lua_getfield(L, 2, "family");
+  lua_Integer n = lua_tointeger(L, -1);
+  if (type != LUA_TNIL && n != 4 && n != 6)
+    err_misuse(L, "option \"family\" for resolve must be 4 or 6, got %s",
+               luaL_tolstring(L, -1, NULL));
+  if (type != LUA_TNIL) family = n == 4 ? AF_INET : AF_INET6;
+  lua_pop(L, 1);
+  return family;
+}
+
+// Push the list of the texts of the addresses, without ports, of one family or of both.
+static int push_hosts(lua_State *L, const address_list *hosts, int family) {
+  lua_Integer n = 0;
+  lua_createtable(L, hosts->n, 0);
+  for (int i = 0; i < hosts->n; i++) {
+    char text[ADDRESS_TEXT];
+    if (family != AF_UNSPEC && hosts->a[i].sa.sa_family != family) continue;
+    address_format_host(&hosts->a[i], text, sizeof text);
+    lua_pushstring(L, text);
+    lua_rawseti(L, -2, ++n);
+  }
+  if (n) return 1;
+  return err_return(L, "EAI_NONAME", "resolve", lua_tostring(L, TARGET),
+                    "the name has no address of this family");
+}
+
+static int on_names(lua_State *L, void *arg, int rc) {
+  address_list hosts;
+  const char *target = lua_tostring(L, TARGET);
+  if (rc == UV_ETIMEDOUT) return err_return(L, "ETIMEDOUT", "resolve", target, "no answer in time");
+  rc = resolve_take(arg, 0, &hosts);
+  if (rc < 0) return resolve_fail(L, rc, "resolve", target);
+  return push_hosts(L, &hosts, ((const connect_call *)lua_touserdata(L, CALL))->family);
+}
+
+static const wait_ops names_ops = {"the address of", resolve_cancel, on_names, resolve_describe};
+
+static int l_resolve(lua_State *L) {
+  static const char *const names[] = {"family", "timeout", NULL};
+  connect_call c = {.when = TIMER_NEVER, .family = AF_UNSPEC};
+  size_t len;
+  const char *host = luaL_checklstring(L, 1, &len);
+  const char *why = len ? endpoint_make(host, len, 0, &c.to) : "the name is empty";
+  if (why) err_misuse(L, "bad name for resolve: %s", why);
+  if (opt_check(L, 2, "resolve", names)) {
+    c.when = timer_after(rt_of(L), opt_seconds(L, 2, "resolve", "timeout", HUGE_VAL));
+    c.family = read_family(L);
+  }
+  task_checkpoint(L);
+  lua_settop(L, 1);
+  memcpy(lua_newuserdatauv(L, sizeof c, 0), &c, sizeof c);
+  lua_insert(L, CALL);
+  address_list hosts;
+  if (resolve_numeric(&c.to, &hosts) == 0) return push_hosts(L, &hosts, c.family);
+  return resolve_begin(L, &c.to, c.when, &names_ops);
+}
+
+// --- Methods of tcp streams ------------------------------------------------------------------
+
+// The tcp stream at index 1: methods can be called with streams of other classes. TLS changes the
+// transport of a stream, its handle stays what it is.
 static tcp *check_tcp(lua_State *L, const char *op) {
   stream *s = stream_check(L, 1, op);
-  if (s->t != &tcp_transport) luaL_typeerror(L, 1, "tcp stream");
+  if (s->h.kind != tcp_transport.kind) luaL_typeerror(L, 1, "tcp stream");
   return (tcp *)(void *)s;
 }
 
 static int l_peer(lua_State *L) {
-  return push_address(L, &check_tcp(L, "peer")->peer);
+  return endpoint_push(L, &check_tcp(L, "peer")->peer);
 }
 
-static int l_stream_address(lua_State *L) {
+static int l_address(lua_State *L) {
   tcp *t = check_tcp(L, "address");
   address a;
   int size = sizeof a;
   int rc = uv_tcp_getsockname(&t->uv, &a.sa, &size);
-  return rc < 0 ? err_return_uv(L, rc, "address", NULL) : push_address(L, &a);
+  return rc < 0 ? err_return_uv(L, rc, "address", NULL) : endpoint_push(L, &a);
 }
 
-// --- Listening -------------------------------------------------------------------------------
-
-typedef struct listen_call {
-  endpoint at;
-  int backlog, reuse;
-} listen_call;
-
-static int open_listener(lua_State *L, address_list *hosts) {
-  const listen_call *c = lua_touserdata(L, CALL);
-  int rc = UV_EADDRNOTAVAIL;
-  listener **box = lua_newuserdatauv(L, sizeof *box, 0);
-  *box = NULL;
-  luaL_setmetatable(L, LISTENER_CLASS);
-  for (int i = 0; i < hosts->n && !*box; i++)
-    rc = listener_open(rt_of(L), &hosts->a[i], c->backlog, c->reuse, box);
-  if (!*box) return err_return_uv(L, rc, "listen", lua_tostring(L, TARGET));
-  interrupt_closable(L);
-  return 1;
-}
-
-// A name that stands for both is listened on with IPv4, which is what peers mean by "localhost:80".
-static void prefer_ipv4(address_list *hosts) {
-  for (int i = 1; i < hosts->n; i++) {
-    if (hosts->a[0].sa.sa_family == AF_INET || hosts->a[i].sa.sa_family != AF_INET) continue;
-    address first = hosts->a[i];
-    hosts->a[i] = hosts->a[0];
-    hosts->a[0] = first;
+static int l_configure(lua_State *L) {
+  static const char *const names[] = {"timeout", "queue", "nodelay", "keepalive", NULL};
+  tcp *t = check_tcp(L, "configure");
+  stream_configure(L, &t->base.s, names);
+  int rc = 0;
+  if (lua_getfield(L, 2, "nodelay") != LUA_TNIL)
+    rc = uv_tcp_nodelay(&t->uv, opt_flag(L, 2, "configure", "nodelay", 1));
+  if (rc == 0 && lua_getfield(L, 2, "keepalive") != LUA_TNIL) {
+    unsigned seconds = read_keepalive(L, 2, "configure");
+    rc = uv_tcp_keepalive(&t->uv, seconds > 0, seconds);
   }
-}
-
-static int on_listen_resolved(lua_State *L, void *arg, int rc) {
-  address_list hosts = {.n = 0};
-  if (rc == 0) rc = resolve_take(arg, &hosts);
-  if (rc < 0) return err_return_uv(L, rc, "listen", lua_tostring(L, TARGET));
-  prefer_ipv4(&hosts);
-  return open_listener(L, &hosts);
-}
-
-static const wait_ops listen_ops = {"the address of", resolve_cancel, on_listen_resolved,
-                                    resolve_describe};
-
-static int l_listen(lua_State *L) {
-  static const char *const names[] = {"backlog", "reuse", NULL};
-  listen_call c;
-  char target[ADDRESS_HOST + 16];
-  read_endpoint(L, 1, "listen", &c.at);
-  opt_check(L, 2, "listen", names);
-  lua_Integer backlog = opt_count(L, 2, "listen", "backlog", 1, BACKLOG);
-  c.backlog = backlog > INT32_MAX ? INT32_MAX : (int)backlog;
-  c.reuse = opt_flag(L, 2, "listen", "reuse", 1);
-  task_checkpoint(L);
-  endpoint_format(&c.at, target, sizeof target);
-  lua_settop(L, 0);
-  memcpy(lua_newuserdatauv(L, sizeof c, 0), &c, sizeof c);
-  lua_pushstring(L, target);
-  address_list hosts;
-  if (resolve_numeric(&c.at, &hosts) == 0) return open_listener(L, &hosts);
-  return resolve_begin(L, &c.at, TIMER_NEVER, &listen_ops);
-}
-
-static listener *check_listener(lua_State *L, const char *op) {
-  listener *l = *(listener **)luaL_checkudata(L, 1, LISTENER_CLASS);
-  char target[ADDRESS_TEXT] = "";
-  if (l && l->fd >= 0) return l;
-  if (l) address_format(&l->local, target, sizeof target);
-  const char *site = l && l->closed_at ? site_text(rt_of(L), l->closed_at) : NULL;
-  err_raise_closed(L, op, *target ? target : NULL, "listener", site, l && l->by_scope);
-  return NULL;
-}
-
-// --- Accepting: the frame is the listener and the userdata of the stream
-// ---------------------------
-
-static int is_shortage(int rc) {
-  return rc == UV_EMFILE || rc == UV_ENFILE || rc == UV_ENOBUFS || rc == UV_ENOMEM;
-}
-
-static int fail_accept(lua_State *L, const listener *l, int rc) {
-  char target[ADDRESS_TEXT];
-  address_format(&l->local, target, sizeof target);
-  if (rc == UV_ECANCELED)
-    return err_return(L, "ECLOSED", "accept", target, "the listener was closed meanwhile at %s",
-                      site_text(rt_of(L), l->closed_at));
-  return err_return_uv(L, rc, "accept", target);
-}
-
-static int accept_again(lua_State *L, void *arg, int rc);
-static int accept_paused(lua_State *L, void *arg, int rc);
-static int accept_rested(lua_State *L, void *arg, int rc);
-
-static void describe_accept(const task *t, const void *arg, char *buf, size_t n) {
-  (void)t;
-  address_format(&((const listener *)arg)->local, buf, n);
-}
-
-static const wait_ops accept_ops = {"a connection at", listener_cancel, accept_again,
-                                    describe_accept};
-static const wait_ops pause_ops = {"a free descriptor for", NULL, accept_paused, describe_accept};
-static const wait_ops rest_ops = {"other tasks", NULL, accept_rested, NULL};
-
-static int try_accept(lua_State *L, listener *l, int may_pause) {
-  tcp *conn;
-  int rc = listener_accept(l, io_state_of(L), &conn);
-  if (rc == UV_EAGAIN) return listener_wait(L, l, 1, &accept_ops);
-  if (is_shortage(rc) && may_pause)
-    return wait_begin_until(L, &pause_ops, l, timer_after(rt_of(L), PAUSE));
-  if (rc < 0) return fail_accept(L, l, rc);
-  ((stream_box *)lua_touserdata(L, 2))->s = &conn->base.s;
-  interrupt_closable(L);
-  lua_settop(L, 2);
+  if (rc < 0) return stream_fail(L, &t->base.s, rc, "configure");
+  lua_settop(L, 1);
   return 1;
 }
 
-static int accept_again(lua_State *L, void *arg, int rc) {
-  rc = listener_take_turn(arg, rc);
-  return rc < 0 ? fail_accept(L, arg, rc) : try_accept(L, arg, 1);
-}
+// --- Methods of unix streams: both ends have the address of the listener ---------------------
 
-static int accept_now(lua_State *L, listener *l, int may_pause) {
-  return l->fd < 0 ? fail_accept(L, l, UV_ECANCELED) : try_accept(L, l, may_pause);
-}
-
-static int accept_paused(lua_State *L, void *arg, int rc) {
-  (void)rc;
-  return accept_now(L, arg, 0);
-}
-
-static int accept_rested(lua_State *L, void *arg, int rc) {
-  (void)rc;
-  return accept_now(L, arg, 1);
-}
-
-static int l_accept(lua_State *L) {
-  rt *r = rt_of(L);
-  listener *l = check_listener(L, "accept");
-  task_checkpoint(L);
-  lua_settop(L, 1);
-  stream_newbox(L, TCP_CLASS);
-  if (listener_is_taken(l)) return listener_wait(L, l, 0, &accept_ops);
-  if (!io_may_go_on(r, io_state_of(L))) return wait_begin_until(L, &rest_ops, l, timer_after(r, 0));
-  return try_accept(L, l, 1);
-}
-
-static int l_listener_address(lua_State *L) {
-  return push_address(L, &check_listener(L, "address")->local);
-}
-
-static int l_listener_close(lua_State *L) {
-  listener *l = *(listener **)luaL_checkudata(L, 1, LISTENER_CLASS);
-  if (l) listener_close(l, site_here(L, 0));
-  return 0;
-}
-
-static int l_listener_meta_close(lua_State *L) {
-  listener *l = *(listener **)luaL_checkudata(L, 1, LISTENER_CLASS);
-  if (l && l->fd >= 0) l->by_scope = 1;
-  return l_listener_close(L);
-}
-
-static int l_listener_gc(lua_State *L) {
-  listener **box = lua_touserdata(L, 1);
-  if (!*box) return 0;
-  listener_close(*box, 0);
-  listener_unref(*box);
-  *box = NULL;
-  return 0;
-}
-
-static int l_listener_tostring(lua_State *L) {
-  const listener *l = *(listener **)luaL_checkudata(L, 1, LISTENER_CLASS);
-  char target[ADDRESS_TEXT] = "";
-  if (l) address_format(&l->local, target, sizeof target);
-  lua_pushfstring(L, "listener (%s, %s)", target, l && l->fd >= 0 ? "open" : "closed");
+static int l_path(lua_State *L) {
+  const stream *s = stream_check(L, 1, "address");
+  char text[ADDRESS_TEXT];
+  s->t->describe(s, text, sizeof text);
+  lua_pushstring(L, text);
   return 1;
 }
 
 // --- Opening ---------------------------------------------------------------------------------
 
-static void open_listener_class(lua_State *L) {
-  static const luaL_Reg methods[] = {{"accept", l_accept},
-                                     {"address", l_listener_address},
-                                     {"close", l_listener_close},
-                                     {NULL, NULL}};
-  static const luaL_Reg meta[] = {{"__close", l_listener_meta_close},
-                                  {"__gc", l_listener_gc},
-                                  {"__tostring", l_listener_tostring},
-                                  {NULL, NULL}};
-  if (luaL_newmetatable(L, LISTENER_CLASS)) {
-    luaL_setfuncs(L, meta, 0);
-    lua_pushliteral(L, "listener");
-    lua_setfield(L, -2, "__name");
-    luaL_newlib(L, methods);
-    lua_setfield(L, -2, "__index");
-  }
-  lua_pop(L, 1);
-}
-
 int luaopen_corun_netcore(lua_State *L) {
-  static const luaL_Reg functions[] = {{"connect", l_connect}, {"listen", l_listen}, {NULL, NULL}};
-  static const luaL_Reg extra[] = {
-    {"shutdown", stream_l_shutdown}, {"peer", l_peer}, {"address", l_stream_address}, {NULL, NULL}};
-  stream_class(L, TCP_CLASS, "tcp stream", extra);
-  open_listener_class(L);
+  static const luaL_Reg functions[] = {
+    {"connect", l_connect}, {"resolve", l_resolve}, {NULL, NULL}};
+  static const luaL_Reg of_tcp[] = {{"shutdown", stream_l_shutdown},
+                                    {"peer", l_peer},
+                                    {"address", l_address},
+                                    {"configure", l_configure},
+                                    {NULL, NULL}};
+  static const luaL_Reg of_unix[] = {
+    {"shutdown", stream_l_shutdown}, {"peer", l_path}, {"address", l_path}, {NULL, NULL}};
+  stream_class(L, TCP_CLASS, "tcp stream", of_tcp);
+  stream_class(L, UNIX_CLASS, "unix stream", of_unix);
   luaL_newlib(L, functions);
   return 1;
 }

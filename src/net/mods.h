@@ -5,6 +5,8 @@
 
 #include <lua.h>
 
-int luaopen_corun_netcore(lua_State *L);  // connect and listen; lua/corun/net.lua adds serve
+int luaopen_corun_netcore(lua_State *L);  // connect and the classes of streams
+int luaopen_corun_listen(lua_State *L);   // listen; lua/corun/net.lua adds serve
+int luaopen_corun_udp(lua_State *L);
 
 #endif

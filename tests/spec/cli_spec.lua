@@ -226,21 +226,6 @@ describe("corun: exit status", function()
     end
   end)
 
-  it("is not kept back by a lookup that was given up: that is named after --grace (S16, S26)",
-    function()
-      local library = program.path:gsub("[^/]*$", "ext/slow_lookup.so")
-      local env = ("ASAN_OPTIONS=verify_asan_link_order=0 LD_PRELOAD=%s"):format(library)
-      local start = os.time()
-      local r = program.run({"--grace=0.2", "-e", [[
-        local _, err = require("corun.net").connect("gone.example:80", {timeout = 0.05})
-        print(err)
-        require("corun").exit(3)]]}, {env = env})
-      assert.equal("connect gone.example:80: no connection in time (ETIMEDOUT)\n", r.out)
-      assert.equal("corun: did not end: getaddrinfo gone.example\n", r.err)
-      assert.equal(3, r.status)
-      assert(os.time() - start < 30)
-    end)
-
   it("is 0 when all was done in time", function()
     assert.equal(0, run{"--timeout=20", "-e", "require('corun').sleep(0.01)"}.status)
   end)

@@ -148,6 +148,42 @@ describe("connect and listen", function()
     assert_error("EADDRNOTAVAIL", "connect", net.connect(l:address(), {bind = "192.0.2.1:0"}))
   end)
 
+  it("reuse_port shares the connections of one port out", function()
+    local a <close> = assert(net.listen("127.0.0.1:0", {reuse_port = true}))
+    local b <close> = assert(net.listen(a:address(), {reuse_port = true}))
+    assert_error("EADDRINUSE", "listen", net.listen(a:address()))
+    local taken = {[a] = 0, [b] = 0}
+    corun.scope(function(s)
+      for _, l in ipairs{a, b} do
+        s:daemon(function()
+          while true do
+            assert(l:accept()):close()
+            taken[l] = taken[l] + 1
+          end
+        end)
+      end
+      for _ = 1, 100 do assert(net.connect(a:address())):close() end
+      while taken[a] + taken[b] < 100 do corun.sleep(0.001) end
+    end)
+    assert.is_true(taken[a] > 0 and taken[b] > 0)
+  end)
+
+  it("addresses name the interface where they have to", function()
+    if not has_ipv6 then return pending("there is no IPv6") end
+    local list <close> = io.popen("cat /proc/net/if_inet6 2>/dev/null")
+    local hex, name
+    for line in list:lines() do
+      local h, scope, n = line:match("^(fe80%x+) %x+ %x+ (%x+) %x+ +(%S+)")
+      if scope == "20" then hex, name = h, n end
+    end
+    local address = hex and ("[%s%%%s]:0"):format(hex:gsub("%x%x%x%x", "%0:"):sub(1, -2), name)
+      or "[::1%lo]:0"
+    local l <close> = assert(net.listen(address))
+    if hex then assert.matches("^%[fe80:[%x:]+%%" .. name .. "%]:%d+$", l:address()) end
+    local c <close> = assert(net.connect(l:address()))
+    assert.equal(l:address(), c:peer())
+  end)
+
   it("misuse is answered", function()
     assert_misuse('unknown option "timout" for connect %(did you mean "timeout"%?%)', net.connect,
       "127.0.0.1:1", {timout = 1})
@@ -164,7 +200,8 @@ describe("connect and listen", function()
       {host = "a", prt = 1})
     assert_misuse("host name is too long", net.connect, ("x"):rep(300) .. ":1")
     assert_misuse("zero byte", net.connect, "a\0b:1")
-    assert_misuse("unix sockets are not supported", net.connect, "unix:/tmp/x")
+    assert_misuse('"keepalive" for connect must be', net.connect, "127.0.0.1:1", {keepalive = "x"})
+    assert_misuse('"queue" for connect must be a positive', net.connect, "127.0.0.1:1", {queue = 0})
     assert_misuse("must be a numeric address", net.connect, "127.0.0.1:1", {bind = "localhost:0"})
     assert_misuse("number of seconds", net.connect, "127.0.0.1:1", {timeout = -1})
     assert_misuse("net_spec.lua:%d+: bad address for listen", net.listen, "x")

@@ -1,0 +1,188 @@
+-- SPDX-License-Identifier: MIT
+-- Unix sockets: the stream methods, the socket's file, peers in Python and nginx's absence of TCP.
+local corun = require "corun"
+local net = require "corun.net"
+local outcomes = dofile("tests/spec/support/outcomes.lua")
+
+local assert_error, waiting = outcomes.assert_error, outcomes.waiting
+
+local function assert_misuse(pattern, fn, ...)
+  local ok, err = pcall(fn, ...)
+  assert.is_false(ok)
+  assert.matches(pattern, tostring(err))
+end
+
+-- A name for a socket, in a folder that is removed with all that is in it.
+local function temporary()
+  local dir = os.tmpname()
+  os.remove(dir)
+  assert(os.execute("mkdir " .. dir))
+  local function remove() os.execute("rm -r " .. dir) end
+  return dir .. "/s", setmetatable({}, {__close = remove})
+end
+
+local function exists(path)
+  return (os.execute(("test -S %s"):format(path)))
+end
+
+describe("unix sockets", function()
+  it("carry the streams that tcp does", function()
+    local path, folder = temporary()
+    local _ <close> = folder
+    local address = "unix:" .. path
+    local l <close> = assert(net.listen(address))
+    assert.equal(address, l:address())
+    assert.equal(("listener (%s, open)"):format(address), tostring(l))
+    corun.scope(function(s)
+      s:spawn(function()
+        local c <close> = assert(l:accept())
+        assert.equal(address, c:address())
+        for line in c:lines() do assert(c:write(line:upper(), "\n")) end
+        assert(c:write("end"))
+      end)
+      local c <close> = assert(net.connect({path = path}))
+      assert.equal(address, c:peer())
+      assert.equal(("unix stream (%s, open)"):format(address), tostring(c))
+      for i = 1, 3 do
+        assert(c:write("line ", tostring(i), "\n"))
+        assert.equal("LINE " .. i, c:read())
+      end
+      assert.is_true(c:shutdown())
+      assert.equal("end", c:read("a"))
+    end)
+  end)
+
+  it("move large amounts with backpressure", function()
+    local path, folder = temporary()
+    local _ <close> = folder
+    local l <close> = assert(net.listen("unix:" .. path))
+    local big = ("0123456789abcdef"):rep(4096):rep(128)
+    corun.scope(function(s)
+      s:spawn(function()
+        local c <close> = assert(l:accept())
+        assert.equal(#big, #c:read("a"))
+      end)
+      local c <close> = assert(net.connect("unix:" .. path))
+      for i = 1, #big, 65536 do assert(c:write(big:sub(i, i + 65535))) end
+    end)
+  end)
+
+  it("serve: a task for each connection", function()
+    local path, folder = temporary()
+    local _ <close> = folder
+    local server <close> = assert(net.serve({path = path}, function(s)
+      assert(s:write(s:read("l"), "!\n"))
+    end, {limit = 3, mode = "600"}))
+    local got = corun.map({1, 2, 3, 4, 5, 6}, function(i)
+      local c <close> = assert(net.connect(server:address()))
+      c:write(i, "\n")
+      return c:read()
+    end)
+    assert.same({"1!", "2!", "3!", "4!", "5!", "6!", n = 6}, got)
+  end)
+
+  it("remove the file of the socket when they are closed, but no other", function()
+    local path, folder = temporary()
+    local _ <close> = folder
+    local l = assert(net.listen("unix:" .. path))
+    assert.is_true(exists(path))
+    l:close()
+    l:close()
+    assert.is_nil(exists(path))
+    l = assert(net.listen("unix:" .. path))
+    os.remove(path)
+    local other <close> = assert(net.listen("unix:" .. path))
+    l:close()
+    assert.is_true(exists(path))
+    assert.equal("unix:" .. path, other:address())
+  end)
+
+  it("take the place of a socket that nobody listens to, of no other file", function()
+    local path, folder = temporary()
+    local _ <close> = folder
+    assert(os.execute(([[python3 -c '
+import socket, sys
+socket.socket(socket.AF_UNIX).bind(sys.argv[1])' %s]]):format(path)))
+    local l <close> = assert(net.listen("unix:" .. path))
+    assert_error("EADDRINUSE", "listen", net.listen("unix:" .. path))
+    assert(net.connect(l:address())):close()
+    local file = path .. "x"
+    assert(io.open(file, "w")):close()
+    assert_error("EADDRINUSE", "listen", net.listen("unix:" .. file))
+  end)
+
+  it("have the permissions they are given", function()
+    local path, folder = temporary()
+    local _ <close> = folder
+    for _, mode in ipairs{"600", "660", 438} do
+      local _ <close> = assert(net.listen("unix:" .. path, {mode = mode}))
+      local ls <close> = assert(io.popen("stat -c %a " .. path))
+      assert.equal(type(mode) == "string" and mode or "666", ls:read("l"))
+    end
+  end)
+
+  it("fail as the system says", function()
+    local path, folder = temporary()
+    local _ <close> = folder
+    assert_error("ENOENT", "connect", net.connect("unix:" .. path))
+    assert_error("ENOENT", "listen", net.listen("unix:" .. path .. "/nowhere"))
+    assert(io.open(path, "w")):close()
+    assert_error("ECONNREFUSED", "connect", net.connect("unix:" .. path))
+  end)
+
+  it("S16 S20 accept and read end with a close or a cancellation", function()
+    local path, folder = temporary()
+    local _ <close> = folder
+    local l = assert(net.listen("unix:" .. path))
+    local _, err = corun.timeout(0.01, l.accept, l)
+    assert.equal("ETIMEDOUT", err.code)
+    local c <close> = assert(net.connect("unix:" .. path))
+    local s <close> = assert(l:accept())
+    assert_error("ETIMEDOUT", "recv", s:recv(nil, {timeout = 0.01}))
+    local reading = waiting(s.recv, s)
+    local accepting = waiting(l.accept, l)
+    s:close()
+    l:close()
+    assert_error("ECLOSED", "recv", reading:await())
+    assert_error("ECLOSED", "accept", accepting:await())
+    assert.is_nil(c:recv())
+  end)
+
+  it("connect to Python and back", function()
+    local path, folder = temporary()
+    local _ <close> = folder
+    local peer <close> = assert(io.popen(([[exec python3 -c '
+import socket, sys
+l = socket.socket(socket.AF_UNIX)
+l.bind(sys.argv[1])
+l.listen(1)
+print("ready", flush=True)
+s = l.accept()[0]
+while True:
+    data = s.recv(1000)
+    if not data: break
+    s.sendall(data[::-1])
+' %s]]):format(path)))
+    peer:read("l")
+    local c <close> = assert(net.connect("unix:" .. path))
+    c:write("abc")
+    assert.equal("cba", c:read_exactly(3))
+    c:shutdown()
+    assert.is_nil(c:recv())
+  end)
+
+  it("misuse is answered", function()
+    assert_misuse("unix_spec.lua:%d+: bad address for connect: the path is empty", net.connect,
+      "unix:")
+    assert_misuse("must be shorter than 108 bytes", net.connect, "unix:" .. ("x"):rep(108))
+    assert_misuse("zero byte", net.listen, "unix:a\0b")
+    assert_misuse("a path has no host and no port", net.connect, {path = "/x", port = 1})
+    assert_misuse("needs host and port, or path", net.connect, {})
+    assert_misuse('"bind" for connect is not for Unix sockets', net.connect, "unix:/x",
+      {bind = "127.0.0.1:0"})
+    assert_misuse('"mode" for listen is for Unix sockets', net.listen, "127.0.0.1:0",
+      {mode = "600"})
+    assert_misuse('"mode" for listen must be permissions such as "660", got 999', net.listen,
+      "unix:/x", {mode = "999"})
+  end)
+end)
