@@ -40,6 +40,7 @@ static const luaL_Reg modules[] = {{"corun.task", luaopen_corun_task},
                                    {"corun.udp", luaopen_corun_udp},
                                    {"corun.httpcore", luaopen_corun_httpcore},
                                    {"corun.json", luaopen_corun_json},
+                                   {"corun.codec", luaopen_corun_codec},
                                    {"cjson", luaopen_cjson},
                                    {NULL, NULL}};
 

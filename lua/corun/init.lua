@@ -15,7 +15,7 @@ local lazy = {
 }
 
 -- Modules that are fields of `corun`.
-local modules = { net = true, http = true, json = true, debug = true }
+local modules = { net = true, http = true, json = true, codec = true, debug = true }
 
 setmetatable(corun, {
   __index = function(_, name)

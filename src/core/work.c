@@ -181,6 +181,7 @@ static wait_answer cancel(task *t, void *arg) {
   work *w = arg;
   if (retract(w)) {
     w->t = NULL;
+    w->is_withdrawn = 1;
     finish(w);
     return WAIT_STOPPED;
   }
@@ -206,6 +207,7 @@ static const wait_ops work_ops = {"a thread to do", cancel, resumed, describe};
 int work_begin(lua_State *L, work *w, uint64_t when) {
   wait_check(L);
   assert(w->phase == IDLE && w->refs == 1);
+  assert(when == TIMER_NEVER || w->type->is_abandoned);
   rt *r = w->r;
   w->t = task_current(L);
   w->refs++;
@@ -213,6 +215,7 @@ int work_begin(lua_State *L, work *w, uint64_t when) {
   job_begin(r, &w->job, w->type->op, w->target ? w->target : "");
   if (submit(w) < 0) {
     w->t = NULL;
+    w->is_withdrawn = 1;
     finish(w);
     return luaL_error(L, "%s: no thread can be started", w->type->op);
   }

@@ -39,6 +39,7 @@ struct work {
   unsigned refs;
   int phase;  // guarded by the pool's lock
   atomic_int cancelled;
+  int is_withdrawn;    // never came to a thread: neither run nor done is called [loop]
   const char *target;  // whom it concerns, for messages; lives as long as the work. May be NULL
 };
 
@@ -47,9 +48,15 @@ struct work {
 work *work_new(lua_State *L, const work_type *type, size_t size);
 
 // Suspend until it has run; the time limit `when` applies as long as it can be stopped. The
-// userdata must be on the stack of the calling function. To be returned in tail position, after
-// task_checkpoint. [loop] Raises when no thread can be had.
+// userdata must be on the stack of the calling function, and so may be what `run` reads, unless the
+// work can be abandoned. A time limit is for work that can be. To be returned in tail position,
+// after task_checkpoint. [loop] Raises when no thread can be had.
 int work_begin(lua_State *L, work *w, uint64_t when);
+
+// Let the work end early, though the task still waits for it. [loop]
+static inline void work_stop(work *w) {
+  atomic_store_explicit(&w->cancelled, 1, memory_order_relaxed);
+}
 
 // Say whether whoever wanted the work has given up on it. [any]
 static inline int work_is_cancelled(work *w) {

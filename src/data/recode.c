@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT
+// Compression for scripts. See recode.h.
+#include "data/recode.h"
+
+#include <lauxlib.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/error.h"
+#include "core/runtime.h"
+#include "core/site.h"
+#include "core/task.h"
+#include "core/timer.h"
+#include "core/wait.h"
+
+#define KEPT ((size_t)64 << 10)  // memory for output that a stream keeps between calls
+
+typedef struct recode_work {
+  work base;
+  recoder *r;
+} recode_work;
+
+static const char *op_of(const recoder *r) {
+  return r->cls->is_decoder ? "decode" : "encode";
+}
+
+static void release(recoder *r) {
+  codec_free(r->codec);
+  r->codec = NULL;
+  buffer_fini(&r->call.out);
+}
+
+void recoder_unref(recoder *r) {
+  if (--r->refs) return;
+  release(r);
+  free(r);
+}
+
+recoder *recoder_new(lua_State *L, const codec_class *cls, int level, uint64_t max, uint64_t hint) {
+  recoder **box = lua_newuserdatauv(L, sizeof *box, 0);
+  *box = NULL;
+  luaL_setmetatable(L, cls->is_decoder ? RECODER_DECODER : RECODER_ENCODER);
+  recoder *r = *box = calloc(1, sizeof *r);
+  if (!r) luaL_error(L, "not enough memory");
+  r->cls = cls;
+  r->refs = 1;
+  r->max = max;
+  r->codec = codec_new(cls, level, max, hint);
+  if (!r->codec) luaL_error(L, "not enough memory");
+  return r;
+}
+
+void recoder_close(recoder *r, uint32_t site, int by_scope) {
+  if (r->is_closed) return;
+  r->is_closed = 1;
+  r->closed_at = site;
+  r->by_scope = by_scope;
+  if (r->busy && !r->busy->is_withdrawn)
+    work_stop(r->busy);  // released when it has ended
+  else
+    release(r);
+}
+
+// --- What a call comes to --------------------------------------------------------------------
+
+static int raise_closed(lua_State *L, const recoder *r) {
+  char what[32];
+  snprintf(what, sizeof what, "%s %s", r->cls->name, r->cls->is_decoder ? "decoder" : "encoder");
+  const char *site = r->closed_at ? site_text(rt_of(L), r->closed_at) : NULL;
+  return err_raise_closed(L, op_of(r), r->cls->name, what, site, r->by_scope);
+}
+
+static int fail(lua_State *L, const recoder *r) {
+  const char *op = op_of(r), *name = r->cls->name;
+  switch (r->rc) {
+    case UV_ENOMEM: return luaL_error(L, "not enough memory");
+    case UV_EMSGSIZE:
+      err_return(L, "EMSGSIZE", op, name, "there is more than the %I bytes of \"max\"",
+                 (LUAI_UACINT)r->max);
+      break;
+    case UV_ECANCELED:
+      return err_return(L, "ECANCELED", op, name, "an earlier call was given up in the middle");
+    default: err_return(L, "EINVAL", op, name, "%s at byte %I", r->reason, (LUAI_UACINT)r->offset);
+  }
+  lua_pushinteger(L, (lua_Integer)r->offset);
+  lua_setfield(L, -2, "offset");
+  return 2;
+}
+
+// The call has ended with r->rc: push its results.
+static int conclude(lua_State *L, recoder *r) {
+  if (r->is_closed) {
+    release(r);
+    const char *site = r->closed_at ? site_text(rt_of(L), r->closed_at) : "?";
+    return err_return(L, "ECLOSED", op_of(r), r->cls->name, "it was closed meanwhile at %s", site);
+  }
+  if (r->rc < 0) {
+    r->reason = r->codec->reason;
+    r->offset = r->codec->taken + 1;
+    release(r);
+    if (r->rc == UV_ECANCELED) task_checkpoint(L);
+    return fail(L, r);
+  }
+  buffer *out = &r->call.out;
+  lua_pushlstring(L, out->data ? buffer_bytes(out) : "", buffer_len(out));
+  buffer_consume(out, buffer_len(out));
+  buffer_trim(out, KEPT);
+  if (r->call.goal == CODEC_FINISH) recoder_close(r, r->finished_at, 0);
+  return 1;
+}
+
+// --- On a thread -----------------------------------------------------------------------------
+
+static void run(work *w) {
+  recoder *r = ((recode_work *)(void *)w)->r;
+  do {
+    r->rc = work_is_cancelled(w) ? UV_ECANCELED : codec_run(r->codec, &r->call, r->codec->pace);
+  } while (r->rc == CODEC_FULL);
+}
+
+static int done(lua_State *L, work *w, int rc) {
+  recoder *r = ((recode_work *)(void *)w)->r;
+  (void)rc;  // there is no time limit
+  r->busy = NULL;
+  return conclude(L, r);
+}
+
+static void drop(work *w) {
+  recoder *r = ((recode_work *)(void *)w)->r;
+  if (!r) return;
+  if (r->busy == w) r->busy = NULL;
+  recoder_unref(r);
+}
+
+static const work_type encoding = {.op = "encode", .run = run, .done = done, .drop = drop};
+static const work_type decoding = {.op = "decode", .run = run, .done = done, .drop = drop};
+
+static int go_on(lua_State *L, recoder *r) {
+  wait_check(L);
+  work *w = work_new(L, r->cls->is_decoder ? &decoding : &encoding, sizeof(recode_work));
+  w->target = r->cls->name;
+  ((recode_work *)(void *)w)->r = r;
+  r->refs++;
+  r->busy = w;
+  return work_begin(L, w, TIMER_NEVER);
+}
+
+int recoder_feed(lua_State *L, recoder *r, const char *in, size_t len, codec_goal goal) {
+  if (r->is_closed) return raise_closed(L, r);
+  if (r->busy && !r->busy->is_withdrawn)
+    return err_raise(L, "EBUSY", op_of(r), r->cls->name, "another task's call is under way");
+  if (r->rc == CODEC_FULL) r->rc = UV_ECANCELED;
+  if (r->rc < 0) return fail(L, r);
+  buffer out = r->call.out;
+  r->call = (codec_call){(const unsigned char *)in, len, goal, out};
+  r->rc = len > r->codec->pace ? CODEC_FULL : codec_run(r->codec, &r->call, r->codec->pace);
+  if (r->rc == CODEC_FULL) return go_on(L, r);
+  return conclude(L, r);
+}
