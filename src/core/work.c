@@ -15,18 +15,30 @@
 
 #define WORK_CLASS "corun.work"
 #define LEAST_THREADS 4
+#define MOST_THREADS 64  // those included whose work was abandoned
 
-enum { IDLE, QUEUED, RUNNING, ENDED };
+enum { IDLE, QUEUED, RUNNING, LOST, ENDED };
 
 // --- Threads ---------------------------------------------------------------------------------
+
+// Take the work out of the queue. The lock is held.
+static void unlink_work(work_pool *p, work *w) {
+  if (w->before)
+    w->before->next = w->next;
+  else
+    p->first = w->next;
+  if (w->next)
+    w->next->before = w->before;
+  else
+    p->last = w->before;
+  w->next = w->before = NULL;
+  p->queued--;
+}
 
 // The first in the queue. The lock is held.
 static work *shift(work_pool *p) {
   work *w = p->first;
-  p->first = w->next;
-  if (!p->first) p->last = NULL;
-  p->queued--;
-  w->next = NULL;
+  unlink_work(p, w);
   w->phase = RUNNING;
   return w;
 }
@@ -36,6 +48,7 @@ static work *shift(work_pool *p) {
 static void give_back(work_pool *p, work *w) {
   rt *r = w->r;
   pthread_mutex_lock(&p->lock);
+  if (w->phase == LOST) p->lost--;
   w->phase = ENDED;
   w->next = r->ended_works;
   r->ended_works = w;
@@ -43,10 +56,18 @@ static void give_back(work_pool *p, work *w) {
   pthread_mutex_unlock(&p->lock);
 }
 
+// How many threads may work at once. The lock is held.
+static unsigned most(const work_pool *p) {
+  unsigned n = uv_available_parallelism();
+  n = (n < LEAST_THREADS ? LEAST_THREADS : n) + p->lost;
+  return n < MOST_THREADS ? n : MOST_THREADS;
+}
+
 static void *serve(void *arg) {
   work_pool *p = arg;
   for (;;) {
     pthread_mutex_lock(&p->lock);
+    if (p->threads > most(p)) break;  // a lost one came back
     p->idle++;
     while (!p->first) pthread_cond_wait(&p->more, &p->lock);
     p->idle--;
@@ -55,13 +76,15 @@ static void *serve(void *arg) {
     w->type->run(w);
     give_back(p, w);
   }
+  p->threads--;
+  pthread_mutex_unlock(&p->lock);
   return NULL;
 }
 
 // Start one more thread if that helps. The lock is held. Answers whether there is any.
 static int staff(work_pool *p) {
   if (p->idle >= p->queued) return 1;
-  if (p->threads >= LEAST_THREADS && p->threads >= uv_available_parallelism()) return 1;
+  if (p->threads >= most(p)) return 1;
   pthread_t thread;
   pthread_attr_t attr;
   sigset_t all, old;
@@ -83,7 +106,7 @@ static int submit(work *w) {
   int ok = staff(p);
   if (ok) {
     w->phase = QUEUED;
-    w->next = NULL;
+    w->before = p->last;
     if (p->last)
       p->last->next = w;
     else
@@ -103,18 +126,23 @@ static int retract(work *w) {
   pthread_mutex_lock(&p->lock);
   int found = w->phase == QUEUED;
   if (found) {
-    work *before = NULL;
-    for (work *k = p->first; k != w; k = k->next) before = k;
-    if (before)
-      before->next = w->next;
-    else
-      p->first = w->next;
-    if (p->last == w) p->last = before;
-    p->queued--;
+    unlink_work(p, w);
     w->phase = IDLE;
   }
   pthread_mutex_unlock(&p->lock);
   return found;
+}
+
+// Count the thread that runs the work as lost, and let another take its place.
+static void abandon(work *w) {
+  work_pool *p = host_work_pool();
+  pthread_mutex_lock(&p->lock);
+  if (w->phase == RUNNING) {
+    w->phase = LOST;
+    p->lost++;
+    if (p->queued) staff(p);
+  }
+  pthread_mutex_unlock(&p->lock);
 }
 
 // --- Owners ----------------------------------------------------------------------------------
@@ -188,7 +216,9 @@ static wait_answer cancel(task *t, void *arg) {
   atomic_store(&w->cancelled, 1);
   // A wait that could not even begin (out of memory) is never resumed.
   if (w->type->is_abandoned || t->state != TASK_WAITING) w->t = NULL;
-  return w->type->is_abandoned ? WAIT_ABANDONED : WAIT_CANNOT_STOP;
+  if (!w->type->is_abandoned) return WAIT_CANNOT_STOP;
+  abandon(w);
+  return WAIT_ABANDONED;
 }
 
 static int resumed(lua_State *L, void *arg, int rc) {

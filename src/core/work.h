@@ -34,8 +34,8 @@ struct work {
   job job;
   const work_type *type;
   rt *r;
-  task *t;     // NULL once the task gave up
-  work *next;  // in the queue, then among what has ended
+  task *t;              // NULL once the task gave up
+  work *next, *before;  // in the queue; next: among what has ended too
   unsigned refs;
   int phase;  // guarded by the pool's lock
   atomic_int cancelled;
@@ -71,6 +71,7 @@ typedef struct work_pool {
   pthread_cond_t more;
   work *first, *last;  // waiting for a thread
   unsigned queued, threads, idle;
+  unsigned lost;  // threads whose work was abandoned: they may never come back
 } work_pool;
 
 #define WORK_POOL_INIT \

@@ -161,6 +161,8 @@ static int read_all(file_work *f, int fd) {
 static void run_file(work *w) {
   file_work *f = (file_work *)(void *)w;
   int fd;
+  f->rc = UV_ECANCELED;
+  if (work_is_cancelled(w)) return;
   do {
     fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
   } while (fd < 0 && errno == EINTR && !work_is_cancelled(w));
