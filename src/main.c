@@ -4,6 +4,7 @@
 // through lua_pcall or rt_run alone, so that every failure ends as a report and a status.
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <lauxlib.h>
 #include <lualib.h>
 #include <math.h>
@@ -25,6 +26,7 @@
 #include "data/mods.h"
 #include "http/mods.h"
 #include "net/mods.h"
+#include "sys/mods.h"
 
 #define MOST_OTHERS 10  // further failures that a report shows
 #define MOST_CAUSES 8
@@ -39,6 +41,7 @@ static const luaL_Reg modules[] = {{"corun.task", luaopen_corun_task},
                                    {"corun.listen", luaopen_corun_listen},
                                    {"corun.udp", luaopen_corun_udp},
                                    {"corun.httpcore", luaopen_corun_httpcore},
+                                   {"corun.processcore", luaopen_corun_processcore},
                                    {"corun.json", luaopen_corun_json},
                                    {"corun.codec", luaopen_corun_codec},
                                    {"cjson", luaopen_cjson},
@@ -379,6 +382,16 @@ static void ignore_sigpipe(void) {
   sigaction(SIGPIPE, &sa, NULL);
 }
 
+// Without one of the three a file or socket would get its number, and what is meant for the stream
+// would go there. Without statuses of children (a parent that ignores SIGCHLD passes that on)
+// nothing could be said of a program that a script starts.
+static void mend_inheritance(void) {
+  int fd = open("/dev/null", O_RDWR);
+  while (fd >= 0 && fd <= STDERR_FILENO) fd = dup(fd);
+  if (fd >= 0) close(fd);
+  signal(SIGCHLD, SIG_DFL);
+}
+
 // A number from the environment, 0 when it is not set. Answers -1 when it is something else.
 static int env_number(const char *name, uint64_t *out) {
   const char *text = getenv(name);
@@ -408,6 +421,7 @@ int main(int argc, char **argv) {
     return EXIT_USAGE;
   o.rt.fail_alloc = (size_t)fail_alloc;
   ignore_sigpipe();
+  mend_inheritance();
   rt *r = has_descriptors() ? rt_new(&o.rt) : NULL;
   if (!r) {
     fputs("corun: cannot start: out of memory or descriptors\n", stderr);

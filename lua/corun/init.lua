@@ -15,7 +15,9 @@ local lazy = {
 }
 
 -- Modules that are fields of `corun`.
-local modules = { net = true, http = true, json = true, codec = true, debug = true }
+local modules = {
+  codec = true, debug = true, http = true, json = true, net = true, process = true,
+}
 
 setmetatable(corun, {
   __index = function(_, name)

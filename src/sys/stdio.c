@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT
+// The standard descriptors of a process. See stdio.h.
+#include "sys/stdio.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *const names[] = {"stdin", "stdout", "stderr"};
+
+static int fail(void) {
+  return uv_translate_sys_error(errno);
+}
+
+static int keep(stdio_set *set, int fd) {
+  return set->opened[set->nopened++] = fd;
+}
+
+// Open a file without waiting for one at the other end of a FIFO.
+static int open_file(const stdio_want *w, int i) {
+  int flags = i == 0 ? O_RDONLY : O_WRONLY | O_CREAT | (w->append ? O_APPEND : O_TRUNC);
+  int fd = open(w->path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0666);
+  if (fd < 0) return fail();
+  if (fcntl(fd, F_SETFL, flags & O_APPEND) == 0) return fd;
+  int rc = fail();
+  close(fd);
+  return rc;
+}
+
+// Make a pipe whose ends are closed on exec.
+static int make_pipe(int fds[2]) {
+#ifdef __linux__
+  return pipe2(fds, O_CLOEXEC) < 0 ? fail() : 0;
+#else
+  if (pipe(fds) < 0) return fail();
+  fcntl(fds[0], F_SETFD, FD_CLOEXEC);
+  fcntl(fds[1], F_SETFD, FD_CLOEXEC);
+  return 0;
+#endif
+}
+
+// Make a stream of our end, a descriptor that belongs to it from then on.
+static int make_stream(rt *r, io_state *io, const stream_transport *t, const char *program, int i,
+                       int fd, pipe_stream **out) {
+  char target[PIPE_TARGET];
+  pipe_stream *p;
+  snprintf(target, sizeof target, "%s of %s", i < 0 ? "terminal" : names[i], program);
+  int rc = pipe_new(r, io, t, target, &p);
+  if (rc == 0) {
+    rc = uv_pipe_open(&p->uv, fd);
+    if (rc == 0) {
+      *out = p;
+      return 0;
+    }
+    stream_close(&p->base.s, 0);
+  }
+  close(fd);
+  return rc;
+}
+
+static int open_pipe(rt *r, io_state *io, const stdio_plan *p, int i, stdio_set *set) {
+  int fds[2], rc = make_pipe(fds);
+  if (rc < 0) return rc;
+  set->fds[i] = keep(set, fds[i != 0]);
+  return make_stream(r, io, &pipe_transport, p->program, i, fds[i == 0], &set->ours[i]);
+}
+
+// A descriptor below 3 that is to become another one might be overwritten before its turn.
+static int take_fd(stdio_set *set, int i, int fd) {
+  set->fds[i] = fd;
+  if (fd > 2 || fd == i) return 0;
+  fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  if (fd < 0) return fail();
+  set->fds[i] = keep(set, fd);
+  return 0;
+}
+
+static int open_one(rt *r, io_state *io, const stdio_plan *p, int i, stdio_set *set) {
+  const stdio_want *w = &p->want[i];
+  int fd = -1;
+  switch (w->kind) {
+    case STDIO_PIPE: return open_pipe(r, io, p, i, set);
+    case STDIO_INHERIT: set->fds[i] = i; return 0;
+    case STDIO_STDOUT: set->fds[i] = set->fds[1]; return 0;
+    case STDIO_FD: return take_fd(set, i, w->fd);
+    case STDIO_PATH: fd = open_file(w, i); break;
+    case STDIO_NULL:
+      fd = open("/dev/null", (i == 0 ? O_RDONLY : O_WRONLY) | O_CLOEXEC);
+      if (fd < 0) fd = fail();
+      break;
+  }
+  if (fd < 0) return fd;
+  set->fds[i] = keep(set, fd);
+  return 0;
+}
+
+static int open_terminal(rt *r, io_state *io, const stdio_plan *p, stdio_set *set) {
+  int master, slave;
+  int rc = pty_open(p->cols, p->rows, &master, &slave, set->tty);
+  if (rc < 0) return rc;
+  keep(set, slave);
+  return make_stream(r, io, &pty_transport, p->program, -1, master, &set->ours[0]);
+}
+
+int stdio_open(rt *r, io_state *io, const stdio_plan *p, stdio_set *out, const char **culprit) {
+  int rc = 0;
+  memset(out, 0, sizeof *out);
+  *culprit = NULL;
+  if (p->is_pty) rc = open_terminal(r, io, p, out);
+  for (int i = 0; i < 3 && rc == 0 && !p->is_pty; i++) {
+    rc = open_one(r, io, p, i, out);
+    if (rc < 0 && p->want[i].kind == STDIO_PATH) *culprit = p->want[i].path;
+  }
+  if (rc < 0) stdio_abandon(out);
+  return rc;
+}
+
+void stdio_release(stdio_set *set) {
+  while (set->nopened) close(set->opened[--set->nopened]);
+}
+
+void stdio_abandon(stdio_set *set) {
+  stdio_release(set);
+  for (int i = 0; i < 3; i++) {
+    if (set->ours[i]) stream_close(&set->ours[i]->base.s, 0);
+    set->ours[i] = NULL;
+  }
+}
