@@ -62,8 +62,11 @@ local function read_argv(argv, o, op, spec)
     end
   end
   for i = 1, #argv do list[i] = text(argv[i], "argument " .. i, op) end
-  if own and o then refuse("options of %s stand in both of its arguments", op) end
-  o = options.check(own or o, op, spec, 4)
+  for k, v in next, own and type(o) == "table" and o or {} do
+    if own[k] ~= nil then refuse('option "%s" of %s stands in both of its arguments', k, op) end
+    own[k] = v
+  end
+  o = options.check(type(o) == "table" and own or o or own, op, spec, 4)
   if o.shell then
     -- The arguments become $1, $2 ...: nothing in them is read as a command.
     table.move(list, 1, #list, 5)
@@ -393,7 +396,6 @@ function process.spawn(argv, o)
   checkpoint()
   local p, started = {name = o.shell or list[1]}, corun.event()
   p.keeper = corun.spawn(keep, p, spec, started)
-  p.keeper.name = "process " .. p.name
   started:wait()
   if not p.process then return nil, p.err end
   if o.pty then p.stdout = p.stdin end

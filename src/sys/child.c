@@ -17,10 +17,12 @@
 #include "core/runtime.h"
 #include "core/scope.h"
 #include "core/task.h"
+#include "sys/group.h"
 
 #define MS ((uint64_t)1000000)
 #define LOOK_AGAIN (100 * MS)  // whether the program's grace is over
-#define PROBE (10 * MS)        // whether a group without its leader is gone
+#define PROBE (5 * MS)  // whether a group without its leader is gone; then at longer intervals
+#define PROBES 5
 
 // --- The end ---------------------------------------------------------------------------------
 
@@ -126,7 +128,8 @@ static int watch_signal(child *c) {
 // Answers 0, or an error when the group is another user's.
 static int kill_group(child *c) {
   c->is_killed = 1;
-  return kill(-c->pid, SIGKILL) < 0 && errno == EPERM ? UV_EPERM : 0;
+  if (c->is_reaped && c->group > 0) return 0;
+  return kill(c->group, SIGKILL) < 0 && errno == EPERM ? UV_EPERM : 0;
 }
 
 // Wait for a process that was killed, which takes no time unless the kernel is in trouble.
@@ -185,23 +188,32 @@ static void be_killed(child *c) {
   if (rc < 0 || c->is_reaped) be_over(c);
 }
 
+// Whether the process was reaped and nobody of its group runs any more.
+static int is_gone(const child *c) {
+  if (!c->is_reaped) return 0;
+  if (c->group > 0) return 1;
+  if (group_is_alive(-c->group)) return 0;
+  kill(c->group, SIGKILL);  // one that was started while we looked
+  return 1;
+}
+
 static void on_tick(timer_call *tick) {
   child *c = list_entry(tick, child, tick);
   uint64_t now = timer_now(c->h.r);
-  if (now >= kill_due(c)) {
+  if (now >= kill_due(c))
     be_killed(c);
-  } else {
+  else
     arm(c, now);
-  }
 }
 
 static void arm(child *c, uint64_t now) {
   rt *r = c->h.r;
-  uint64_t due = kill_due(c), when = now + (c->is_reaped ? PROBE : LOOK_AGAIN);
-  if (c->is_reaped && kill(-c->pid, 0) < 0 && errno == ESRCH) {
+  uint64_t due = kill_due(c), when = now + LOOK_AGAIN;
+  if (is_gone(c)) {
     be_over(c);
     return;
   }
+  if (c->is_reaped && c->probes < PROBES) when = now + (PROBE << c->probes++);
   timer_disarm(r, &c->tick.tm);
   if (timer_arm(r, &c->tick.tm, when < due ? when : due) < 0) be_killed(c);
 }
@@ -211,14 +223,14 @@ void child_stop(child *c) {
   rt *r = c->h.r;
   c->is_stopping = 1;
   c->kill_at = timer_after(r, c->grace);
-  kill(-c->pid, SIGTERM);
-  kill(-c->pid, SIGCONT);  // one that was stopped acts on neither
+  kill(c->group, SIGTERM);
+  kill(c->group, SIGCONT);  // one that was stopped acts on neither
   arm(c, timer_now(r));
 }
 
 int child_signal(child *c, int number) {
   if (c->is_reaped) return UV_ESRCH;
-  return kill(-c->pid, number) < 0 ? uv_translate_sys_error(errno) : 0;
+  return kill(c->group, number) < 0 ? uv_translate_sys_error(errno) : 0;
 }
 
 // --- Life ------------------------------------------------------------------------------------
@@ -233,13 +245,17 @@ int child_start(rt *r, const spawn_plan *plan, double grace, child **out, spawn_
   c->tick.tm.kind = TIMER_CALL;
   c->tick.fire = on_tick;
   list_init(&c->waiters);
+  const char *slash = strrchr(plan->argv[0], '/');
+  snprintf(c->name, sizeof c->name, "%s", slash ? slash + 1 : plan->argv[0]);
   c->started = uv_hrtime();
   int rc = spawn_start(plan, &c->pid, stage);
-  if (rc < 0)
+  if (rc < 0) {
     free(c);
-  else
-    *out = c;
-  return rc;
+    return rc;
+  }
+  c->group = plan->shares_group ? c->pid : -c->pid;
+  *out = c;
+  return 0;
 }
 
 void child_unref(child *c) {
@@ -270,7 +286,8 @@ wait_answer child_cancel_close(task *t, void *arg) {
 
 void child_describe(const task *t, const void *arg, char *buf, size_t n) {
   (void)t;
-  snprintf(buf, n, "%d", (int)((const child *)arg)->pid);
+  const child *c = arg;
+  snprintf(buf, n, "%d (%s)", (int)c->pid, c->name);
 }
 
 int child_wait(lua_State *L, child *c, uint64_t when, const wait_ops *ops) {

@@ -3,8 +3,9 @@
 // through a descriptor of its own (pidfd), other systems through SIGCHLD; either way only the
 // process ids that corun started are waited for, so that other runtimes and C modules keep theirs.
 // Runs on the loop thread. Invariants: a child is reaped exactly once; a signal is sent to a group
-// only while its leader is not reaped, or the group was seen alive some milliseconds before; the
-// memory is freed once the owner let go and the process is over.
+// only while its leader is not reaped, or the group was seen alive a moment before (its number is
+// not used again while it has members); the memory is freed once the owner let go and the process
+// is over.
 #ifndef SYS_CHILD_H
 #define SYS_CHILD_H
 
@@ -30,16 +31,19 @@ typedef struct child {
   } watch;
   timer_call tick;  // while it is being ended
   list waiters;     // tasks that wait until it is over
-  pid_t pid;        // also the number of its process group
-  int pidfd;        // -1: none
-  int rc;           // why its status is not known: CHILD_LOST, UV_EPERM; else 0
-  int status;       // as of wait4
+  pid_t pid;
+  pid_t group;  // what signals are sent to: its group, as a negative number, or only itself
+  int pidfd;    // -1: none
+  int rc;       // why its status is not known: CHILD_LOST, UV_EPERM; else 0
+  int status;   // as of wait4
   struct rusage usage;
   double grace;             // seconds from TERM to KILL
   uint64_t started, ended;  // uv_hrtime
   uint64_t kill_at;
   uint32_t closed_at;         // site of the close
+  char name[24];              // of the program, cut short
   uint8_t refs;               // its owner, and itself until it is over
+  uint8_t probes;             // so often was its group looked for
   unsigned is_reaped : 1;     // there is no such process any more
   unsigned is_stopping : 1;   // TERM was sent on our own account
   unsigned is_killed : 1;     // KILL was
@@ -65,7 +69,8 @@ void child_unref(child *c);
 // the whole program. A second call does nothing. [loop] Must not run Lua.
 void child_stop(child *c);
 
-// Send a signal to its group. [loop] Answers 0, or an error: UV_ESRCH once it was reaped.
+// Send a signal to its group, or to it alone if it has none of its own. [loop] Answers 0, or an
+// error: UV_ESRCH once it was reaped.
 int child_signal(child *c, int number);
 
 // Suspend until it is over, or the instant `when`. To be returned in tail position. [loop] The

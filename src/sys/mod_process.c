@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "core/error.h"
 #include "core/interrupt.h"
@@ -172,6 +173,8 @@ static int l_spawn(lua_State *L) {
   }
   memcpy(plan.fds, set.fds, sizeof plan.fds);
   plan.tty = io.is_pty ? set.tty : NULL;
+  // In a group of its own it would be stopped when it reads from our terminal.
+  plan.shares_group = !io.is_pty && io.want[0].kind == STDIO_INHERIT && isatty(STDIN_FILENO);
   rc = start(r, &plan, &set, grace, box, &stage);
   if (rc < 0) {
     *box = NULL;
@@ -302,7 +305,7 @@ static int signal_arg(lua_State *L, int idx) {
                     luaL_tolstring(L, idx, NULL));
 }
 
-// kill(process[, signal]): to its group. true | nil, err
+// kill(process[, signal]): to its group, if it has one. true | nil, err
 static int l_kill(lua_State *L) {
   child *c = check(L, "kill");
   char target[16];

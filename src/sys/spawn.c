@@ -90,7 +90,10 @@ static int set_attributes(posix_spawnattr_t *a, const spawn_plan *p) {
   sigaddset(&usual, SIGPIPE);
   sigaddset(&usual, SIGXFSZ);
   sigaddset(&usual, SIGCHLD);
-  flags |= p->tty ? POSIX_SPAWN_SETSID : POSIX_SPAWN_SETPGROUP;
+  if (p->tty)
+    flags |= POSIX_SPAWN_SETSID;
+  else if (!p->shares_group)
+    flags |= POSIX_SPAWN_SETPGROUP;
 #ifdef POSIX_SPAWN_CLOEXEC_DEFAULT
   flags |= POSIX_SPAWN_CLOEXEC_DEFAULT;
 #endif

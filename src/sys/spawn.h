@@ -3,7 +3,7 @@
 // could not. Owns nothing that outlives the call. Runs on the loop thread, which stands still until
 // the program was found to be one that can run (some 0.1 ms); no memory is copied for it.
 // Invariant: the program gets the three descriptors of the plan and no other, an empty signal mask,
-// and a process group of its own.
+// and a process group of its own unless the plan says otherwise.
 #ifndef SYS_SPAWN_H
 #define SYS_SPAWN_H
 
@@ -15,6 +15,7 @@ typedef struct spawn_plan {
   const char *cwd;    // NULL: that of this process. A path in argv[0] is looked up from there
   const char *tty;    // terminal that it gets in place of `fds` and is to control; NULL: none
   int fds[3];         // what it gets as 0, 1 and 2
+  int shares_group;   // it stays in the process group of this process
 } spawn_plan;
 
 // What an attempt failed at.
