@@ -91,6 +91,7 @@ local function read_env(o, op)
   return list
 end
 
+local STREAMS = {"stdin", "stdout", "stderr"}
 local WORDS = {
   stdin = {pipe = true, null = true, inherit = true},
   stdout = {pipe = true, null = true, inherit = true},
@@ -125,7 +126,7 @@ local function read_spec(list, o, op)
   local spec = {op = op, argv = list, env = read_env(o, op), cwd = o.cwd, grace = o.grace or GRACE}
   if o.cwd then text(o.cwd, 'option "cwd"', op) end
   if not o.pty then return spec end
-  for name in pairs(WORDS) do
+  for _, name in ipairs(STREAMS) do
     if o[name] ~= nil then refuse('option "%s" for %s has no place beside "pty"', name, op) end
   end
   spec.cols, spec.rows = read_size(o.pty, op)
@@ -369,6 +370,12 @@ end
 local methods = {}
 local process_mt = {__index = methods, __name = "process"}
 
+local function abandon_all(p)
+  for _, name in ipairs(STREAMS) do
+    if p[name] then core.abandon(p[name]) end
+  end
+end
+
 -- The task that owns a process: a child of the scope in which it was started.
 local function keep(p, spec, started)
   local proc, stdin, stdout, stderr = core.spawn(spec)
@@ -378,7 +385,10 @@ local function keep(p, spec, started)
     p.err = stdin
   end
   started:set()
-  if proc then core.own(proc) end
+  if not proc then return end
+  core.own(proc)
+  -- What it said before it ended by itself is still there to be read.
+  if not pcall(checkpoint) then abandon_all(p) end
 end
 
 ---Start a program, as a child of the calling scope.
@@ -390,7 +400,7 @@ function process.spawn(argv, o)
   local list
   list, o = read_argv(argv, o, "spawn", SPAWN)
   local spec = read_spec(list, o, "spawn")
-  for name in pairs(not o.pty and WORDS or {}) do
+  for _, name in ipairs(not o.pty and STREAMS or {}) do
     spec[name] = o[name] == nil and "pipe" or read_stdio(o[name], name, "spawn")
   end
   checkpoint()
@@ -440,9 +450,7 @@ end
 
 local function close(p, by_scope)
   local result, err = core.close(p.process, by_scope)
-  for _, name in ipairs{"stdin", "stdout", "stderr"} do
-    if p[name] then core.abandon(p[name]) end
-  end
+  abandon_all(p)
   corun.try(shield, await_keeper, p)
   if not result then return nil, err end
   p.result = p.result or result
