@@ -115,10 +115,19 @@ local function read_stdio(value, name, op)
     table.concat(words, ", "), type(value) == "string" and ('"%s"'):format(value) or type(value))
 end
 
+local function is_side(n)
+  return math.type(n) == "integer" and n > 0 and n < 65536
+end
+
 local function read_size(pty, op)
-  local size = options.check(type(pty) == "table" and pty or nil, ('option "pty" of %s'):format(op),
+  local what = ('option "pty" of %s'):format(op)
+  local size = options.check(type(pty) == "table" and pty or nil, what,
     {cols = "count", rows = "count"}, 5)
-  return size.cols or COLS, size.rows or ROWS
+  local cols, rows = size.cols or COLS, size.rows or ROWS
+  if not (is_side(cols) and is_side(rows)) then
+    refuse("%s takes cols and rows from 1 to 65535", what)
+  end
+  return cols, rows
 end
 
 -- What C is to start.
@@ -264,7 +273,10 @@ local function wait_end(job)
     job:fail("ETIMEDOUT", ("it took longer than %g s and was stopped"):format(job.timeout))
     result, err = core.own(job.process)
   end
-  if not result then job:fail(err.code, err.message, err) end
+  if not result then
+    job:fail(err.code, err.message, err)
+    job.drain = 0 -- it may still run, and hold its output
+  end
   job.result = result or {ok = false}
 end
 
@@ -408,7 +420,7 @@ function process.spawn(argv, o)
   p.keeper = corun.spawn(keep, p, spec, started)
   started:wait()
   if not p.process then return nil, p.err end
-  if o.pty then p.stdout = p.stdin end
+  if o.pty then p.stdout, p.has_pty = p.stdin, true end
   p.pid = core.pid(p.process)
   return setmetatable(p, process_mt)
 end
@@ -445,6 +457,10 @@ end
 ---@return true? ok
 ---@return table? err
 function methods:resize(cols, rows)
+  if not self.has_pty then misuse("the process has no terminal to resize") end
+  if not (is_side(cols) and is_side(rows)) then
+    misuse("resize takes columns and rows from 1 to 65535")
+  end
   return core.resize(self.stdin, cols, rows)
 end
 

@@ -19,11 +19,35 @@ static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf) {
   stream_room(h->data, buf);
 }
 
+static void on_read(uv_stream_t *h, ssize_t n, const uv_buf_t *buf);
+
+// libuv takes a hangup after a short read for the end, as it is for pipes; a terminal gives at most
+// 4 KB at a time, and may still have more. Ask it.
+static void read_on(uv_stream_t *h) {
+  stream *s = h->data;
+  uv_buf_t buf;
+  uv_os_fd_t fd;
+  int rc = uv_fileno((uv_handle_t *)h, &fd);
+  stream_room(s, &buf);
+  if (rc == 0 && buf.len) {
+    ssize_t n;
+    do n = read(fd, buf.base, buf.len);
+    while (n < 0 && errno == EINTR);
+    if (n > 0) stream_fed(s, buf.base, (size_t)n);
+    if (n < 0 && errno != EAGAIN) rc = uv_translate_sys_error(errno);
+    if (n == 0) rc = UV_EOF;
+  }
+  if (rc == 0 && !stream_end(s)) rc = uv_read_start(h, on_alloc, on_read);
+  if (rc < 0) stream_ended(s, rc == UV_EIO ? UV_EOF : rc);
+}
+
 static void on_read(uv_stream_t *h, ssize_t n, const uv_buf_t *buf) {
   if (n > 0)
     stream_fed(h->data, buf->base, (size_t)n);
   else if (n == UV_ENOBUFS)
     stream_refused(h->data);
+  else if (n == UV_EOF)
+    read_on(h);
   else if (n < 0)
     stream_ended(h->data, n == UV_EIO ? UV_EOF : (int)n);
 }
