@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Preloaded by a spec: what a kernel, or other code of the process, may do to children. ODD_CHILDREN
-// names it: "old" has no pidfd_open, "full" has no descriptor left for one, "stolen" takes the status
-// of each child before corun does, "foreign" lets no signal through to them.
+// Preloaded by a spec: what a kernel, or other code of the process, may do to children.
+// ODD_CHILDREN names it: "old" has no pidfd_open, "full" has no descriptor left for one, "stolen"
+// takes the status of each child before corun does, "foreign" lets no signal through to them.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
