@@ -146,4 +146,10 @@ def contenders(bench, programs):
                 entry("undici", p.undici, script("scrape/undici.js"), scale=0.5),
                 entry("aiohttp", p.aiohttp, script("scrape/scrape.py"), scale=0.2),
                 entry("node", p.node, script("scrape/fetch.js"), scale=0.2)]
+    if bench == "spawn-process":
+        return [entry("corun", p.corun, script("process/spawn.lua")),
+                entry("go", p.go_program("process/spawn.go")),
+                entry("node", p.node, script("process/spawn.js")),
+                entry("bun", p.bun, script("process/spawn.js")),
+                entry("python", p.python, script("process/spawn.py"))]
     raise KeyError(bench)

@@ -18,6 +18,8 @@ SLEEPERS = {"wall": ("wall s", "{:.2f}", 1, True), "cpu": ("CPU s", "{:.2f}", 1,
 SCRAPE = {"rate": ("requests/s", "{:,.0f}", 1, True),
           "cpu": ("client CPU us", "{:.2f}", 1, True), "peak": PEAK,
           "busy": ("client %", "{:.0f}", 1, False)}
+PROCESSES = {"rate": ("processes/s", "{:,.0f}", 1, True),
+             "cpu": ("own CPU us each", "{:.1f}", 1, True), "peak": PEAK}
 TABLES = {
     "tasks": ("spawn, yield, await, one after another", TASKS),
     "sleepers": ("1,000,000 tasks sleeping 1 s (--quick: 100,000)", SLEEPERS),
@@ -27,6 +29,7 @@ TABLES = {
     "echo64": ("TCP echo, 64 connections x 64 B", ECHO),
     "echo64k": ("TCP echo, 8 connections x 64 KiB", ECHO),
     "scrape": ("64 connections, GET 548 B of JSON from nginx, decode", SCRAPE),
+    "spawn-process": ("run /bin/true 1,000 times, 16 at a time (--quick: 100)", PROCESSES),
 }
 
 # benchmark, metric, peer (None: corun's own figure), comparison, bound
@@ -43,6 +46,8 @@ TARGETS = [
     ("scrape", "cpu", "bun", "<=", 0.8),
     ("scrape", "rate", "bun", ">=", 1.0),
     ("scrape", "peak", None, "<=", 15e6),
+    ("spawn-process", "rate", "node", ">=", 1.0),
+    ("spawn-process", "rate", "go", ">=", 1.0),
 ]
 
 

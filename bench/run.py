@@ -21,7 +21,8 @@ import report
 
 GROUPS = {"core": ["tasks", "sleepers", "startup", "json548", "json5m"],
           "echo": ["echo64", "echo64k"],
-          "scrape": ["scrape"]}
+          "scrape": ["scrape"],
+          "process": ["spawn-process"]}
 BENCHES = [b for group in GROUPS.values() for b in group]
 
 
@@ -168,6 +169,12 @@ def bench_scrape(machine, who, quick):
     return {"rate": n / wall, "cpu": cpu / n * 1e6, "peak": peak, "busy": cpu / wall * 100}
 
 
+def bench_spawn_process(machine, who, quick):
+    n = 100 if quick else 1_000
+    wall, cpu, peak = machine.marked(who.argv + [str(n), str(n // 5)])
+    return {"rate": n / wall, "cpu": cpu / n * 1e6, "peak": peak}
+
+
 @contextlib.contextmanager
 def nginx(programs):
     """Runs nginx on the other core, serving bench/scrape; yields the URL of item.json."""
@@ -249,6 +256,7 @@ def run_bench(name, programs, machine, options):
     else:
         machine.load = programs.c("echo/load.c")
         bench = {"tasks": bench_tasks, "sleepers": bench_sleepers, "startup": bench_startup,
+                 "spawn-process": bench_spawn_process,
                  "echo64": bench_echo(64, 64), "echo64k": bench_echo(8, 65536)}[name]
         results, good = alternate(name, bench, who, rounds, machine, options.quick)
     report.show(name, results, rounds)
