@@ -131,7 +131,7 @@ def contenders(bench, programs):
                 entry("lua5.4", p.cjson, script("core/decode.lua"), "cjson"),
                 entry("bun", p.bun, script("core/decode.js")),
                 entry("node", p.node, script("core/decode.js"))]
-    if bench in ("echo64", "echo64k"):
+    if bench in ("echo64", "echo64k", "idle"):
         return [entry("corun", p.corun, script("echo/echo.lua")),
                 entry("libuv", p.c("echo/echo_uv.c", "-luv")),
                 entry("bun", p.bun, script("echo/echo_bun.js")),

@@ -12,6 +12,7 @@ JSON = {"rate": ("MB/s", "{:.0f}", 1, True),
 ECHO = {"rate": ("echoes/s", "{:,.0f}", 1, True),
         "cpu": ("server CPU us", "{:.2f}", 1, True), "peak": PEAK,
         "busy": ("server %", "{:.0f}", 1, False), "load": ("load %", "{:.0f}", 1, False)}
+IDLE = {"peak": PEAK, "each": ("B a connection", "{:,.0f}", 1, True)}
 TASKS = {"ns": ("ns each", "{:.0f}", 1, True), "cpu": ("CPU ns", "{:.0f}", 1, True), "peak": PEAK}
 SLEEPERS = {"wall": ("wall s", "{:.2f}", 1, True), "cpu": ("CPU s", "{:.2f}", 1, True),
             "peak": PEAK, "task": ("B a task", "{:.0f}", 1, True)}
@@ -28,6 +29,7 @@ TABLES = {
     "json5m": ("decode a JSON document of 5.4 MB", JSON),
     "echo64": ("TCP echo, 64 connections x 64 B", ECHO),
     "echo64k": ("TCP echo, 8 connections x 64 KiB", ECHO),
+    "idle": ("10,000 idle TCP connections (--quick: 1,000)", IDLE),
     "scrape": ("64 connections, GET 548 B of JSON from nginx, decode", SCRAPE),
     "spawn-process": ("run /bin/true 1,000 times, 16 at a time (--quick: 100)", PROCESSES),
 }
@@ -43,6 +45,10 @@ TARGETS = [
     ("echo64", "rate", "libuv", ">=", 0.9),
     ("echo64", "rate", "bun", ">=", 1.0),
     ("echo64", "rate", "go", ">=", 1.0),
+    ("echo64k", "rate", "libuv", ">=", 0.9),
+    ("echo64k", "rate", "bun", ">=", 1.0),
+    ("echo64k", "rate", "go", ">=", 1.0),
+    ("idle", "peak", None, "<=", 48e6),
     ("scrape", "cpu", "bun", "<=", 0.8),
     ("scrape", "rate", "bun", ">=", 1.0),
     ("scrape", "peak", None, "<=", 15e6),

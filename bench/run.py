@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import json
 import os
+import resource
 import select
 import shutil
 import signal
@@ -20,7 +21,7 @@ import peers
 import report
 
 GROUPS = {"core": ["tasks", "sleepers", "startup", "json548", "json5m"],
-          "echo": ["echo64", "echo64k"],
+          "echo": ["echo64", "echo64k", "idle"],
           "scrape": ["scrape"],
           "process": ["spawn-process"]}
 BENCHES = [b for group in GROUPS.values() for b in group]
@@ -163,6 +164,23 @@ def bench_echo(conns, size):
     return bench
 
 
+def bench_idle(machine, who, quick):
+    """Memory of a server with 10,000 connections that each had one message and are silent now."""
+    n, port = 1_000 if quick else 10_000, free_port()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with machine.server(who.argv + [str(port)]) as server, contextlib.ExitStack() as held:
+        empty = peak_of(server.pid)
+        for _ in range(n):
+            s = held.enter_context(socket.create_connection(("127.0.0.1", port), 30))
+            s.sendall(b"hello")
+            if s.recv(5, socket.MSG_WAITALL) != b"hello":
+                raise Failed("no echo")
+        peak = peak_of(server.pid)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return {"peak": peak, "each": (peak - empty) / n}
+
+
 def bench_scrape(machine, who, quick):
     n = int((20_000 if quick else 200_000) * who.scale)
     wall, cpu, peak = machine.marked(who.argv + [machine.url, str(n), str(n // 5)])
@@ -257,7 +275,7 @@ def run_bench(name, programs, machine, options):
         machine.load = programs.c("echo/load.c")
         bench = {"tasks": bench_tasks, "sleepers": bench_sleepers, "startup": bench_startup,
                  "spawn-process": bench_spawn_process,
-                 "echo64": bench_echo(64, 64), "echo64k": bench_echo(8, 65536)}[name]
+                 "idle": bench_idle, "echo64": bench_echo(64, 64), "echo64k": bench_echo(8, 65536)}[name]
         results, good = alternate(name, bench, who, rounds, machine, options.quick)
     report.show(name, results, rounds)
     return good
