@@ -20,10 +20,13 @@
 #include "core/work.h"
 
 #define BATCH 256  // steps between two polls, so that neither starves
-#define GC_SMALL ((size_t)64 << 20)
+
+// How long the collector rests (LUA_GCINC, S40): of small heaps a cycle costs more than the garbage
+// that it finds, of large ones more than the memory that it saves.
+#define GC_SMALL ((size_t)4 << 20)
+#define GC_LARGE ((size_t)64 << 20)
 #define GC_PAUSE 200
-#define GC_PAUSE_LARGE \
-  400  // collecting a large heap often costs more than the memory it saves (S40)
+#define GC_PAUSE_OTHER 400
 
 // --- Making ----------------------------------------------------------------------------------
 
@@ -236,7 +239,9 @@ static int wait_for_events(rt *r) {
 }
 
 static void pace_collector(rt *r) {
-  lua_gc(r->L, LUA_GCINC, r->alloc.held > GC_SMALL ? GC_PAUSE_LARGE : GC_PAUSE, 0, 0);
+  size_t held = r->alloc.held;
+  int is_middling = held > GC_SMALL && held <= GC_LARGE;
+  lua_gc(r->L, LUA_GCINC, is_middling ? GC_PAUSE : GC_PAUSE_OTHER, 0, 0);
 }
 
 // Nothing can wake any task: say so, and cancel what waits in vain.

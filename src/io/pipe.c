@@ -14,9 +14,9 @@ static void describe(const stream *s, char *buf, size_t n) {
 #define PIPE_TRANSPORT(name)                                                                    \
   {                                                                                             \
     .kind = (name), .start = stream_uv_start, .stop = stream_uv_stop,                           \
-    .try_write = stream_uv_try_write, .write = stream_uv_write, .shutdown = stream_uv_shutdown, \
-    .flush = stream_uv_flush, .close = stream_uv_close, .hold = stream_uv_hold,                 \
-    .describe = describe,                                                                       \
+    .read_now = stream_uv_read_now, .try_write = stream_uv_try_write, .write = stream_uv_write, \
+    .shutdown = stream_uv_shutdown, .flush = stream_uv_flush, .close = stream_uv_close,         \
+    .hold = stream_uv_hold, .describe = describe,                                               \
   }
 
 const stream_transport unix_transport = PIPE_TRANSPORT("unix");

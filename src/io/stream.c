@@ -80,7 +80,7 @@ static int is_full(const stream *s) {
 
 void stream_room(stream *s, uv_buf_t *buf) {
   size_t room = s->in.capacity - s->in.end;
-  if (is_full(s)) {
+  if (is_full(s) || s->direct) {
     *buf = uv_buf_init(NULL, 0);
   } else if (room >= DIRECT) {
     buf->base = s->in.data + s->in.end;
@@ -104,11 +104,15 @@ void stream_fed(stream *s, const char *base, size_t n) {
 }
 
 void stream_refused(stream *s) {
-  if (!is_full(s)) {
+  if (!s->direct && !is_full(s)) {
     stream_ended(s, UV_ENOMEM);
     return;
   }
-  if (s->refused) {  // asking the kernel again and again would spin
+  if (s->direct && !s->woken) {
+    s->ready = 1;
+    s->woken = 1;
+    wait_wake(s->reader, 0);
+  } else if (s->refused) {  // asking the kernel again and again would spin
     s->t->stop(s);
     s->reading = 0;
   }
@@ -144,6 +148,7 @@ void stream_trim(stream *s) {
 
 static void forget_reader(stream *s) {
   s->reader = NULL;
+  s->direct = 0;
   s->want = 0;
   s->t->hold(s, 0);
 }
@@ -173,7 +178,15 @@ void stream_describe_wait(const task *t, const void *arg, char *buf, size_t n) {
 
 static const wait_ops read_ops = {"data from", cancel_read, resume_reader, stream_describe_wait};
 
-int stream_wait(lua_State *L, stream *s, size_t want, uint64_t when, stream_done *done, void *arg) {
+int stream_is_ready(stream *s) {
+  int is_ready = s->ready;
+  s->ready = 0;
+  return is_ready;
+}
+
+static int begin_wait(lua_State *L, stream *s, size_t want, uint64_t when, stream_done *done,
+                      void *arg, int direct) {
+  s->ready = 0;
   if (s->closed) return done(L, s, arg, STREAM_CLOSED);
   if (buffer_len(&s->in) >= want || s->in_rc) return done(L, s, arg, 0);
   assert(!s->reader);
@@ -192,6 +205,15 @@ int stream_wait(lua_State *L, stream *s, size_t want, uint64_t when, stream_done
   s->arg = arg;
   s->woken = 0;
   s->refused = 0;
+  s->direct = direct != 0;
   s->t->hold(s, 1);
   return wait_begin_until(L, &read_ops, s, when);
+}
+
+int stream_wait(lua_State *L, stream *s, size_t want, uint64_t when, stream_done *done, void *arg) {
+  return begin_wait(L, s, want, when, done, arg, 0);
+}
+
+int stream_wait_direct(lua_State *L, stream *s, uint64_t when, stream_done *done, void *arg) {
+  return begin_wait(L, s, 1, when, done, arg, 1);
 }

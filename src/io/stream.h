@@ -28,6 +28,9 @@ typedef struct stream_transport {
   // Begin to deliver bytes (stream_room, stream_fed, stream_refused, stream_ended). 0 or an error.
   int (*start)(stream *s);
   void (*stop)(stream *s);
+  // Read up to `n` bytes that are there at once: their number, UV_EAGAIN, UV_EOF, or another error;
+  // with `buf` NULL say how many there are. NULL where the transport cannot tell.
+  ssize_t (*read_now)(stream *s, char *buf, size_t n);
   // Write what goes at once: the number of bytes, UV_EAGAIN, or another error.
   int (*try_write)(stream *s, const uv_buf_t *bufs, unsigned n);
   // Begin to write `buf`, which leads to stream_written. 0 or an error.
@@ -90,9 +93,12 @@ struct stream {
   int in_rc, out_rc;       // end of a direction: 0 while it works, UV_EOF, an error
   unsigned reading : 1;    // the transport delivers
   unsigned refused : 1;    // it was told that there is no room, and nothing was taken since
+  unsigned direct : 1;     // the reader takes the bytes from the transport itself (read_now)
+  unsigned ready : 1;      // and there are some
   unsigned woken : 1;      // the reader was woken, or its time limit passed
   unsigned shut : 1;       // the write side was ended
   unsigned shut_done : 1;  // the peer was told
+  unsigned many : 1;       // recv got a large piece last
   unsigned closed : 1;     // no further calls
   unsigned hurry : 1;      // lingering may not be prolonged
   unsigned gone : 1;       // the transport is closing or closed
@@ -148,6 +154,13 @@ static inline int stream_end(const stream *s) {
 // `done` runs, at once when there is nothing to wait for. To be returned from a lua_CFunction in
 // tail position. No other task may be reading (stream_is_busy). [loop]
 int stream_wait(lua_State *L, stream *s, size_t want, uint64_t when, stream_done *done, void *arg);
+
+// The same, for a reader that will take what is there from the transport itself: it is woken with
+// the buffer empty and stream_is_ready. [loop]
+int stream_wait_direct(lua_State *L, stream *s, uint64_t when, stream_done *done, void *arg);
+
+// Say whether the transport has bytes, and forget it. [loop]
+int stream_is_ready(stream *s);
 
 // Say whether a task is reading. [loop]
 static inline int stream_is_busy(const stream *s) {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/error.h"
+#include "core/longstring.h"
 #include "core/options.h"
 #include "core/runtime.h"
 #include "core/task.h"
@@ -15,7 +16,8 @@
 #include "io/stream_lua.h"
 
 #define MAX_LINE ((lua_Integer)1 << 20)
-#define MAX_NUMERAL 200  // as in liolib.c
+#define MAX_NUMERAL 200           // as in liolib.c
+#define DIRECT ((size_t)8 << 10)  // bytes from which on a piece is read without a buffer between
 
 enum {
   READ_LINE,
@@ -131,12 +133,38 @@ static int attempt_count(lua_State *L, stream *s) {
   return wait_for(L, s, n ? n : 1);
 }
 
+// Read what the transport has into a string of its own, when that is much: it saves a copy of it.
+// Answers 0 when it is to be read into the buffer as ever.
+static int take_direct(lua_State *L, stream *s) {
+  ssize_t there = s->t->read_now(s, NULL, 0);
+  size_t n = there > 0 ? (size_t)there : 0;
+  if (n > s->rq.n) n = s->rq.n;
+  if (n > IO_BLOCK) n = IO_BLOCK;
+  char *p = n >= DIRECT ? longstring_push(L, n) : NULL;
+  if (!p) return 0;
+  ssize_t got = s->t->read_now(s, p, n);
+  s->many = got >= (ssize_t)DIRECT;
+  if (got == (ssize_t)n) return 1;
+  if (got > 0) {
+    lua_pushlstring(L, p, (size_t)got);
+    return 1;
+  }
+  lua_pop(L, 1);
+  return 0;
+}
+
 static int attempt_some(lua_State *L, stream *s) {
   size_t len;
   stream_peek(s, &len);
-  if (len) return give(L, s, len < s->rq.n ? len : s->rq.n, 0);
+  if (len) {
+    s->many = len >= DIRECT && s->t->read_now;
+    return give(L, s, len < s->rq.n ? len : s->rq.n, 0);
+  }
   if (s->in_rc) return give_end(L, s);
-  return wait_for(L, s, 1);
+  if (stream_is_ready(s) && take_direct(L, s)) return 1;
+  if (!s->many) return wait_for(L, s, 1);
+  s->many = 0;
+  return stream_wait_direct(L, s, s->rq.when, on_more, NULL);
 }
 
 // --- Numbers ---------------------------------------------------------------------------------

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 static uv_stream_t *uv_of(stream *s) {
@@ -39,6 +40,20 @@ int stream_uv_start(stream *s) {
 
 void stream_uv_stop(stream *s) {
   uv_read_stop(uv_of(s));
+}
+
+ssize_t stream_uv_read_now(stream *s, char *buf, size_t n) {
+  uv_os_fd_t fd;
+  int rc = uv_fileno((uv_handle_t *)uv_of(s), &fd), available = 0;
+  if (rc < 0) return rc;
+  if (!buf) return ioctl(fd, FIONREAD, &available) < 0 ? 0 : available;
+  ssize_t got;
+  do {
+    got = read(fd, buf, n);
+  } while (got < 0 && errno == EINTR);
+  if (got > 0) return got;
+  if (got == 0) return UV_EOF;
+  return errno == EWOULDBLOCK ? UV_EAGAIN : uv_translate_sys_error(errno);
 }
 
 void stream_uv_hold(stream *s, int on) {

@@ -17,6 +17,7 @@ void stream_uv_init(stream_uv *s, rt *r, io_state *io, const stream_transport *t
 // The functions of a transport, all but `describe`.
 int stream_uv_start(stream *s);
 void stream_uv_stop(stream *s);
+ssize_t stream_uv_read_now(stream *s, char *buf, size_t n);
 int stream_uv_try_write(stream *s, const uv_buf_t *bufs, unsigned n);
 int stream_uv_write(stream *s, uv_write_t *req, uv_buf_t buf);
 int stream_uv_shutdown(stream *s, uv_shutdown_t *req);

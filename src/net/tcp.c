@@ -14,6 +14,7 @@ const stream_transport tcp_transport = {
   .kind = "tcp",
   .start = stream_uv_start,
   .stop = stream_uv_stop,
+  .read_now = stream_uv_read_now,
   .try_write = stream_uv_try_write,
   .write = stream_uv_write,
   .shutdown = stream_uv_shutdown,

@@ -620,6 +620,65 @@ describe("backpressure", function()
   end)
 end)
 
+describe("large pieces, which are read straight into the string", function()
+  it("S19 lose no byte to a time limit, a cancellation or another way of reading", function()
+    with_pair(function(a, b)
+      local n = 300
+      local function piece(i) return ("%08d"):format(i):rep(4 * KIB) end
+      corun.scope(function(s)
+        s:spawn(function()
+          for i = 1, n do
+            assert(a:write(piece(i)))
+            if i % 7 == 0 then corun.sleep(0.002) end
+          end
+          a:shutdown()
+        end)
+        local got, missed = {}, 0
+        local ways = {
+          function() return b:recv(nil, {timeout = 0.0005}) end,
+          function() return b:recv(10000, {timeout = 0}) end,
+          function() return corun.timeout(0.0003, b.recv, b) end,
+          function() return b:recv(100) end,
+          function() return b:read(20000) end,
+        }
+        for i = 0, math.huge do
+          local data, err = ways[i // 3 % #ways + 1]()
+          if not data and not err then break end
+          got[#got + 1] = data
+          if not data then missed = missed + 1 end
+        end
+        local all = table.concat(got)
+        assert.equal(n * 32 * KIB, #all)
+        for i = 1, n do
+          assert.is_true(piece(i) == all:sub((i - 1) * 32 * KIB + 1, i * 32 * KIB))
+        end
+        assert.is_true(missed > 0)
+      end)
+    end)
+  end)
+
+  it("end with the end of the stream, its error, or its close", function()
+    with_pair(function(a, b)
+      a:write(("x"):rep(60000))
+      assert.is_true(#b:recv() > 0)
+      a:write(("y"):rep(60000))
+      a:close()
+      local rest = 0
+      for data in function() return b:recv() end do rest = rest + #data end
+      assert.is_true(rest >= 60000)
+      assert.is_nil(b:recv())
+    end)
+    with_pair(function(a, b)
+      a:write(("x"):rep(60000))
+      b:recv()
+      while b:recv(nil, {timeout = 0.02}) do corun.yield() end
+      local reading = waiting(b.recv, b)
+      b:close()
+      assert_error("ECLOSED", "recv", reading:await())
+    end)
+  end)
+end)
+
 describe("settings of a stream", function()
   it("timeout is the limit of each call that has none of its own (S41)", function()
     with_pair(function(a, b)
