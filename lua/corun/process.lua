@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- corun.process: programs as children of tasks. C starts, signals and reaps them
 -- (corun.processcore); here is what may be asked for, how their streams are fed and collected, and
--- what belongs to which scope. Embedded, loaded at first use. Invariant: whoever waits for a process
--- that is his own leaves only once it has been reaped.
+-- what belongs to which scope. Embedded, loaded at first use. Invariant: whoever waits for a
+-- process that is his own leaves only once it has been reaped.
 local corun = require "corun"
 local core = require "corun.processcore"
 local options = require "corun.options"
@@ -173,8 +173,7 @@ end
 -- Give `input` to the process, and then the end. Answers nothing, or the error of the source; that
 -- the process does not take it is none, since it need not read.
 local function feed(stdin, input, is_pty)
-  local last, ok = nil, true
-  local next_piece, closing
+  local last, next_piece, closing
   if type(input) == "string" then
     local at = 1
     next_piece = function()
@@ -193,8 +192,7 @@ local function feed(stdin, input, is_pty)
       if err ~= nil then return err end
       break
     end
-    ok = stdin:write(piece)
-    if not ok then return nil end
+    if not stdin:write(piece) then return nil end
     last = piece
   end
   if not is_pty then

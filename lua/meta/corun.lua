@@ -15,6 +15,7 @@
 ---@field http corun.http `require "corun.http"`, loaded when first used
 ---@field json corun.json `require "corun.json"`, loaded when first used
 ---@field net corun.net `require "corun.net"`, loaded when first used
+---@field process corun.process `require "corun.process"`, loaded when first used
 local corun = {}
 
 --- A number of seconds, fractions included.

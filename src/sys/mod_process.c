@@ -24,7 +24,9 @@
 #define PIPE_CLASS "corun.process.pipe"
 #define PTY_CLASS "corun.process.pty"
 
+#ifdef __APPLE__
 extern char **environ;
+#endif
 
 // --- What to start ---------------------------------------------------------------------------
 

@@ -22,7 +22,9 @@
 #define OPEN_FOLDER O_RDONLY
 #endif
 
+#ifdef __APPLE__
 extern char **environ;
+#endif
 
 // --- Finding the program ---------------------------------------------------------------------
 

@@ -9,7 +9,8 @@ local EXPECTED = "0\tnil\thi\n\n3\tnil\t\nnil\tSIGKILL\t\n0\tnil\txxxxxxxxxx\ner
   .. "error\tETIMEDOUT\n1 2 3 4 5 6 7 8\n0\n"
 
 local function preloaded(odd)
-  return ("ASAN_OPTIONS=verify_asan_link_order=0 LD_PRELOAD=%s ODD_CHILDREN=%s"):format(library, odd)
+  return ("ASAN_OPTIONS=verify_asan_link_order=0 LD_PRELOAD=%s ODD_CHILDREN=%s")
+    :format(library, odd)
 end
 
 local PRELUDE = [[

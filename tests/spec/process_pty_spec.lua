@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- corun.process on a pseudo-terminal: what the program sees, sizes, the end, signals of the terminal.
+-- corun.process on a pseudo-terminal: what the program sees, sizes, the end, typed signals.
 local corun = require "corun"
 local process = require "corun.process"
 local children = dofile("tests/spec/support/children.lua")

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- corun.process: how processes are stopped and reaped: timeouts, cancellation, groups, peers that do
--- not behave (S13 to S20), and what is left behind: nothing.
+-- corun.process: how processes are stopped and reaped: timeouts, cancellation, groups, peers that
+-- do not behave (S13 to S20), and what is left behind: nothing.
 local corun = require "corun"
 local process = require "corun.process"
 local children = dofile("tests/spec/support/children.lua")
@@ -309,7 +309,8 @@ describe("closing", function()
   test("S14 waits also in a cancelled scope", function()
     local r
     corun.scope(function(s)
-      local p = assert(process.spawn{shell = "trap 'exit 5' TERM; echo; while :; do sleep 0.01; done"})
+      local p = assert(process.spawn{shell = "trap 'exit 5' TERM; echo; "
+        .. "while :; do sleep 0.01; done"})
       p.stdout:read()
       s:cancel()
       r = p:close()
@@ -346,8 +347,7 @@ describe("closing", function()
 
   test("of the scope: a process that nobody waits for keeps it until its end", function()
     local seconds = elapsed(corun.scope, function()
-      local p = assert(process.spawn{"sleep", "0.1"})
-      p = nil -- luacheck: ignore
+      assert(process.spawn{"sleep", "0.1"})
       collectgarbage()
     end)
     assert.is_true(seconds >= 0.09)
@@ -395,10 +395,12 @@ describe("the end of the program", function()
 
   it("is bounded by --grace, however long a process may take", function()
     local start = os.time()
-    leaves_nothing("local p = process.spawn{shell = 'trap \"\" TERM; echo $$; while :; do sleep 1; "
-      .. "done', grace = 1000} print(p.stdout:read()) corun.exit(3)", 3, "--grace=0.3")
-    leaves_nothing("corun.spawn(process.run, {shell = 'trap \"\" TERM; echo $$; while :; do sleep 1; "
-      .. "done', stdout = 'inherit', grace = 1000}) corun.sleep(0.3) error('x')", 1, "--grace=0.3")
+    local stubborn = "{shell = [[trap '' TERM; echo $$; while :; do sleep 1; done]], grace = 1000, "
+      .. "stdout = 'inherit'} "
+    leaves_nothing("process.spawn" .. stubborn .. "corun.sleep(0.3) corun.exit(3)", 3,
+      "--grace=0.3")
+    leaves_nothing("corun.spawn(process.run, " .. stubborn:gsub("} $", "}) ")
+      .. "corun.sleep(0.3) error('x')", 1, "--grace=0.3")
     assert.is_true(os.time() - start < 20)
   end)
 
@@ -411,8 +413,8 @@ describe("the end of the program", function()
 
   it("closes what even the collector left", function()
     leaves_nothing("local core = require 'corun.processcore' "
-      .. "kept = core.spawn{argv = {'sleep', '1000'}, grace = 2, op = 'spawn'} print(core.pid(kept))",
-      0, "--dev")
+      .. "kept = core.spawn{argv = {'sleep', '1000'}, grace = 2, op = 'spawn'} "
+      .. "print(core.pid(kept))", 0, "--dev")
   end)
 end)
 
