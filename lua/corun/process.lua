@@ -396,10 +396,19 @@ local function keep(p, spec, started)
   end
   started:set()
   if not proc then return end
-  core.own(proc)
-  -- What it said before it ended by itself is still there to be read.
-  if not pcall(checkpoint) then abandon_all(p) end
+  -- What it said before it ended by itself is still there to be read; the streams of one that was
+  -- stopped with its scope are not.
+  if pcall(core.own, proc) then return end
+  core.stop(proc)
+  abandon_all(p)
 end
+
+-- Stops the process if spawn fails after it was started (out of memory): nobody would know of it.
+local guard_mt = {
+  __close = function(guard)
+    if guard.keeper then guard.keeper:cancel() end
+  end,
+}
 
 ---Start a program, as a child of the calling scope.
 ---@param argv table
@@ -415,11 +424,14 @@ function process.spawn(argv, o)
   end
   checkpoint()
   local p, started = {name = o.shell or list[1]}, corun.event()
-  p.keeper = corun.spawn(keep, p, spec, started)
+  local guard <close> = setmetatable({keeper = false}, guard_mt)
+  guard.keeper = corun.spawn(keep, p, spec, started)
+  p.keeper = guard.keeper
   started:wait()
-  if not p.process then return nil, p.err end
   if o.pty then p.stdout, p.has_pty = p.stdin, true end
-  p.pid = core.pid(p.process)
+  if p.process then p.pid = core.pid(p.process) end
+  guard.keeper = false
+  if not p.process then return nil, p.err end
   return setmetatable(p, process_mt)
 end
 

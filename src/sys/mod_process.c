@@ -265,9 +265,16 @@ static int on_over(lua_State *L, void *arg, int rc) {
                     "could not be ended");
 }
 
+// One that was stopped by a cancellation has no result that matters.
+static int on_own_over(lua_State *L, void *arg, int rc) {
+  if (((const child *)arg)->is_stopping) task_checkpoint(L);
+  return on_over(L, arg, rc);
+}
+
 static const wait_ops watch_ops = {"the end of process", child_cancel_watch, on_over,
                                    child_describe};
-static const wait_ops own_ops = {"the end of process", child_cancel_own, on_over, child_describe};
+static const wait_ops own_ops = {"the end of process", child_cancel_own, on_own_over,
+                                 child_describe};
 
 static int wait_for(lua_State *L, const wait_ops *ops) {
   child *c = check(L, "wait");
@@ -290,7 +297,8 @@ static int l_own(lua_State *L) {
 
 // stop(process): TERM, and KILL when its grace is over. Does not wait.
 static int l_stop(lua_State *L) {
-  child_stop(check(L, "stop"));
+  child *c = *(child **)luaL_checkudata(L, 1, PROCESS_CLASS);
+  if (c) child_stop(c);
   return 0;
 }
 

@@ -169,6 +169,21 @@ describe("cancellation", function()
     end
   end)
 
+  test("is raised once the program has been reaped, whatever it answered", function()
+    local ok, err, left
+    local task = waiting(function()
+      ok, err = pcall(process.run, {shell = "trap 'exit 0' TERM; "
+        .. "while :; do sleep 0.01; done"})
+      left = #children.list()
+    end)
+    corun.sleep(0.05)
+    task:cancel()
+    task:await()
+    assert.is_false(ok)
+    assert.is_true(corun.is_cancelled(err))
+    assert.equal(0, left)
+  end)
+
   test("while it writes input that nobody reads", function()
     local task = waiting(process.run, {"sleep", "1000", input = ("x"):rep(1 << 22)})
     corun.sleep(0.02)
