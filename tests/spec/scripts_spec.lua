@@ -1,6 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- The scripts of scripts/: each runs and prints what it should. All in children.
 
+local corun = require "corun"
+local process = require "corun.process"
 local program = dofile("tests/fixtures/cli/program.lua")
 
 -- The lines that a script prints; it must end well and say nothing else.
@@ -133,5 +135,33 @@ page 57 (EHTTP)
     assert.equal("", r.out)
     assert.matches('^scrape.lua: unknown option "%-%-page=3" %(did you mean "%-%-pages"', r.err)
     assert.equal(2, r.status)
+  end)
+end)
+
+describe("scripts/watch_run.lua", function()
+  it("runs its command again when a file changes, and stops the one that still runs", function()
+    local dir = os.tmpname()
+    os.remove(dir)
+    assert(process.run({"mkdir", dir}, {check = true}))
+    local _ <close> = corun.defer(function() process.run{"rm", "-r", dir} end)
+    local p <close> = assert(process.spawn({program.path, "scripts/watch_run.lua", "--dir=" .. dir,
+      "--pattern=%.txt$", "--runs=2", "--", "sh", "-c",
+      "test -e $0/b.txt && echo again && exit 3; echo $$; exec sleep 1000", dir},
+      {stdin = "null", stderr = "stdout"}))
+    local first = math.tointeger(p.stdout:read("n"))
+    assert.equal("", p.stdout:read())
+    local writer = corun.spawn(function() -- until it watches
+      while true do
+        process.run{"touch", dir .. "/a.lua", dir .. "/b.txt"}
+        corun.sleep(0.1)
+      end
+    end)
+    assert.equal("watch_run: " .. dir .. "/b.txt", p.stdout:read())
+    writer:cancel()
+    assert.is_nil(io.open(("/proc/%d/stat"):format(first)))
+    assert.equal("again", p.stdout:read())
+    assert.matches("^watch_run: exit status 3 after %d", p.stdout:read())
+    assert.is_nil(p.stdout:read())
+    assert.is_true(p:wait().ok)
   end)
 end)
