@@ -43,6 +43,7 @@ static const luaL_Reg modules[] = {{"corun.task", luaopen_corun_task},
                                    {"corun.httpcore", luaopen_corun_httpcore},
                                    {"corun.processcore", luaopen_corun_processcore},
                                    {"corun.json", luaopen_corun_json},
+                                   {"corun.urlcore", luaopen_corun_urlcore},
                                    {"corun.codec", luaopen_corun_codec},
                                    {"cjson", luaopen_cjson},
                                    {NULL, NULL}};

@@ -16,7 +16,7 @@ local lazy = {
 
 -- Modules that are fields of `corun`.
 local modules = {
-  codec = true, debug = true, http = true, json = true, net = true, process = true,
+  codec = true, debug = true, http = true, json = true, net = true, process = true, url = true,
 }
 
 setmetatable(corun, {

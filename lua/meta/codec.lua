@@ -168,7 +168,7 @@ local decoder = {}
 ---@return corun.err? err
 function decoder:update(s) end
 
---- Say that no more data comes: give the rest of the output, usually nothing, and close the decoder.
+--- Say that no more data comes: give the rest, usually nothing, and close the decoder.
 ---
 --- - Suspends: as `format.decode`.
 --- - Raises: `ECLOSED`; `EBUSY` while another task's call is under way.
