@@ -122,13 +122,16 @@ local function compose(u)
   out = out .. path_of(u)
   local query = u.query
   if type(query) == "table" then query = build_query(query) end
-  if query then out = out .. "?" .. escape(query, SPECIAL[u.scheme] and "special query" or "query") end
+  if query then
+    out = out .. "?" .. escape(query, SPECIAL[u.scheme] and "special query" or "query")
+  end
   if u.fragment then out = out .. "#" .. escape(u.fragment, "fragment") end
   return out
 end
 
 local function refuse(u, why)
-  return nil, require("corun.task").err("EURL", why, {op = "build URL", target = u.host or u.scheme})
+  local fields = {op = "build URL", target = u.host or u.scheme}
+  return nil, require("corun.task").err("EURL", why, fields)
 end
 
 ---Make a URL of its parts.

@@ -73,13 +73,12 @@ static int push_whole(lua_State *L, const url *u) {
 }
 
 // Parse the text at index 1 relative to the base at index 2, a text or a parsed URL, and push the
-// result: the whole as a string, or its parts. Index 3: leave the path as it is.
-static int parse(lua_State *L, int as_whole) {
+// result: the whole as a string, or its parts.
+static int parse(lua_State *L, int as_whole, int as_is) {
   char array[ON_STACK], base_array[ON_STACK];
   size_t len, base_len;
   url u, base, *relative_to = NULL;
   const char *text = check_string(L, 1, &len), *why;
-  int as_is = lua_toboolean(L, 3);
   lua_settop(L, 2);
   if (!lua_isnil(L, 2)) {
     if (!lua_isstring(L, 2) && !luaL_getmetafield(L, 2, "__tostring"))
@@ -101,11 +100,18 @@ static int parse(lua_State *L, int as_whole) {
 }
 
 static int l_parse(lua_State *L) {
-  return parse(L, 0);
+  return parse(L, 0, 0);
 }
 
+// whole(s[, base]): the same as one string.
 static int l_whole(lua_State *L) {
-  return parse(L, 1);
+  return parse(L, 1, 0);
+}
+
+// request(s): parse what HTTP is to send: the path as it is.
+static int l_request(lua_State *L) {
+  lua_settop(L, 1);
+  return parse(L, 0, 1);
 }
 
 // --- Percent-coding ----------------------------------------------------------------------------
@@ -161,9 +167,10 @@ static int l_decode(lua_State *L) {
 }
 
 int luaopen_corun_urlcore(lua_State *L) {
-  static const luaL_Reg functions[] = {{"parse", l_parse},   {"whole", l_whole},
-                                       {"encode", l_encode}, {"escape", l_escape},
-                                       {"decode", l_decode}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+    {"parse", l_parse},   {"whole", l_whole},   {"request", l_request},
+    {"encode", l_encode}, {"escape", l_escape}, {"decode", l_decode},
+    {NULL, NULL}};
   luaL_newlib(L, functions);
   if (luaL_newmetatable(L, URL_CLASS)) {
     lua_pushliteral(L, "URL");
