@@ -31,6 +31,21 @@ part("tasks", function()
   end
 end)
 
+part("texts", function()
+  local codec, url = corun.codec, corun.url
+  local bytes = codec.random(3000)
+  for i = 1, 20000 do
+    local u = assert(url.parse("https://example.com:8443/items/" .. i .. "?page=2&size=50"))
+    url.join("http://example.com/a/b/c", "../d?x=" .. i)
+    url.query(u.query)
+    url.decode(url.encode("a name with spaces & more"))
+  end
+  for _ = 1, 2000 do
+    assert(codec.base64.decode(codec.base64.encode(bytes)) == bytes)
+    assert(codec.hex.decode(codec.hex.encode(bytes)) == bytes)
+  end
+end)
+
 part("sleepers", function()
   for _ = 1, 3 do
     corun.scope(function(s)

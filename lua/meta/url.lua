@@ -5,10 +5,10 @@
 
 --- URLs as browsers have them: the URL Standard (url.spec.whatwg.org).
 ---
---- What `http`, `https`, `ws`, `wss`, `ftp` and `file` mean by a text is taken as browsers do: case,
---- backslashes, tabs and line ends, dot segments, numbers for addresses, domains in any script
---- (`münchen.de` becomes `xn--mnchen-3ya.de`: UTS 46, without the transitional mapping). Parts are
---- given percent-encoded, as they stand in the URL.
+--- What `http`, `https`, `ws`, `wss`, `ftp` and `file` mean by a text is taken as browsers do:
+--- case, backslashes, tabs and line ends, dot segments, numbers for addresses, domains in any
+--- script (`münchen.de` is `xn--mnchen-3ya.de`: UTS 46, without the transitional mapping). Parts
+--- are given percent-encoded, as they stand in the URL.
 ---
 --- It differs on purpose in this: the host of an IPv6 address is given without brackets, as
 --- `net.connect` wants it; a part that is absent is nil, not an empty string; bytes that are no

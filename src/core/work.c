@@ -236,18 +236,19 @@ static const wait_ops work_ops = {"a thread to do", cancel, resumed, describe};
 
 int work_begin(lua_State *L, work *w, uint64_t when) {
   wait_check(L);
+  const char *op = w->type->op;
   assert(w->phase == IDLE && w->refs == 1);
   assert(when == TIMER_NEVER || w->type->is_abandoned);
   rt *r = w->r;
   w->t = task_current(L);
   w->refs++;
   r->nworks++;
-  job_begin(r, &w->job, w->type->op, w->target ? w->target : "");
+  job_begin(r, &w->job, op, w->target ? w->target : "");
   if (submit(w) < 0) {
     w->t = NULL;
     w->is_withdrawn = 1;
     finish(w);
-    return luaL_error(L, "%s: no thread can be started", w->type->op);
+    return luaL_error(L, "%s: no thread can be started", op);
   }
   return wait_begin_until(L, &work_ops, w, when);
 }

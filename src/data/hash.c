@@ -28,7 +28,10 @@ const EVP_MD *hash_algorithm(lua_State *L, const char *name, const char **consta
   if (i == sizeof names / sizeof *names) return NULL;
   *constant = names[i];
   const openssl *ssl = openssl_load();
-  if (!ssl) err_raise(L, "ENOSYS", "hash", name, "%s", openssl_error());
+  if (!ssl) {
+    err_raise(L, "ENOSYS", "hash", name, "%s", openssl_error());
+    return NULL;
+  }
   const EVP_MD *md = ssl->EVP_get_digestbyname(name);
   if (!md) err_raise(L, "ENOSYS", "hash", name, "OpenSSL does not have it");
   return md;
