@@ -16,9 +16,9 @@
 #include "io/stream_lua.h"
 #include "io/stream_write.h"
 #include "sys/child.h"
+#include "sys/child_io.h"
 #include "sys/mods.h"
 #include "sys/signame.h"
-#include "sys/stdio.h"
 
 #define PROCESS_CLASS "corun.process"
 #define PIPE_CLASS "corun.process.pipe"
@@ -57,12 +57,12 @@ static char **push_field_vector(lua_State *L, const char *name) {
   return v;
 }
 
-static void read_want(lua_State *L, const char *name, stdio_want *w) {
+static void read_want(lua_State *L, const char *name, child_io_want *w) {
   static const char *const words[] = {"null", "pipe", "inherit", "stdout", NULL};
   switch (lua_getfield(L, SPEC, name)) {
-    case LUA_TSTRING: w->kind = (stdio_kind)luaL_checkoption(L, -1, NULL, words); break;
+    case LUA_TSTRING: w->kind = (child_io_kind)luaL_checkoption(L, -1, NULL, words); break;
     case LUA_TTABLE:
-      w->kind = STDIO_PATH;
+      w->kind = CHILD_IO_PATH;
       lua_getfield(L, -1, "append");
       w->append = lua_toboolean(L, -1);
       lua_getfield(L, -2, "path");
@@ -71,17 +71,17 @@ static void read_want(lua_State *L, const char *name, stdio_want *w) {
       break;
     case LUA_TUSERDATA: {
       luaL_Stream *f = luaL_checkudata(L, -1, LUA_FILEHANDLE);
-      w->kind = STDIO_FD;
+      w->kind = CHILD_IO_FD;
       fflush(f->f);
       w->fd = fileno(f->f);
       break;
     }
-    default: w->kind = STDIO_NULL; break;
+    default: w->kind = CHILD_IO_NULL; break;
   }
   lua_pop(L, 1);
 }
 
-static void read_stdio(lua_State *L, stdio_plan *p) {
+static void read_stdio(lua_State *L, child_io_plan *p) {
   static const char *const names[] = {"stdin", "stdout", "stderr"};
   lua_getfield(L, SPEC, "cols");
   lua_getfield(L, SPEC, "rows");
@@ -125,24 +125,24 @@ static int fail_start(lua_State *L, int rc, spawn_stage stage, const spawn_plan 
 }
 
 // Start it and take the streams. Must not call into Lua: much is open and owned by nobody yet.
-static int start(rt *r, const spawn_plan *plan, stdio_set *set, double grace, child **out,
+static int start(rt *r, const spawn_plan *plan, child_io_set *set, double grace, child **out,
                  spawn_stage *stage) {
   int rc = child_start(r, plan, grace, out, stage);
-  stdio_release(set);  // that leaves a descriptor to watch it by
+  child_io_release(set);  // that leaves a descriptor to watch it by
   if (rc == 0) {
     rc = child_watch(*out);
     *stage = SPAWN_SYSTEM;
   }
-  if (rc < 0) stdio_abandon(set);
+  if (rc < 0) child_io_abandon(set);
   return rc;
 }
 
 // spawn(spec): process, stdin, stdout, stderr | nil, err
 static int l_spawn(lua_State *L) {
   rt *r = rt_of(L);
-  stdio_plan io = {.is_pty = 0};
+  child_io_plan io = {.is_pty = 0};
   spawn_plan plan = {.argv = NULL};
-  stdio_set set;
+  child_io_set set;
   spawn_stage stage;
   const char *culprit;
   task_checkpoint(L);
@@ -161,12 +161,12 @@ static int l_spawn(lua_State *L) {
   luaL_setmetatable(L, PROCESS_CLASS);
   io_state *state = io_state_of(L);
   for (int i = 0; i < 3; i++) {
-    if (io.is_pty ? i == 0 : io.want[i].kind == STDIO_PIPE)
+    if (io.is_pty ? i == 0 : io.want[i].kind == CHILD_IO_PIPE)
       stream_newbox(L, io.is_pty ? PTY_CLASS : PIPE_CLASS);
     else
       lua_pushnil(L);
   }
-  int rc = stdio_open(r, state, &io, &set, &culprit);
+  int rc = child_io_open(r, state, &io, &set, &culprit);
   if (rc < 0) {
     if (!culprit) return fail_start(L, rc, SPAWN_SYSTEM, &plan);
     lua_getfield(L, SPEC, "op");
@@ -176,7 +176,7 @@ static int l_spawn(lua_State *L) {
   memcpy(plan.fds, set.fds, sizeof plan.fds);
   plan.tty = io.is_pty ? set.tty : NULL;
   // In a group of its own it would be stopped when it reads from our terminal.
-  plan.shares_group = !io.is_pty && io.want[0].kind == STDIO_INHERIT && isatty(STDIN_FILENO);
+  plan.shares_group = !io.is_pty && io.want[0].kind == CHILD_IO_INHERIT && isatty(STDIN_FILENO);
   rc = start(r, &plan, &set, grace, box, &stage);
   if (rc < 0) {
     *box = NULL;

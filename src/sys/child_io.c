@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The standard descriptors of a process. See stdio.h.
-#include "sys/stdio.h"
+// The standard descriptors of a process. See child_io.h.
+#include "sys/child_io.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,12 +14,12 @@ static int fail(void) {
   return uv_translate_sys_error(errno);
 }
 
-static int keep(stdio_set *set, int fd) {
+static int keep(child_io_set *set, int fd) {
   return set->opened[set->nopened++] = fd;
 }
 
 // Open a file without waiting for one at the other end of a FIFO.
-static int open_file(const stdio_want *w, int i) {
+static int open_file(const child_io_want *w, int i) {
   int flags = i == 0 ? O_RDONLY : O_WRONLY | O_CREAT | (w->append ? O_APPEND : O_TRUNC);
   int fd = open(w->path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0666);
   if (fd < 0) return fail();
@@ -60,7 +60,7 @@ static int make_stream(rt *r, io_state *io, const stream_transport *t, const cha
   return rc;
 }
 
-static int open_pipe(rt *r, io_state *io, const stdio_plan *p, int i, stdio_set *set) {
+static int open_pipe(rt *r, io_state *io, const child_io_plan *p, int i, child_io_set *set) {
   int fds[2], rc = make_pipe(fds);
   if (rc < 0) return rc;
   set->fds[i] = keep(set, fds[i != 0]);
@@ -68,7 +68,7 @@ static int open_pipe(rt *r, io_state *io, const stdio_plan *p, int i, stdio_set 
 }
 
 // A descriptor below 3 that is to become another one might be overwritten before its turn.
-static int take_fd(stdio_set *set, int i, int fd) {
+static int take_fd(child_io_set *set, int i, int fd) {
   set->fds[i] = fd;
   if (fd > 2 || fd == i) return 0;
   fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
@@ -77,16 +77,16 @@ static int take_fd(stdio_set *set, int i, int fd) {
   return 0;
 }
 
-static int open_one(rt *r, io_state *io, const stdio_plan *p, int i, stdio_set *set) {
-  const stdio_want *w = &p->want[i];
+static int open_one(rt *r, io_state *io, const child_io_plan *p, int i, child_io_set *set) {
+  const child_io_want *w = &p->want[i];
   int fd = -1;
   switch (w->kind) {
-    case STDIO_PIPE: return open_pipe(r, io, p, i, set);
-    case STDIO_INHERIT: set->fds[i] = i; return 0;
-    case STDIO_STDOUT: set->fds[i] = set->fds[1]; return 0;
-    case STDIO_FD: return take_fd(set, i, w->fd);
-    case STDIO_PATH: fd = open_file(w, i); break;
-    case STDIO_NULL:
+    case CHILD_IO_PIPE: return open_pipe(r, io, p, i, set);
+    case CHILD_IO_INHERIT: set->fds[i] = i; return 0;
+    case CHILD_IO_STDOUT: set->fds[i] = set->fds[1]; return 0;
+    case CHILD_IO_FD: return take_fd(set, i, w->fd);
+    case CHILD_IO_PATH: fd = open_file(w, i); break;
+    case CHILD_IO_NULL:
       fd = open("/dev/null", (i == 0 ? O_RDONLY : O_WRONLY) | O_CLOEXEC);
       if (fd < 0) fd = fail();
       break;
@@ -96,7 +96,7 @@ static int open_one(rt *r, io_state *io, const stdio_plan *p, int i, stdio_set *
   return 0;
 }
 
-static int open_terminal(rt *r, io_state *io, const stdio_plan *p, stdio_set *set) {
+static int open_terminal(rt *r, io_state *io, const child_io_plan *p, child_io_set *set) {
   int master, slave;
   int rc = pty_open(p->cols, p->rows, &master, &slave, set->tty);
   if (rc < 0) return rc;
@@ -104,25 +104,26 @@ static int open_terminal(rt *r, io_state *io, const stdio_plan *p, stdio_set *se
   return make_stream(r, io, &pty_transport, p->program, -1, master, &set->ours[0]);
 }
 
-int stdio_open(rt *r, io_state *io, const stdio_plan *p, stdio_set *out, const char **culprit) {
+int child_io_open(rt *r, io_state *io, const child_io_plan *p, child_io_set *out,
+                  const char **culprit) {
   int rc = 0;
   memset(out, 0, sizeof *out);
   *culprit = NULL;
   if (p->is_pty) rc = open_terminal(r, io, p, out);
   for (int i = 0; i < 3 && rc == 0 && !p->is_pty; i++) {
     rc = open_one(r, io, p, i, out);
-    if (rc < 0 && p->want[i].kind == STDIO_PATH) *culprit = p->want[i].path;
+    if (rc < 0 && p->want[i].kind == CHILD_IO_PATH) *culprit = p->want[i].path;
   }
-  if (rc < 0) stdio_abandon(out);
+  if (rc < 0) child_io_abandon(out);
   return rc;
 }
 
-void stdio_release(stdio_set *set) {
+void child_io_release(child_io_set *set) {
   while (set->nopened) close(set->opened[--set->nopened]);
 }
 
-void stdio_abandon(stdio_set *set) {
-  stdio_release(set);
+void child_io_abandon(child_io_set *set) {
+  child_io_release(set);
   for (int i = 0; i < 3; i++) {
     if (set->ours[i]) stream_close(&set->ours[i]->base.s, 0);
     set->ours[i] = NULL;
