@@ -40,6 +40,7 @@ static const luaL_Reg modules[] = {{"corun.task", luaopen_corun_task},
                                    {"corun.netcore", luaopen_corun_netcore},
                                    {"corun.listen", luaopen_corun_listen},
                                    {"corun.udp", luaopen_corun_udp},
+                                   {"corun.ttycore", luaopen_corun_ttycore},
                                    {"corun.httpcore", luaopen_corun_httpcore},
                                    {"corun.processcore", luaopen_corun_processcore},
                                    {"corun.json", luaopen_corun_json},
@@ -347,6 +348,7 @@ static void print_stats(rt *r) {
 static int on_panic(lua_State *L) {
   const char *text = lua_tostring(L, -1);
   fprintf(stderr, "corun: internal fault: %s\n", text ? text : "error object is not a string");
+  host_restore_tty();
   _exit(EXIT_INTERNAL);
 }
 
@@ -391,6 +393,14 @@ static void mend_inheritance(void) {
   while (fd >= 0 && fd <= STDERR_FILENO) fd = dup(fd);
   if (fd >= 0) close(fd);
   signal(SIGCHLD, SIG_DFL);
+// Without a descriptor 0, 1 or 2 the next file opened would become the script's input or output.
+// What takes the place is open in the wrong direction, so that reading and writing still fail.
+static void fill_standard_descriptors(void) {
+  for (int fd = 0; fd <= STDERR_FILENO; fd++) {
+    if (fcntl(fd, F_GETFD) >= 0) continue;
+    int null = open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+    if (null >= 0 && null != fd) close(null);
+  }
 }
 
 // A number from the environment, 0 when it is not set. Answers -1 when it is something else.
@@ -417,6 +427,7 @@ int main(int argc, char **argv) {
   if (argc < 1) return EXIT_USAGE;
   int status = parse(argv, &o);
   if (status >= 0) return status;
+  fill_standard_descriptors();
   uint64_t fail_alloc;
   if (env_number("CORUN_SEED", &o.rt.seed) < 0 || env_number("CORUN_FAIL_ALLOC", &fail_alloc) < 0)
     return EXIT_USAGE;
@@ -437,5 +448,6 @@ int main(int argc, char **argv) {
   if (!stopped_by && is_closed) return status;
   fflush(NULL);
   if (stopped_by) host_die(stopped_by);
+  host_restore_tty();
   _exit(status);  // exit would wait for libuv's threads
 }

@@ -11,12 +11,14 @@ local lazy = {
   gather = "combine", map = "combine", each = "combine", race = "combine", any = "combine",
   channel = "sync", select = "sync", semaphore = "sync", mutex = "sync", event = "sync",
   signal = "sync",
+  stdin = "stdio", stdout = "stdio", stderr = "stdio",
   limiter = "limiter", every = "every", backoff = "backoff", args = "args",
 }
 
 -- Modules that are fields of `corun`.
 local modules = {
-  codec = true, debug = true, http = true, json = true, net = true, process = true, url = true,
+  codec = true, debug = true, http = true, json = true, log = true, net = true, process = true,
+  progress = true, tty = true, url = true,
 }
 
 setmetatable(corun, {

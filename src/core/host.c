@@ -43,7 +43,10 @@ static struct {
   rt *owner;  // of the signals
   int started, pipe[2];
   atomic_int parked, stops, quits, signal;
-  struct sigaction old_urg, old_int, old_term, old_quit;
+  struct sigaction old_urg, old_int, old_term, old_quit, old_pipe;
+  atomic_int tty;  // 0: no mode to restore, 1: being written, 2: there is one
+  int tty_fd, tty_at_exit;
+  struct termios tty_mode;
   struct {
     int users;  // handles of libuv
     struct sigaction action;
@@ -58,6 +61,29 @@ work_pool *host_work_pool(void) {
   return &works;
 }
 
+// --- The terminal ----------------------------------------------------------------------------
+
+int host_keep_tty(int fd, const struct termios *before) {
+  int none = 0;
+  if (!atomic_compare_exchange_strong(&host.tty, &none, 1)) return UV_EBUSY;
+  if (!host.tty_at_exit) host.tty_at_exit = atexit(host_restore_tty) == 0;  // for os.exit
+  host.tty_fd = fd;
+  host.tty_mode = *before;
+  atomic_store(&host.tty, 2);
+  return 0;
+}
+
+void host_restore_tty(void) {
+  int kept = 2, saved = errno;
+  if (!atomic_compare_exchange_strong(&host.tty, &kept, 1)) return;
+  pid_t front = tcgetpgrp(host.tty_fd);  // -1: not the one that controls us, nobody will stop us
+  if (front < 0 || front == getpgrp()) {
+    while (tcsetattr(host.tty_fd, TCSANOW, &host.tty_mode) < 0 && errno == EINTR) continue;
+  }
+  atomic_store(&host.tty, 0);
+  errno = saved;
+}
+
 // --- Signals ---------------------------------------------------------------------------------
 
 static void nudge(void) {
@@ -67,9 +93,25 @@ static void nudge(void) {
 }
 
 static void on_stop(int sig) {
-  if (atomic_fetch_add(&host.stops, 1) > 0) _exit(128 + sig);
+  if (atomic_fetch_add(&host.stops, 1) > 0) {
+    host_restore_tty();
+    _exit(128 + sig);
+  }
   atomic_store(&host.signal, sig);
   nudge();
+}
+
+// Whoever read our standard output has gone: end like other programs then, but after clean-up, and
+// only once. For any other descriptor the error of the call is enough.
+static void on_pipe(int sig) {
+  int saved = errno, none = 0;
+  struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+  if (poll(&out, 1, 0) > 0 && out.revents & (POLLERR | POLLHUP) &&
+      atomic_compare_exchange_strong(&host.stops, &none, 1)) {
+    atomic_store(&host.signal, sig);
+    nudge();
+  }
+  errno = saved;
 }
 
 static void on_quit(int sig) {
@@ -147,12 +189,14 @@ static void take_signals(void) {
   handle(SIGINT, on_stop, &host.old_int);
   handle(SIGTERM, on_stop, &host.old_term);
   handle(SIGQUIT, on_quit, &host.old_quit);
+  handle(SIGPIPE, on_pipe, &host.old_pipe);
 }
 
 static void give_signals_back(void) {
   set_action(SIGINT, &host.old_int, NULL);
   set_action(SIGTERM, &host.old_term, NULL);
   set_action(SIGQUIT, &host.old_quit, NULL);
+  set_action(SIGPIPE, &host.old_pipe, NULL);
 }
 
 void host_listen(int number) {
@@ -176,6 +220,7 @@ int host_signal(void) {
 }
 
 void host_die(int sig) {
+  host_restore_tty();
   signal(sig, SIG_DFL);
   raise(sig);
   _exit(128 + sig);

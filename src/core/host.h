@@ -6,6 +6,8 @@
 #ifndef CORE_HOST_H
 #define CORE_HOST_H
 
+#include <termios.h>
+
 #include "core/types.h"
 #include "core/work.h"
 
@@ -27,6 +29,15 @@ void host_listen(int signal);
 // It listens no more: let the signal do that again, since libuv sets the default action once its
 // last handle for it has stopped. [loop]
 void host_unlisten(int signal);
+
+// The mode of the terminal behind `fd` is about to be changed: remember how to restore it, however
+// the process ends. [loop] Answers 0, or UV_EBUSY while another one is remembered. `fd` must stay
+// open until host_restore_tty.
+int host_keep_tty(int fd, const struct termios *before);
+
+// Restore that mode and forget it; does nothing when there is none. From the background it only
+// forgets: then the terminal is another program's. [any, signal handlers too]
+void host_restore_tty(void);
 
 // The threads for blocking work. [any]
 work_pool *host_work_pool(void);

@@ -53,6 +53,7 @@ void stream_close(stream *s, uint32_t site) {
     s->woken = 1;
     wait_wake(s->reader, STREAM_CLOSED);
   }
+  if (s->t->unread) s->t->unread(s, buffer_len(&s->in));
   buffer_fini(&s->in);
   stream_close_writes(s);
 }

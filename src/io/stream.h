@@ -25,6 +25,8 @@ typedef struct stream stream;
 
 typedef struct stream_transport {
   const char *kind;  // "tcp"
+  // An end is not the last word (a terminal): once it was told, the next read waits for more.
+  int ends_again;
   // Begin to deliver bytes (stream_room, stream_fed, stream_refused, stream_ended). 0 or an error.
   int (*start)(stream *s);
   void (*stop)(stream *s);
@@ -44,6 +46,9 @@ typedef struct stream_transport {
   void (*close)(stream *s);
   // Say whether the loop must stay alive for what this stream may read.
   void (*hold)(stream *s, int on);
+  // The stream closes with `n` bytes read ahead that nobody asked for; they are the last that it
+  // delivered. NULL: they are lost.
+  void (*unread)(stream *s, size_t n);
   // Write whom the stream leads to into `buf`.
   void (*describe)(const stream *s, char *buf, size_t n);
 } stream_transport;
@@ -186,6 +191,9 @@ int stream_take_turn(stream *s, int rc);
 // Write `n` buffers as one piece: what the transport does not take at once is copied and queued.
 // Answers 0, or an error, which stays that of the write side. [loop]
 int stream_write(stream *s, const uv_buf_t *bufs, unsigned n);
+
+// The bytes that are queued for writing. [loop]
+size_t stream_queued(const stream *s);
 
 // End the write side once all is written. Tasks that wait for it are in `writers`. [loop] 0 or an
 // error.

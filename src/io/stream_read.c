@@ -82,6 +82,7 @@ static int give_end(lua_State *L, stream *s) {
   size_t len;
   stream_peek(s, &len);
   if (s->in_rc != UV_EOF) return fail(L, s, s->in_rc);
+  if (s->t->ends_again && (!len || s->rq.kind == READ_ALL)) s->in_rc = 0;
   switch (s->rq.kind) {
     case READ_ALL: return give(L, s, len, 0);
     case READ_LINE:

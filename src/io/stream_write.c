@@ -15,7 +15,7 @@
 
 static void on_linger(timer_call *c);
 
-static size_t queued(const stream *s) {
+size_t stream_queued(const stream *s) {
   return s->out ? buffer_len(&s->out->sending) + buffer_len(&s->out->next) : 0;
 }
 
@@ -55,7 +55,7 @@ static void wake_all(stream *s, int rc) {
 
 // Give the turn to the first writer. It is counted until it runs, so that nobody gets ahead of it.
 static void wake_writer(stream *s) {
-  if (s->shut || s->granted || queued(s) >= bound(s)) return;
+  if (s->shut || s->granted || stream_queued(s) >= bound(s)) return;
   list *l = list_shift(&s->writers);
   if (!l) return;
   s->granted++;
@@ -63,7 +63,7 @@ static void wake_writer(stream *s) {
 }
 
 int stream_is_writable(const stream *s) {
-  return s->out_rc || (list_empty(&s->writers) && !s->granted && queued(s) < bound(s));
+  return s->out_rc || (list_empty(&s->writers) && !s->granted && stream_queued(s) < bound(s));
 }
 
 int stream_wait_turn(lua_State *L, stream *s, uint64_t when, const wait_ops *ops, void *arg) {
@@ -237,14 +237,14 @@ void stream_flush(stream *s) {
 static void arm_linger(stream *s) {
   rt *r = s->h.r;
   stream_out *o = s->out;
-  o->left = queued(s);
+  o->left = stream_queued(s);
   timer_disarm(r, &o->linger.tm);
   if (timer_arm(r, &o->linger.tm, timer_after(r, r->opts.grace)) < 0) stream_finish(s, UV_ENOMEM);
 }
 
 static void on_linger(timer_call *c) {
   stream *s = list_entry(c, stream_out, linger)->s;
-  if (!s->hurry && queued(s) < s->out->left) {
+  if (!s->hurry && stream_queued(s) < s->out->left) {
     arm_linger(s);
     return;
   }
