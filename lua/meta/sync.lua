@@ -192,15 +192,16 @@ function limiter:wait(k) end
 
 --- Receive signals, by name, as from a channel.
 ---
---- While it is open these signals do nothing else.
+--- While it is open these signals do nothing else. A name may be given with `SIG` before it, and
+--- then comes back so.
 ---
 --- ```lua
---- for name in corun.signal("SIGHUP") do reload() end
+--- for name in corun.signal("HUP") do reload() end
 --- ```
 ---
---- - Raises: for a name that is no signal, or one that cannot be received (`"SIGKILL"`).
+--- - Raises: for a name that is no signal, or one that cannot be received (`"KILL"`).
 --- - Fails: the system's reason.
----@param name string `"SIGHUP"`, `"SIGUSR1"` ...
+---@param name string `"HUP"`, `"USR1"`, `"SIGUSR1"` ...
 ---@param ... string further names
 ---@return corun.signals? names
 ---@return corun.err? err

@@ -272,29 +272,24 @@ static int l_event_tostring(lua_State *L) {
 
 // --- Signals ---------------------------------------------------------------------------------
 
-static int check_signal(lua_State *L, int arg) {
+static void check_signal(lua_State *L, int arg) {
   const char *name = luaL_checkstring(L, arg);
   int number = signal_number(name);
-  if (number > 0) return number;
-  if (number < 0) return err_misuse(L, "a program cannot listen to %s", name);
-  const char *full = lua_pushfstring(L, "SIG%s", name);
-  if (signal_number(full) > 0)
-    return err_misuse(L, "unknown signal \"%s\" (did you mean \"%s\"?)", name, full);
-  return err_misuse(L, "unknown signal \"%s\"", name);
+  if (number < 0) err_misuse(L, "a program cannot listen to %s", name);
+  if (number == 0) err_misuse(L, "unknown signal \"%s\"", name);
 }
 
 static int l_signal(lua_State *L) {
-  int n = lua_gettop(L), numbers[32];
+  int n = lua_gettop(L);
   luaL_argcheck(L, n >= 1, 1, "name of a signal expected");
-  luaL_argcheck(L, n <= 32, 33, "too many signals");
-  for (int i = 0; i < n; i++) numbers[i] = check_signal(L, i + 1);
+  for (int i = 1; i <= n; i++) check_signal(L, i);
   signals *s = signals_new(L);
   classify(L);
-  for (int i = 0; i < n; i++) {
-    int rc = signals_add(L, s, numbers[i]);
+  for (int i = 1; i <= n; i++) {
+    int rc = signals_add(L, s, lua_tostring(L, i));
     if (rc == 0) continue;
     signals_close(s);
-    return err_return_uv(L, rc, "signal", lua_tostring(L, i + 1));
+    return err_return_uv(L, rc, "signal", lua_tostring(L, i));
   }
   return 1;
 }

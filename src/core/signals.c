@@ -5,6 +5,7 @@
 
 #include <lauxlib.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,18 +63,20 @@ struct signals {
   watch *watches[NAMES];
   int arrived[NAMES];  // numbers of the signals not received yet, oldest first
   int n, narrived, nwaiting, closed;
+  uint64_t brief;  // bit N: the script calls signal N without "SIG", so it gets that name
 };
 
 int signal_number(const char *name) {
+  int skip = strncmp(name, "SIG", 3) == 0 ? 0 : 3;
   for (int i = 0; i < NAMES; i++)
-    if (strcmp(names[i].name, name) == 0) return names[i].number;
+    if (strcmp(names[i].name + skip, name) == 0) return names[i].number;
   return 0;
 }
 
-static const char *name_of(int number) {
+static const char *name_of(const signals *s, int number) {
   int i = 0;
   while (names[i].number != number) i++;
-  return names[i].name;
+  return names[i].name + (s->brief >> number & 1 ? 3 : 0);
 }
 
 signals *signals_new(lua_State *L) {
@@ -123,8 +126,9 @@ static int listens(const signals *s, int number) {
   return 0;
 }
 
-int signals_add(lua_State *L, signals *s, int number) {
+int signals_add(lua_State *L, signals *s, const char *name) {
   rt *r = rt_of(L);
+  int number = signal_number(name);
   if (listens(s, number)) return 0;
   watch *w = malloc(sizeof *w);
   if (!w) return UV_ENOMEM;
@@ -145,6 +149,7 @@ int signals_add(lua_State *L, signals *s, int number) {
     return rc;
   }
   s->watches[s->n++] = w;
+  if (strncmp(name, "SIG", 3) != 0) s->brief |= (uint64_t)1 << number;
   return 0;
 }
 
@@ -162,7 +167,7 @@ static int poll(lua_State *L, int object, int item) {
   (void)item;
   signals *s = lua_touserdata(L, object);
   if (s->narrived) {
-    lua_pushstring(L, name_of(s->arrived[0]));
+    lua_pushstring(L, name_of(s, s->arrived[0]));
     memmove(s->arrived, s->arrived + 1, (size_t)--s->narrived * sizeof *s->arrived);
     return 1;
   }
@@ -186,12 +191,11 @@ static void dequeue(waiter *w) {
 }
 
 static int finish(lua_State *L, int object, int item, int rc) {
-  (void)object;
   (void)item;
   if (rc == SERVED_CLOSED)
     lua_pushnil(L);
   else
-    lua_pushstring(L, name_of(rc));
+    lua_pushstring(L, name_of(lua_touserdata(L, object), rc));
   return 1;
 }
 
@@ -217,7 +221,7 @@ void signals_push_names(lua_State *L, const signals *s) {
   luaL_buffinit(L, &b);
   for (int i = 0; i < s->n; i++) {
     if (i > 0) luaL_addstring(&b, ", ");
-    luaL_addstring(&b, name_of(s->watches[i]->number));
+    luaL_addstring(&b, name_of(s, s->watches[i]->number));
   }
   if (s->closed) luaL_addstring(&b, "closed");
   luaL_pushresult(&b);

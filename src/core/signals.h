@@ -14,16 +14,17 @@ typedef struct signals signals;
 
 extern const waitable signals_class;
 
-// The number of the signal called `name` ("SIGHUP"), 0 when there is none, -1 when a program cannot
-// listen to it. [any]
+// The number of the signal called `name` ("SIGHUP" or "HUP"), 0 when there is none, -1 when a
+// program cannot listen to it. [any]
 int signal_number(const char *name);
 
 // Push a new source that listens to nothing yet, still without a metatable. [loop] Raises on out of
 // memory.
 signals *signals_new(lua_State *L);
 
-// Listen to one more signal; a second time does nothing. [loop] Answers 0 or a negative libuv code.
-int signals_add(lua_State *L, signals *s, int number);
+// Listen to one more signal, which signal_number knows; it is given by that name. A second time does
+// nothing. [loop] Answers 0 or a negative libuv code.
+int signals_add(lua_State *L, signals *s, const char *name);
 
 // Receive from the source at index 1: gives a name, nil when it is closed. To be returned from a
 // lua_CFunction. [loop]
