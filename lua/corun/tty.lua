@@ -51,9 +51,7 @@ end
 
 ---Give each key at once, unseen, until the guard is closed.
 function tty.raw()
-  local stream, err = terminal()
-  if not stream then return nil, err end
-  return core.change("raw", stream)
+  return core.change("raw", stdio.stdin)
 end
 
 return tty

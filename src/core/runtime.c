@@ -257,7 +257,9 @@ static void poll_events(rt *r) {
   r->stats.polls++;
   timer_expire(r);  // what is due comes before what the poll may bring
   if (r->ready.count) {
+    uv_ref((uv_handle_t *)&r->wakeup);  // libuv does not even look when nothing keeps it alive
     uv_run(&r->loop, UV_RUN_NOWAIT);
+    uv_unref((uv_handle_t *)&r->wakeup);
   } else if (!wait_for_events(r)) {
     end_deadlock(r);
   }

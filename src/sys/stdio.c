@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/runtime.h"
@@ -135,13 +134,17 @@ static int open_pipe(rt *r, io_state *io, int own, stdio **out) {
   return 0;
 }
 
-// Open what the descriptor leads to anew, without blocking. Answers -1 where that is impossible: a
-// socket, a pipe whose reader has gone or that belongs to another user, a system without /proc.
+// Open the anonymous pipe behind the descriptor anew, without blocking. Answers -1 where that is
+// impossible: a pipe whose reader has gone or that belongs to another user, a system without /proc.
+// Not a named one: its new reader would not be told the end if the writers have left already.
 static int open_anew(int fd, int access) {
 #ifdef __linux__
-  char path[32];
+  static const char kind[] = "pipe:";
+  char path[32], target[sizeof kind];
   snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-  return open(path, access | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+  if (readlink(path, target, sizeof target) < (ssize_t)sizeof kind - 1) return -1;
+  if (memcmp(target, kind, sizeof kind - 1) != 0) return -1;
+  return open(path, access | O_NONBLOCK | O_CLOEXEC);
 #else
   (void)fd;
   (void)access;
@@ -162,8 +165,7 @@ static int open_any(rt *r, io_state *io, int fd, int access, stdio **out) {
     case UV_FILE: return stdio_open_file(r, io, out);
     default: break;
   }
-  struct stat st;
-  int own = fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode) ? open_anew(fd, access) : -1;
+  int own = open_anew(fd, access);
   return own >= 0 ? open_pipe(r, io, own, out) : stdio_open_poll(r, io, fd, out);
 }
 

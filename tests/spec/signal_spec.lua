@@ -229,6 +229,15 @@ describe("S27 corun.signal", function()
     assert.same({out = "one\nSIGINT\ntwo\nclean\n", err = "", signal = 2}, r)
   end)
 
+  it("S27 reaches a program of which something is always ready, and that waits for nothing", function()
+    local r = program.code([[
+      local corun = require "corun"
+      io.stdout:write("go\n"):flush()
+      while true do corun.yield() end
+    ]], {signals = {{after = "go", signal = "INT"}}})
+    assert.same({out = "go\n", err = "", signal = 2}, r)
+  end)
+
   it("S27 gives other signals back: afterwards they do what they did by default", function()
     local r = program.code([[
       local corun = require "corun"

@@ -24,7 +24,7 @@ end
 function tty.sh(steps, command, code)
   if not tty.has_python then return pending("python3 is not installed") end
   local script, todo = keep(code or ""), keep(table.concat(steps, "\n"))
-  local line = ("CORUN=%s SCRIPT=%s; %s"):format(quote(program.path), quote(script), command)
+  local line = ("export CORUN=%s SCRIPT=%s; %s"):format(quote(program.path), quote(script), command)
   local driver <close> = assert(io.popen(("python3 tests/fixtures/tty/driver.py %s %s 2>&1")
     :format(todo, quote(line))))
   local answer = driver:read("a")
