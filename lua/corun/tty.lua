@@ -36,7 +36,8 @@ local function ask(op, text, is_hidden)
   if text then show(stream, text) end
   local line, err = (stream or stdio.stdin):read("l")
   if mode then show(stream, "\n") end -- the user's own was not shown
-  return line, err
+  if line == nil and err then return nil, err end
+  return line -- nil alone at the end
 end
 
 ---Ask for a line.

@@ -87,7 +87,11 @@ describe("corun.tty.raw", function()
     it("is undone by " .. name, function()
       local steps = {"expect raw", "mode", "send k", table.unpack(way.steps or {})}
       local command = way.command or ("exec $CORUN %s $SCRIPT"):format(way.options or "")
-      local r = tty.sh(steps, command, script("local kept = tty.raw() io.stderr:write('raw\\n') " .. way[1]))
+      local r = tty.sh(steps, command, script([[
+        local kept = assert(tty.raw())
+        io.stderr:write("raw\n")
+        assert(stdin:recv() == "k")
+        ]] .. way[1]))
       assert_result({status = way.status, signal = way.signal, notes = {RAW}}, r)
     end)
   end
