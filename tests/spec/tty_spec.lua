@@ -85,12 +85,13 @@ describe("corun.tty.raw", function()
   }
   for name, way in pairs(WAYS) do
     it("is undone by " .. name, function()
-      local steps = {"expect raw", "mode", "send k", table.unpack(way.steps or {})}
+      local steps = {"expect raw", "mode", "send k", "expect ready", table.unpack(way.steps or {})}
       local command = way.command or ("exec $CORUN %s $SCRIPT"):format(way.options or "")
       local r = tty.sh(steps, command, script([[
         local kept = assert(tty.raw())
         io.stderr:write("raw\n")
         assert(stdin:recv() == "k")
+        io.stderr:write("ready\n")
         ]] .. way[1]))
       assert_result({status = way.status, signal = way.signal, notes = {RAW}}, r)
     end)
@@ -192,7 +193,7 @@ describe("corun.tty.hidden", function()
     assert_result({status = 0, notes = {HIDDEN, HIDDEN}},
       tty.sh({"expect word? ", "mode", "group TSTP", "expect shell", "send fg\\r", "expect resumed",
         "mode", "send secret\\r", "expect got 6"},
-        [[bash -c 'set -m; $CORUN $SCRIPT; stty echo; echo shell; read x; fg']],
+        [[bash -c 'set -m; $CORUN $SCRIPT; stty echo; echo shell; read x; fg || fg']],
         script[[
         local s <close> = corun.signal("CONT")
         corun.daemon(function()
@@ -219,7 +220,7 @@ describe("a program in the background", function()
           sleep 0.05
         done
         echo stopped
-        fg']], script[[
+        fg || fg']], script[[
       corun.stdout:write("")
       print("got " .. tostring(stdin:read()))]]))
   end)
