@@ -184,6 +184,9 @@ end
 return function(...)
   local state = {}
   patch_busted(state)
+  for _, name in ipairs{"stdin", "stdout", "stderr"} do
+    local _ = corun[name] -- kept to the end of the program, so a test that uses one leaks nothing
+  end
   arg = {[0] = "corun test", ...} -- luacheck: ignore 121
   local code
   corun.scope(function(s)

@@ -26,6 +26,14 @@ local function show(stream, text)
   if not (stream and core.put(stream, text)) then core.put(stdio.stderr, text) end
 end
 
+-- The bars of corun.progress are out of the way while somebody types.
+local function call_bars(name)
+  local call = rawget(stdio, name)
+  if call then call() end
+end
+
+local resting = setmetatable({}, {__close = function() call_bars("resume") end})
+
 local function ask(op, text, is_hidden)
   if text ~= nil and type(text) ~= "string" then
     options.misuse(("%s takes a text, got %s"):format(op, type(text)), 3)
@@ -33,6 +41,8 @@ local function ask(op, text, is_hidden)
   local _ <close> = turn:acquire()
   local stream = terminal()
   local mode <close> = stream and is_hidden and assert(core.change("hidden", stream)) or nil
+  local _ <close> = resting
+  call_bars("pause")
   if text then show(stream, text) end
   local line, err = (stream or stdio.stdin):read("l")
   if mode then show(stream, "\n") end -- the user's own was not shown

@@ -49,8 +49,9 @@ static int l_put(lua_State *L) {
   stream_box *b = luaL_checkudata(L, 1, STDIO_CLASS);
   size_t n;
   const char *text = luaL_checklstring(L, 2, &n);
-  int rc = b->s ? stdio_put(b->s, text, n) : UV_ECANCELED;
-  if (rc < 0) return b->s ? stream_fail(L, b->s, rc, "write") : err_return_uv(L, rc, "write", NULL);
+  if (!b->s) return err_return(L, "ECLOSED", "write", NULL, "the stream is closed");
+  int rc = stdio_put(b->s, text, n);
+  if (rc < 0) return stream_fail(L, b->s, rc, "write");
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -92,6 +93,14 @@ static int l_size(lua_State *L) {
   lua_pushinteger(L, columns);
   lua_pushinteger(L, rows);
   return 2;
+}
+
+// -> seconds since 1970, with microseconds
+static int l_time(lua_State *L) {
+  uv_timeval64_t t;
+  uv_gettimeofday(&t);
+  lua_pushnumber(L, (lua_Number)t.tv_sec + (lua_Number)t.tv_usec / 1e6);
+  return 1;
 }
 
 // --- Modes -----------------------------------------------------------------------------------
@@ -136,7 +145,8 @@ static int l_change(lua_State *L) {
 int luaopen_corun_ttycore(lua_State *L) {
   static const luaL_Reg functions[] = {
     {"open", l_open}, {"terminal", l_terminal}, {"put", l_put},       {"queued", l_queued},
-    {"is", l_is},     {"size", l_size},         {"change", l_change}, {NULL, NULL}};
+    {"is", l_is},     {"size", l_size},         {"change", l_change}, {"time", l_time},
+    {NULL, NULL}};
   static const luaL_Reg extra[] = {{NULL, NULL}};
   static const luaL_Reg meta[] = {{"__close", l_mode_close},
                                   {"__gc", l_mode_close},
