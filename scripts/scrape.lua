@@ -38,16 +38,15 @@ end
 local pages, rows, kinds, failures, good = {}, {}, {}, {}, 0
 for page = 1, opt.pages do pages[page] = page end
 local _, late = corun.timeout(opt.deadline, function()
-  for page, items, err in corun.each(pages, fetch, {limit = opt.limit}) do
+  local results = corun.each(pages, fetch, {limit = opt.limit})
+  for page, items, err in corun.progress(results, {total = opt.pages, label = "pages"}) do
     if items then good = good + 1 else failures[#failures + 1] = {page, err} end
     for _, item in ipairs(items or {}) do
       if not rows[item.kind] then rows[item.kind], kinds[#kinds + 1] = {0, 0}, item.kind end
       rows[item.kind] = {rows[item.kind][1] + 1, rows[item.kind][2] + item.price}
     end
-    io.stderr:write(("\r%d of %d pages, %d failed"):format(good, opt.pages, #failures))
   end
 end)
-io.stderr:write(("\n%.1f s\n"):format(corun.now()))
 table.sort(kinds)
 print(("%-8s %5s %8s"):format("kind", "items", "mean"))
 for _, kind in ipairs(kinds) do

@@ -278,7 +278,7 @@ for word in (os.getenv("CORUN_LOG") or ""):gmatch("[^,%s]+") do
 end
 
 return setmetatable(make(nil), {
-  __index = function(_, key) return setup[key] or nil end,
+  __index = function(_, key) return setup[key] end,
   __newindex = function(_, key, value)
     if not setters[key] then
       local near = type(key) == "string" and options.nearest(key, setters)

@@ -14,8 +14,14 @@
 ---@class corun
 ---@field http corun.http `require "corun.http"`, loaded when first used
 ---@field json corun.json `require "corun.json"`, loaded when first used
+---@field log corun.log `require "corun.log"`, loaded when first used
 ---@field net corun.net `require "corun.net"`, loaded when first used
 ---@field process corun.process `require "corun.process"`, loaded when first used
+---@field progress corun.progress `require "corun.progress"`, loaded when first used
+---@field stdin corun.stdio standard input
+---@field stdout corun.stdio standard output
+---@field stderr corun.stdio standard error
+---@field tty corun.tty `require "corun.tty"`, loaded when first used
 local corun = {}
 
 --- A number of seconds, fractions included.

@@ -10,7 +10,6 @@ local function lines_of(settings, fn)
   local lines, before = {}, {level = log.level, format = log.format, output = log.output}
   local _ <close> = corun.defer(function()
     for key, value in pairs(before) do log[key] = value end
-    if not before.output then log.output = false end
   end)
   log.output = function(line) lines[#lines + 1] = line end
   for key, value in pairs(settings) do log[key] = value end

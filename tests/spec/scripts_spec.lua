@@ -113,7 +113,7 @@ page 32 (EHTTP)
 page 41 (EJSON)
 page 57 (EHTTP)
 ]], report)
-    assert.matches("\r54 of 60 pages, 6 failed\n%d+%.%d s\n$", r.err)
+    assert.matches("^pages: 60/60 %(100%%%), %d+.*/s, 0:%d%d\n$", r.err)
     assert.equal(0, r.status)
   end)
 

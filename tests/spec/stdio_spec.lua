@@ -310,7 +310,7 @@ for name, (r, w), (out, err) in kinds():
   end)
 
   it("can be opened no more when there are no descriptors", function()
-    local r = sh("ulimit -n 64; echo x | $CORUN $SCRIPT", [[
+    local r = sh("ulimit -n 64; $CORUN $SCRIPT 2>&1 | cat", [[
       local files = {}
       repeat
         local file = io.open("/dev/null")
