@@ -63,12 +63,12 @@ function log.with(fields) end
 log.level = nil
 
 --- `"text"` (the default; coloured on a terminal unless `NO_COLOR` is set), or `"json"`: one object
---- in each line, with `time` (RFC 3339, UTC, milliseconds), `level`, `task`, `msg` and the fields. A
---- field with one of these names gets a `_` behind it.
+--- in each line, with `time` (RFC 3339, UTC, milliseconds), `level`, `task`, `msg` and the fields.
+--- A field with one of these names gets a `_` behind it.
 log.format = nil
 
---- Where lines go: a stream, a file of `io`, a function that gets each line; false (the default): standard error.
---- Where that fails or raises the line goes to standard error, with the reason.
+--- Where lines go: a stream, a file of `io`, a function that gets each line; false (the default):
+--- standard error. Where that fails or raises the line goes to standard error, with the reason.
 log.output = nil
 
 return log

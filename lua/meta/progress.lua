@@ -11,7 +11,7 @@
 --- for line in corun.progress(file:lines()) do ... end
 --- for i in corun.progress(1000, {label = "rounds"}) do ... end
 --- corun.map(corun.progress(urls), http.get)
---- for k, v in corun.progress(pairs(t)) do ... end        -- all values of a generic for, no options
+--- for k, v in corun.progress(pairs(t)) do ... end -- all values of a generic for, no options
 --- for k, v in corun.progress(next, t, nil, nil, {label = "keys"}) do ... end
 --- ```
 ---
@@ -23,10 +23,11 @@
 --- second at most, by the steps of the loops: between two steps nothing moves. What `corun.log`,
 --- `corun.stdout`, `corun.stderr` and `corun.tty.prompt` write there makes room; `print` does not
 --- know of the bars. Elsewhere, and for `TERM=dumb`, there is a plain line every five seconds and
---- at the end. Unicode is used where the locale is UTF-8, colours never. No task and no timer is behind it.
+--- at the end. Unicode is used where the locale is UTF-8, colours never. No task and no timer is
+--- behind it.
 ---@class corun.progress
 ---@overload fun(iterator: any, o?: corun.progress.options): corun.progress.loop
----@overload fun(f: function, state: any, control: any, closing?: any, o?: corun.progress.options): corun.progress.loop
+---@overload fun(f: function, state: any, control: any, closing?: any, o?: table): corun.progress.loop
 local progress = {}
 
 ---@class corun.progress.options

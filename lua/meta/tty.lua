@@ -22,9 +22,10 @@ local tty = {}
 ---   `--grace` seconds; `os.exit` loses it.
 --- - `close` of `stdin` and `stdout` closes the descriptor too: the other side sees the end.
 --- - A closed descriptor (`<&-`) fails with `EBADF`.
---- - When the reader of standard output has gone (`corun x.lua | head -1`), the program is cancelled,
----   cleans up and ends by SIGPIPE, quietly, as other tools do; `print` or `corun.stdout` alike. A
----   script that wants to go on listens to `corun.signal("PIPE")` and gets `nil, err` (`EPIPE`).
+--- - When the reader of standard output has gone (`corun x.lua | head -1`), the program is
+---   cancelled, cleans up and ends by SIGPIPE, quietly, as other tools do; `print` or
+---   `corun.stdout` alike. A script that wants to go on listens to `corun.signal("PIPE")` and gets
+---   `nil, err` (`EPIPE`).
 ---@class corun.stdio: corun.stream
 local stdio = {}
 
@@ -48,7 +49,8 @@ function tty.prompt(text) end
 --- Ask for a line that is not shown while it is typed: a password.
 ---
 --- The terminal shows again what is typed when it returns, is cancelled, times out, or the program
---- ends in whatever way; after Ctrl-Z and `fg` it is hidden again. Without a terminal it is `prompt`.
+--- ends in whatever way; after Ctrl-Z and `fg` it is hidden again. Without a terminal it is
+--- `prompt`.
 ---
 --- - Raises: `EBUSY` in raw mode, or when another task reads standard input.
 --- - Fails: as `stream:read`; the end (Ctrl-D) is nil alone.

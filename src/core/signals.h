@@ -22,8 +22,8 @@ int signal_number(const char *name);
 // memory.
 signals *signals_new(lua_State *L);
 
-// Listen to one more signal, which signal_number knows; it is given by that name. A second time does
-// nothing. [loop] Answers 0 or a negative libuv code.
+// Listen to one more signal, which signal_number knows; it is given by that name. A second time
+// does nothing. [loop] Answers 0 or a negative libuv code.
 int signals_add(lua_State *L, signals *s, const char *name);
 
 // Receive from the source at index 1: gives a name, nil when it is closed. To be returned from a

@@ -89,7 +89,8 @@ describe("corun.log as JSON", function()
   end)
 
   it("gives the parts of errors", function()
-    local err = corun.err("EX", "it broke", {op = "get", target = "x", cause = corun.err("EY", "deep")})
+    local cause = corun.err("EY", "deep")
+    local err = corun.err("EX", "it broke", {op = "get", target = "x", cause = cause})
     assert.same({message = "get x: it broke (EX)", code = "EX", op = "get", target = "x",
       cause = {message = "deep (EY)", code = "EY"}}, record("failed", err).err)
   end)
@@ -102,8 +103,8 @@ describe("corun.log as JSON", function()
     local evil = setmetatable({}, {__tostring = function() error("no") end,
       __index = function() error("no") end, __pairs = function() error("no") end})
     local fields = {f = print, nan = 0/0, inf = math.huge, bytes = "a\xffb", [1] = "one",
-      [true] = evil, cycle = cycle, wide = wide, evil = evil, level = "mine", task = corun.current(),
-      ["bad\xff"] = 1, deep = {deep = {f = print}}}
+      [true] = evil, cycle = cycle, wide = wide, evil = evil, level = "mine",
+      task = corun.current(), ["bad\xff"] = 1, deep = {deep = {f = print}}}
     local r = record("m\xff", fields)
     assert.equal("m\u{fffd}", r.msg)
     assert.equal("a\u{fffd}b", r.bytes)
@@ -139,7 +140,8 @@ describe("corun.log settings", function()
     assert.error_matches(function() log.level = "inf" end,
       '^log.level cannot be "inf" %(did you mean "info"%?%)')
     assert.error_matches(function() log.format = "jsno" end, 'did you mean "json"')
-    assert.error_matches(function() log.levle = "info" end, 'no setting levle %(did you mean "level"')
+    assert.error_matches(function() log.levle = "info" end,
+      'no setting levle %(did you mean "level"')
     assert.error_matches(function() log.output = 7 end, "^log.output must be")
   end)
 

@@ -76,13 +76,16 @@ describe("corun.progress", function()
   end)
 
   it("closes what it loops over: break cancels each and waits", function()
-    local cancelled = 0
+    local cancelled, seen = 0, 0
     for _ in progress(corun.each({1, 2, 3}, function(i)
       local _ <close> = corun.defer(function() cancelled = cancelled + 1 end)
       corun.sleep(i == 1 and 0 or 60)
       return i
-    end), QUIET) do break end
-    assert.equal(3, cancelled)
+    end), QUIET) do
+      seen = seen + 1
+      if cancelled > 0 then break end
+    end
+    assert.same({1, 3}, {seen, cancelled})
   end)
 
   it("counts an item once the next is asked for, so a break leaves it out", function()
@@ -139,7 +142,7 @@ describe("corun.progress without a terminal", function()
   it("prints one every five seconds", function()
     local lines = {}
     corun.debug.virtual(true)
-    local bar = setmetatable({}, {__index = progress.bar{label = "slow", total = 100, quiet = true}})
+    local bar = progress.bar{label = "slow", total = 100, quiet = true}
     for _ = 1, 12 do
       corun.sleep(1)
       bar:add(1)
@@ -153,7 +156,8 @@ describe("corun.progress without a terminal", function()
       for _ in corun.progress(12, {label = "slow"}) do corun.sleep(1) end]])
     local _, n = r.err:gsub("slow: ", "")
     assert.equal(3, n)
-    assert.matches("^slow: 5/12 %(41%%%), 1.0/s, ETA 0:07\nslow: 1[01]/12 .*\nslow: 12/12 .*\n$", r.err)
+    assert.matches("^slow: 5/12 %(41%%%), 1.0/s, ETA 0:07\nslow: 1[01]/12 .*\nslow: 12/12 .*\n$",
+      r.err)
   end)
 
   it("prints nothing when it is quiet", function()

@@ -229,7 +229,7 @@ describe("S27 corun.signal", function()
     assert.same({out = "one\nSIGINT\ntwo\nclean\n", err = "", signal = 2}, r)
   end)
 
-  it("S27 reaches a program of which something is always ready, and that waits for nothing", function()
+  it("S27 reaches a program in which something is always ready", function()
     local r = program.code([[
       local corun = require "corun"
       io.stdout:write("go\n"):flush()

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- corun.tty and the standard streams on a pseudo-terminal, with a person in front of it; the mode of
--- the terminal after every way out (S27).
+-- corun.tty and the standard streams on a pseudo-terminal, with a person in front of it; the mode
+-- of the terminal after every way out (S27).
 local tty = dofile("tests/spec/support/tty.lua")
 
 local NORMAL, HIDDEN = "echo=1 icanon=1 isig=1", "echo=0 icanon=1 isig=1"
@@ -30,7 +30,8 @@ describe("standard streams on a terminal", function()
   end)
 
   it("leave print, io.read, io.stderr and programs started by the script as they were", function()
-    assert_result({status = 0, out = "go\r\none\r\none!\r\ntwo\r\ntwo!\r\nthree\r\nthree!\r\nerr\r\n"},
+    assert_result({status = 0,
+      out = "go\r\none\r\none!\r\ntwo\r\ntwo!\r\nthree\r\nthree!\r\nerr\r\n"},
       tty.run({"expect go", "send one\\r", "expect one!", "send two\\r", "expect two!",
         "send three\\r"}, script[[
         corun.stderr:write("")
@@ -42,7 +43,8 @@ describe("standard streams on a terminal", function()
   end)
 
   it("can be asked for, and have a size that follows the window", function()
-    assert_result({status = 0, out = "80\t24\r\nWINCH\t100\t30\r\ntrue\ttrue\ttrue\ttrue\tfalse\r\n"},
+    assert_result({status = 0,
+      out = "80\t24\r\nWINCH\t100\t30\r\ntrue\ttrue\ttrue\ttrue\tfalse\r\n"},
       tty.run({"expect 24", "size 100 30"}, script[[
         local s <close> = corun.signal("WINCH")
         print(tty.size())
@@ -54,7 +56,8 @@ end)
 
 describe("corun.tty.raw", function()
   it("gives each key at once and unseen, Ctrl-C too, until it is closed", function()
-    assert_result({status = 0, notes = {RAW, NORMAL}, out = "raw\r\n97\r\n3\r\n13\r\ndone\r\nx\r\n"},
+    assert_result({status = 0, notes = {RAW, NORMAL},
+      out = "raw\r\n97\r\n3\r\n13\r\ndone\r\nx\r\n"},
       tty.run({"expect raw", "mode", "send a", "expect 97", "send \\x03", "expect 3", "send \\r",
         "expect done", "mode", "send x\\r"}, script[[
         do
@@ -98,7 +101,8 @@ describe("corun.tty.raw", function()
   end
 
   it("is refused twice, and where stdin is no terminal", function()
-    assert_result({status = 0, out = "nil\traw: the terminal's mode is changed already (EBUSY)\r\n"},
+    assert_result({status = 0,
+      out = "nil\traw: the terminal's mode is changed already (EBUSY)\r\n"},
       tty.run({}, script[[
         local mode <close> = tty.raw()
         print(tty.raw())]]))

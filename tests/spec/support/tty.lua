@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Runs the program on a pseudo-terminal, with a person in front of it: tests/fixtures/tty/driver.py.
+-- Runs the program on a pseudo-terminal, a person before it (tests/fixtures/tty/driver.py).
 local corun = require "corun"
 local program = dofile("tests/fixtures/cli/program.lua")
 
