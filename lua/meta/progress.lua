@@ -27,7 +27,7 @@
 --- behind it.
 ---@class corun.progress
 ---@overload fun(iterator: any, o?: corun.progress.options): corun.progress.loop
----@overload fun(f: function, state: any, control: any, closing?: any, o?: table): corun.progress.loop
+---@overload fun(f: function, state: any, control: any, closing?: any, o?: table): any
 local progress = {}
 
 ---@class corun.progress.options

@@ -404,11 +404,24 @@ describe("corun: signals (S27)", function()
     assert.equal(0, r.status)
   end)
 
-  it("PIPE is ignored, but not in the programs that the script starts", function()
-    local lua = [[for i = 1, 20000 do print(i) end io.stderr:write("end")]]
-    local r = sh(([["$CORUN" -e '%s' | head -n 1]]):format(lua))
+  it("PIPE ends the program when the reader of its output has gone, and is ignored else", function()
+    local r = sh([[{ "$CORUN" -e 'local i = 0
+      while true do
+        i = i + 1
+        print(i)
+      end'; echo $? >&2; } | head -n 1]])
     assert.equal("1\n", r.out)
-    assert.equal("end", r.err)
+    assert.equal("141\n", r.err)
+    r = code([[
+      local pipe = io.popen("exec true", "w")
+      while pipe:write(("x"):rep(10000)) do end
+      print("went on")]])
+    assert.equal("went on\n", r.out)
+    assert.equal("", r.err)
+  end)
+
+  it("PIPE has its default action in the programs that the script starts", function()
+    local r
     r = code([[os.execute("(yes; echo $? >&2) | head -n 1")]])
     assert.equal("y\n", r.out)
     assert.equal("141\n", r.err)
