@@ -378,21 +378,15 @@ static void ignore_signal(int number) {
   (void)number;
 }
 
-// A handler instead of SIG_IGN, which the programs that a script starts would inherit.
-static void ignore_sigpipe(void) {
+// SIGPIPE gets a handler instead of SIG_IGN, which the programs that a script starts would inherit.
+// A parent that ignores SIGCHLD passes that on: nothing could be said of how they ended.
+static void set_signals(void) {
   struct sigaction sa = {.sa_handler = ignore_signal, .sa_flags = SA_RESTART};
   sigemptyset(&sa.sa_mask);
   sigaction(SIGPIPE, &sa, NULL);
+  signal(SIGCHLD, SIG_DFL);
 }
 
-// Without one of the three a file or socket would get its number, and what is meant for the stream
-// would go there. Without statuses of children (a parent that ignores SIGCHLD passes that on)
-// nothing could be said of a program that a script starts.
-static void mend_inheritance(void) {
-  int fd = open("/dev/null", O_RDWR);
-  while (fd >= 0 && fd <= STDERR_FILENO) fd = dup(fd);
-  if (fd >= 0) close(fd);
-  signal(SIGCHLD, SIG_DFL);
 // Without a descriptor 0, 1 or 2 the next file opened would become the script's input or output.
 // What takes the place is open in the wrong direction, so that reading and writing still fail.
 static void fill_standard_descriptors(void) {
@@ -432,8 +426,7 @@ int main(int argc, char **argv) {
   if (env_number("CORUN_SEED", &o.rt.seed) < 0 || env_number("CORUN_FAIL_ALLOC", &fail_alloc) < 0)
     return EXIT_USAGE;
   o.rt.fail_alloc = (size_t)fail_alloc;
-  ignore_sigpipe();
-  mend_inheritance();
+  set_signals();
   rt *r = has_descriptors() ? rt_new(&o.rt) : NULL;
   if (!r) {
     fputs("corun: cannot start: out of memory or descriptors\n", stderr);

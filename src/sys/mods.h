@@ -6,6 +6,6 @@
 #include <lua.h>
 
 int luaopen_corun_processcore(lua_State *L);  // child processes; lua/corun/process.lua has run
-int luaopen_corun_ttycore(lua_State *L);  // standard streams, the terminal; lua/corun/tty.lua
+int luaopen_corun_ttycore(lua_State *L);      // standard streams, the terminal; lua/corun/tty.lua
 
 #endif
