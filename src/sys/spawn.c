@@ -16,6 +16,12 @@
 #include <unistd.h>
 #include <uv.h>
 
+#ifdef __GLIBC__
+#define CAN_CLOSE_FROM __GLIBC_PREREQ(2, 34)
+#else
+#define CAN_CLOSE_FROM 0
+#endif
+
 #ifdef O_PATH
 #define OPEN_FOLDER O_PATH
 #else
@@ -74,7 +80,7 @@ static int set_stdio(posix_spawn_file_actions_t *fa, const spawn_plan *p) {
 // All of corun's own descriptors are closed on exec; this is for those of other C modules, and for
 // those that this process itself was started with.
 static int set_closing(posix_spawn_file_actions_t *fa) {
-#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 34)
+#if CAN_CLOSE_FROM
   return posix_spawn_file_actions_addclosefrom_np(fa, 3);
 #else
   (void)fa;
