@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char *const names[] = {"stdin", "stdout", "stderr"};
@@ -77,12 +78,31 @@ static int take_fd(child_io_set *set, int i, int fd) {
   return 0;
 }
 
+// What this process has, for a program that expects calls to wait: if somebody has made it
+// non-blocking (a stream of ours on it, or who started us), opened anew, which files and sockets
+// need not and cannot be.
+static int inherit(child_io_set *set, int i) {
+  set->fds[i] = i;
+#ifdef __linux__
+  char path[32];
+  struct stat st;
+  int flags = fcntl(i, F_GETFL);
+  if (flags < 0 || !(flags & O_NONBLOCK) || fstat(i, &st) < 0 || S_ISREG(st.st_mode)) return 0;
+  snprintf(path, sizeof path, "/proc/self/fd/%d", i);
+  int fd = open(path, (flags & O_ACCMODE) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  fcntl(fd, F_SETFL, flags & O_APPEND);
+  set->fds[i] = keep(set, fd);
+#endif
+  return 0;
+}
+
 static int open_one(rt *r, io_state *io, const child_io_plan *p, int i, child_io_set *set) {
   const child_io_want *w = &p->want[i];
   int fd = -1;
   switch (w->kind) {
     case CHILD_IO_PIPE: return open_pipe(r, io, p, i, set);
-    case CHILD_IO_INHERIT: set->fds[i] = i; return 0;
+    case CHILD_IO_INHERIT: return inherit(set, i);
     case CHILD_IO_STDOUT: set->fds[i] = set->fds[1]; return 0;
     case CHILD_IO_FD: return take_fd(set, i, w->fd);
     case CHILD_IO_PATH: fd = open_file(w, i); break;

@@ -388,6 +388,18 @@ describe("output", function()
     assert.equal("err\nout\n", r.stderr)
   end)
 
+  test("inherited: blocking for the program, whatever this one has made of it", function()
+    local corun_path = process.run{shell = "readlink /proc/$PPID/exe"}.stdout:match("[^\n]+")
+    local r = assert(process.run{"python3", "-c", [[
+import os, sys
+os.set_blocking(1, False)
+os.execv(sys.argv[1], sys.argv[1:])]], corun_path, "-e", [[
+      local run = require("corun.process").run
+      run{shell = "cat /proc/self/fdinfo/1; readlink /proc/self/fd/1", stdout = "inherit"}]]})
+    assert.equal(0, tonumber(r.stdout:match("flags:%s*(%d+)"), 8) & tonumber("4000", 8))
+    assert.matches("\npipe:%[%d+%]\n$", r.stdout)
+  end)
+
   test("onto another stream", function()
     local l <close> = assert(net.listen("127.0.0.1:0"))
     local s <close> = assert(net.connect(l:address()))
