@@ -6,7 +6,7 @@
 --- Programs as children of tasks: started without a shell, stopped with all that they started,
 --- always reaped.
 ---
---- A program is a list: its name, looked up in `PATH` unless it has a slash, and its arguments,
+--- A program is a list: its name, looked up in its `PATH` unless it has a slash, and arguments,
 --- strings or numbers. No shell reads them. `{shell = "ls | wc -l"}` asks for one; the list then
 --- holds what the command line finds in `$1`, `$2` ...: `run{shell = 'grep -c -- "$1" *.lua',
 --- word}`. Options stand in the same table or in a second one.
@@ -15,8 +15,9 @@
 --- of its own (not if it reads from this program's terminal: it would be stopped then). What is
 --- stopped - by a time limit, a cancellation, `close` - gets `SIGTERM`, with its whole group; what
 --- of it still runs after `grace` seconds gets `SIGKILL`. The task goes on when all that has
---- happened; at the end of the program `--grace` is the longest that it can take. A program that
---- ends by itself may leave others behind in its group; they are left alone.
+--- happened; at the end of the program `--grace` is the longest that it can take, but nobody stops
+--- anything when a second Ctrl-C or a SIGKILL ends corun itself. A program that ends by itself may
+--- leave others behind in its group; they are left alone.
 ---@class corun.process
 local process = {}
 
