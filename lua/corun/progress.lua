@@ -72,11 +72,13 @@ local function among_bars(write, stream, ...)
   if not core.is(stream) then return write(stream, ...) end
   erase()
   local r = table.pack(pcall(write, stream, ...))
-  local n = select("#", ...)
-  local last = select(n, ...)
-  if type(last) == "table" and n > 1 then last = select(n - 1, ...) end -- options of write
-  last = tostring(last)
-  if r[1] and last ~= "" then is_partial = last:sub(-1) ~= "\n" end
+  for i = select("#", ...), 1, -1 do
+    local text = select(i, ...)
+    if r[1] and type(text) ~= "table" and text ~= "" then -- no options, and no empty piece
+      is_partial = tostring(text):sub(-1) ~= "\n"
+      break
+    end
+  end
   draw("")
   if not r[1] then error(r[2], 0) end
   return table.unpack(r, 2, r.n)

@@ -228,10 +228,10 @@ void host_die(int sig) {
 
 void host_deliver(rt *r) {
   if (r != host.owner) return;
-  int stops = atomic_load(&host.stops);
-  atomic_store(&r->intr.stops_seen, stops);
-  if (stops && !r->stopped_by) {
-    r->stopped_by = atomic_load(&host.signal);
+  int stops = atomic_load(&host.stops), sig = atomic_load(&host.signal);
+  if (!stops || sig) atomic_store(&r->intr.stops_seen, stops);  // else the handler is not through
+  if (stops && sig && !r->stopped_by) {
+    r->stopped_by = sig;
     rt_stop(r, -1);
   }
   int quits = atomic_load(&host.quits);

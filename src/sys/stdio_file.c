@@ -58,11 +58,11 @@ static void on_read(uv_fs_t *req) {
     finish_close(p);
     return;
   }
-  if (n <= 0) {
+  if (n <= 0 && n != UV_EINTR) {  // libuv does not read again after a signal
     stream_ended(s, n ? (int)n : UV_EOF);
     return;
   }
-  deliver(p, (size_t)n);
+  if (n > 0) deliver(p, (size_t)n);
   while (p->wanted && !p->busy) {
     uv_buf_t room;
     stream_room(s, &room);

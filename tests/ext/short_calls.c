@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Preloaded by a spec: calls on non-blocking sockets are often short, interrupted or refused for
-// now, as a kernel may answer at any time. FAULT_SEED chooses which ones, reproducibly.
+// now, as a kernel may answer at any time. FAULT_SEED chooses which ones, reproducibly. With
+// FAULT_STDIO the same for what descriptors 0 and 1 lead to, files without "for now".
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -14,11 +15,19 @@
 
 typedef enum { PASS, SHORT, REFUSE } fault;
 
+static int is_standard(const struct stat *st) {
+  struct stat other;
+  for (int fd = 0; getenv("FAULT_STDIO") && fd < 2; fd++)
+    if (fstat(fd, &other) == 0 && other.st_ino == st->st_ino && other.st_dev == st->st_dev)
+      return 1;
+  return 0;
+}
+
 // What happens to this call: of eight, one is interrupted, one refused, three are short.
 static fault choose(int fd) {
   static _Thread_local uint64_t state;
   struct stat st;
-  if (fstat(fd, &st) < 0 || !S_ISSOCK(st.st_mode)) return PASS;
+  if (fstat(fd, &st) < 0 || !(S_ISSOCK(st.st_mode) || is_standard(&st))) return PASS;
   const char *seed = getenv("FAULT_SEED");
   if (!state) state = (uint64_t)(seed ? atoi(seed) : 1) * 0x9E3779B97F4A7C15u;
   state ^= state << 13;
@@ -26,7 +35,7 @@ static fault choose(int fd) {
   state ^= state << 17;
   unsigned turn = state >> 32 & 7;
   if (turn == 0) errno = EINTR;
-  if (turn == 1) errno = EAGAIN;
+  if (turn == 1) errno = S_ISREG(st.st_mode) ? EINTR : EAGAIN;
   return turn < 2 ? REFUSE : turn < 5 ? SHORT : PASS;
 }
 
@@ -38,8 +47,10 @@ static size_t some(size_t n) {
 #define NEXT(name) ((__typeof__(&(name)))dlsym(RTLD_NEXT, #name))
 
 ssize_t read(int fd, void *buf, size_t n) {
+  struct stat st;
   fault f = choose(fd);
   if (f == REFUSE) return -1;
+  if (f == SHORT && fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode)) f = PASS;  // libuv counts on it
   return NEXT(read)(fd, buf, f == SHORT ? some(n) : n);
 }
 
@@ -47,6 +58,18 @@ ssize_t write(int fd, const void *buf, size_t n) {
   fault f = choose(fd);
   if (f == REFUSE) return -1;
   return NEXT(write)(fd, buf, f == SHORT ? some(n) : n);
+}
+
+ssize_t recv(int fd, void *buf, size_t n, int flags) {
+  fault f = choose(fd);
+  if (f == REFUSE) return -1;
+  return NEXT(recv)(fd, buf, f == SHORT ? some(n) : n, flags);
+}
+
+ssize_t send(int fd, const void *buf, size_t n, int flags) {
+  fault f = choose(fd);
+  if (f == REFUSE) return -1;
+  return NEXT(send)(fd, buf, f == SHORT ? some(n) : n, flags);
 }
 
 ssize_t writev(int fd, const struct iovec *iov, int n) {
@@ -60,7 +83,7 @@ ssize_t sendmsg(int fd, const struct msghdr *msg, int flags) {
   fault f = choose(fd);
   if (f == REFUSE) return -1;
   if (f == SHORT && msg->msg_iovlen && msg->msg_iov[0].iov_len)
-    return send(fd, msg->msg_iov[0].iov_base, some(msg->msg_iov[0].iov_len), flags);
+    return NEXT(send)(fd, msg->msg_iov[0].iov_base, some(msg->msg_iov[0].iov_len), flags);
   return NEXT(sendmsg)(fd, msg, flags);
 }
 

@@ -19,3 +19,44 @@ describe("faults of sockets", function()
     end)
   end
 end)
+
+describe("faults of standard streams", function()
+  local text = {}
+  for i = 1, 30000 do text[i] = i end
+  text = table.concat(text, "\n") -- 168 KB
+
+  local KINDS = {
+    pipes = "cat $IN | $RUN | cat",
+    files = "$RUN <$IN",
+    sockets = [=[python3 -c '
+import os, socket, subprocess, sys, threading
+(a, b), (c, d) = socket.socketpair(), socket.socketpair()
+p = subprocess.Popen(["sh", "-c", "exec " + os.environ["RUN"]], stdin=b, stdout=c)
+b.close(), c.close()
+def feed():
+    a.sendall(open(os.environ["IN"], "rb").read())
+    a.close()
+threading.Thread(target=feed).start()
+while (data := d.recv(65536)): sys.stdout.buffer.write(data)
+p.wait()']=],
+  }
+  for name, line in pairs(KINDS) do
+    it("S19 lose, double or reorder no byte of " .. name, function()
+      if name == "sockets" and not os.execute("python3 -c '' 2>/dev/null") then
+        return pending("python3 is not installed")
+      end
+      local path = os.tmpname()
+      local file <close> = assert(io.open(path, "w"))
+      file:write(text)
+      file:close()
+      for seed = 1, 4 do
+        local r = program.sh(([[export IN=%s RUN="env ASAN_OPTIONS=verify_asan_link_order=0 \
+          LD_PRELOAD=%s FAULT_STDIO=1 FAULT_SEED=%d $CORUN tests/fixtures/faults/copy.lua"
+          %s]]):format(path, library, seed, line))
+        assert.equal("", r.err)
+        assert.is_true(r.out == text, #r.out)
+      end
+      os.remove(path)
+    end)
+  end
+end)
