@@ -17,7 +17,7 @@ local DEEPEST, MOST = 8, 1000 -- levels and values of a field that JSON cannot h
 -- What can be set, and the number of the level. `output` false: standard error.
 local setup = {level = "info", format = "text", output = false}
 local least = LEVELS.info
-local lost = 0 -- lines that standard error did not take
+local lost = 0 -- lines that a standard stream did not take
 
 -- Values ------------------------------------------------------------------------------------------
 
@@ -160,11 +160,10 @@ local function is_colored()
 end
 
 -- A reader that takes nothing must neither stop the program nor fill its memory.
-local function to_stderr(line)
-  local ok, err = stdio.put(stdio.stderr, line)
+local function to_standard(stream, line)
+  local ok, err = stdio.put(stream, line)
   if ok then
-    if lost > 0 and stdio.put(stdio.stderr, ("corun: %d lines of the log were lost\n"):format(lost))
-    then
+    if lost > 0 and stdio.put(stream, ("corun: %d lines of the log were lost\n"):format(lost)) then
       lost = 0
     end
   elseif err.code == "EAGAIN" then
@@ -174,8 +173,13 @@ local function to_stderr(line)
   end
 end
 
+local function to_stderr(line)
+  to_standard(stdio.stderr, line)
+end
+
 local function to_output(output, line)
   if type(output) == "function" then return output(line) end
+  if getmetatable(output) == getmetatable(stdio.stderr) then return to_standard(output, line) end
   local ok, err = output:write(line)
   if not ok then error(err, 0) end
   if io.type(output) then output:flush() end

@@ -68,7 +68,8 @@ log.level = nil
 log.format = nil
 
 --- Where lines go: a stream, a file of `io`, a function that gets each line; false (the default):
---- standard error. Where that fails or raises the line goes to standard error, with the reason.
+--- standard error. Where that fails or raises the line goes to standard error, with the reason. A
+--- function, and a stream that is not a standard one, may suspend.
 log.output = nil
 
 return log

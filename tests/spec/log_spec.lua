@@ -212,14 +212,17 @@ describe("corun.log", function()
   end)
 
   it("is stopped by no reader that takes nothing, and says what was lost", function()
-    local r = program.sh([[{ $CORUN -e 'local corun = require "corun"
+    local r = program.sh([[T=$(mktemp); { $CORUN -e 'local corun = require "corun"
       for i = 1, 30000 do corun.log.info(("x"):rep(100)) end
-      print("went on")
-      corun.sleep(0.5)
-      corun.log.info("last")
-      ' 2>&3 | cat >&4; } 3>&1 4>&2 | (sleep 0.3; grep -c "xxx\|lost"; grep -v xxx)
-      ]])
-    assert.matches("went on", r.err)
-    assert.is_true(tonumber(r.out:match("^%d+")) > 5000)
+      print("went on at", corun.now())
+      corun.sleep(1)
+      corun.log.info("last")' 2>&1 >&3 | { sleep 0.5; cat >$T; } } 3>&1
+      grep -c xxx $T; grep -v xxx $T; rm $T]])
+    local time, kept, rest = r.out:match("^went on at\t([%d.]+)\n(%d+)\n(.*)$")
+    assert.is_true(tonumber(time) < 0.5)
+    local missing = 30000 - tonumber(kept)
+    assert.is_true(missing > 5000 and missing < 25000)
+    assert.matches("^%S+ %S+ info  %[main%] last\ncorun: " .. missing ..
+      " lines of the log were lost\n$", rest)
   end)
 end)

@@ -42,6 +42,19 @@ describe("standard streams on a terminal", function()
         io.stderr:write("err\n")]]))
   end)
 
+  it("leave the flags of the descriptors alone", function()
+    assert_result({status = 0}, tty.run({"expect go", "send x\\r"}, script[[
+      corun.stdout:write("go")
+      corun.stderr:write("")
+      stdin:read()
+      for fd = 0, 2 do
+        local info <close> = io.open(("/proc/self/fdinfo/%d"):format(fd))
+        local flags = info and tonumber(info:read("a"):match("flags:%s*(%d+)"), 8) or 0
+        assert(flags & tonumber("4000", 8) == 0) -- O_NONBLOCK
+        assert(flags & tonumber("2000000", 8) == 0) -- O_CLOEXEC
+      end]]))
+  end)
+
   it("can be asked for, and have a size that follows the window", function()
     assert_result({status = 0,
       out = "80\t24\r\nWINCH\t100\t30\r\ntrue\ttrue\ttrue\ttrue\tfalse\r\n"},
