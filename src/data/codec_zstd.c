@@ -16,12 +16,21 @@ static zstd *self_of(codec *c) {
   return (zstd *)(void *)c;
 }
 
+// Whether a frame of this format, or one to be skipped, begins so. The library would also take what
+// zstd wrote before it had a stable format.
+static int is_magic(unsigned char first) {
+  return first == 0x28 || (first & 0xf0) == 0x50;
+}
+
+static int refuse_magic(codec *c) {
+  return codec_refuse(c, c->taken && !c->began ? "bytes follow the end of the data"
+                                               : "the data is not in this format");
+}
+
 static int fail(codec *c, size_t rc) {
   switch (ZSTD_getErrorCode(rc)) {
     case ZSTD_error_memory_allocation: return UV_ENOMEM;
-    case ZSTD_error_prefix_unknown:
-      return codec_refuse(c, c->taken && !c->began ? "bytes follow the end of the data"
-                                                   : "the data is not in this format");
+    case ZSTD_error_prefix_unknown: return refuse_magic(c);
     case ZSTD_error_frameParameter_windowTooLarge:
       return codec_refuse(c, "the data needs a window of more than 128 MiB");
     case ZSTD_error_dictionary_wrong: return codec_refuse(c, "the data needs a dictionary");
@@ -77,6 +86,7 @@ static int start_decoder(codec *c, int level, uint64_t hint) {
 
 static int step_decoder(codec *c, codec_room *room, codec_goal goal) {
   (void)goal;
+  if (!c->began && room->in_len && !is_magic(room->in[0])) return refuse_magic(c);
   ZSTD_inBuffer in = {room->in, room->in_len, 0};
   ZSTD_outBuffer out = {room->out, room->out_len, 0};
   size_t left = ZSTD_decompressStream(self_of(c)->decoder, &out, &in);

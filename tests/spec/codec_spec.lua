@@ -311,6 +311,14 @@ describe("codec.zstd", function()
     assert.equal("onetwo", z.decode(z.encode("one") .. skipped .. z.encode("two")))
     assert.is_nil((z.decode(z.encode("one") .. skipped:sub(1, -2))))
   end)
+
+  it("refuses what zstd wrote before it had a stable format", function()
+    for first = 0x1e, 0x27 do
+      local out, err = codec.zstd.decode(string.char(first) .. "\xb5\x2f\xfd\0\0\0\0\0\0")
+      assert.is_nil(out)
+      assert.equal("the data is not in this format at byte 1", err.message)
+    end
+  end)
 end)
 
 describe("codec.deflate", function()
