@@ -73,6 +73,15 @@ static void *resize(alloc_pool *a, void *p, size_t old_size, size_t size) {
   return q;
 }
 
+// A new block from malloc, or the one that was given for it.
+static void *acquire(alloc_pool *a, size_t size) {
+  void *p = a->gift && size == a->gift_size ? a->gift : malloc(size);
+  if (p == a->gift) a->gift = NULL;
+  a->last = p;
+  a->last_size = size;
+  return p;
+}
+
 // Tests: let the nth allocation fail, and once more when Lua asks again after a full collection.
 static int is_to_fail(alloc_pool *a, size_t nth, size_t size) {
   if (++a->count == nth) {
@@ -101,7 +110,7 @@ void *alloc_lua(void *ud, void *p, size_t old_size, size_t size) {
   if (r->opts.fail_alloc && size > old_size && is_to_fail(a, r->opts.fail_alloc, size)) return NULL;
   void *q;
   if (!p)
-    q = is_small(size) ? take(a, class_of(size)) : malloc(size);
+    q = is_small(size) ? take(a, class_of(size)) : acquire(a, size);
   else
     q = resize(a, p, old_size, size);
   if (q) a->held += size - old_size;
@@ -109,6 +118,7 @@ void *alloc_lua(void *ud, void *p, size_t old_size, size_t size) {
 }
 
 void alloc_fini(alloc_pool *a) {
+  free(a->gift);
   while (a->chunks) {
     void *next = *(void **)a->chunks;
     free(a->chunks);

@@ -21,6 +21,12 @@ typedef struct alloc_pool {
   size_t held;                // bytes that Lua holds
   size_t count;               // allocations so far, for fail_alloc
   size_t failed;              // size of the one that was made to fail, until it is asked for again
+  void *last;                 // the newest block of malloc's, and its size (bytes.h)
+  size_t last_size;
+  void *gift;  // a block that is to serve the next request for `gift_size` bytes; NULL: none
+  size_t gift_size;
+  size_t head, tail;  // what Lua adds to the bytes of a long string, once is_measured
+  int is_measured;
 } alloc_pool;
 
 // A lua_Alloc; `ud` is the runtime.

@@ -51,6 +51,7 @@ typedef struct stream_transport {
   void (*unread)(stream *s, size_t n);
   // Write whom the stream leads to into `buf`.
   void (*describe)(const stream *s, char *buf, size_t n);
+  int asks_again;  // the end and errors are not final: each call tries anew, as with files
 } stream_transport;
 
 // Called in the coroutine when a wait has ended: as wait_ops.done. `rc` is 0, UV_ETIMEDOUT, or

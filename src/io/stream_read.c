@@ -255,6 +255,7 @@ static int begin(lua_State *L, stream *s, const stream_request *q) {
   task_checkpoint(L);
   if (stream_is_busy(s))
     return err_raise(L, "EBUSY", q->op, NULL, "another task is reading from this stream");
+  if (s->t->asks_again) s->in_rc = 0;
   s->rq = *q;
   return attempt(L, s);
 }

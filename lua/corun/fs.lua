@@ -1,0 +1,219 @@
+-- SPDX-License-Identifier: MIT
+-- corun.fs: files. The system calls are bundled in C (corun.fscore), one bundle a call, on libuv's
+-- threads; here are the options and what is made of several bundles. Walking and matching stand in
+-- corun.fs_walk, watching in corun.fs_watch; both are loaded at first use. Embedded.
+local corun = require "corun"
+local core = require "corun.fscore"
+local options = require "corun.options"
+
+local check, misuse = options.check, options.misuse
+
+local fs = {
+  rename = core.rename, symlink = core.symlink, readlink = core.readlink, realpath = core.realpath,
+  list = core.list,
+}
+
+local UNBOUND = 1 << 30 -- bytes read of a pipe when no limit is given
+
+local READ = {max = "count"}
+local WRITE = {append = "boolean", atomic = "boolean", mode = "number|string"}
+local OPEN = {mode = "number|string"}
+local STAT = {follow = "boolean"}
+local MKDIR = {parents = "boolean", mode = "number|string"}
+local REMOVE = {recursive = "boolean"}
+local LINK = {symbolic = "boolean"}
+local COPY = {recursive = "boolean", overwrite = "boolean"}
+local TEMP = {dir = "boolean", prefix = "string", parent = "string", mode = "number|string"}
+
+-- Permission bits from an integer, or from octal digits as chmod(1) takes them.
+local function bits(mode, op)
+  if mode == nil then return nil end
+  local n
+  if type(mode) == "string" then
+    n = mode:find("^[0-7]+$") and tonumber(mode, 8)
+  else
+    n = math.tointeger(mode)
+  end
+  if n and n >= 0 and n <= 4095 then return n end
+  misuse(('mode for %s must be octal digits such as "644" or an integer up to 4095, got %s')
+    :format(op, tostring(mode)), 3)
+end
+
+-- Whole files -----------------------------------------------------------------------------------
+
+---Read a whole file.
+function fs.read(path, o)
+  local max = check(o, "read", READ).max
+  local data, err = core.read(path, max)
+  if type(data) ~= "userdata" then return data, err end
+  local stream <close> = data -- a pipe or a terminal
+  data, err = stream:read("a", {max = max or UNBOUND})
+  return data, err
+end
+
+---Write a whole file.
+function fs.write(path, data, o)
+  o = check(o, "write", WRITE)
+  if o.append and o.atomic then misuse("write cannot append atomically: choose one of the two") end
+  local result, err = core.write(path, data, o.append, o.atomic, bits(o.mode, "write"))
+  if type(result) ~= "userdata" then return result, err end
+  local stream <close> = result -- a pipe or a terminal
+  result, err = stream:write(data)
+  if not result then return nil, err end
+  return stream:close()
+end
+
+-- Open files ------------------------------------------------------------------------------------
+
+---Open a file.
+function fs.open(path, mode, o)
+  return core.open(path, mode, bits(check(o, "open", OPEN).mode, "open"))
+end
+
+-- Make the method `read` of streams take several formats, as that of Lua's io files does.
+local function with_formats(read)
+  return function(file, format, second, ...)
+    if second == nil or type(second) == "table" and select("#", ...) == 0 then
+      return read(file, format, second)
+    end
+    local formats = {format, second, ...}
+    local o = type(formats[#formats]) == "table" and table.remove(formats) or nil
+    local values = {}
+    for i = 1, #formats do
+      local value, err = read(file, formats[i], o)
+      if err then return nil, err end
+      values[i] = value
+      if value == nil then break end
+    end
+    return table.unpack(values, 1, #formats)
+  end
+end
+
+local function with_lines(lines, read)
+  return function(file, format, second, ...)
+    if second == nil or type(second) == "table" and select("#", ...) == 0 then
+      return lines(file, format, second)
+    end
+    local args = table.pack(format, second, ...)
+    return function()
+      local values = table.pack(read(file, table.unpack(args, 1, args.n)))
+      if values[1] == nil and values[2] ~= nil then error(values[2], 0) end
+      return table.unpack(values, 1, values.n)
+    end
+  end
+end
+
+for _, class in ipairs{core.file, core.fifo} do
+  class.read = with_formats(class.read)
+  class.lines = with_lines(class.lines, class.read)
+end
+
+-- What pipes and terminals lack of the methods of files.
+local fifo = core.fifo
+local write = fifo.write
+function fifo:write(...)
+  local ok, err = write(self, ...)
+  if not ok then return nil, err end
+  return self
+end
+function fifo:flush() return self ~= nil end
+function fifo:setvbuf() return self ~= nil end
+function fifo:seek()
+  return nil, corun.err("ESPIPE", "a pipe or a terminal has no positions",
+    {op = "seek", target = tostring(self)})
+end
+
+-- Names -----------------------------------------------------------------------------------------
+
+---Say what a file is.
+function fs.stat(path, o)
+  return core.stat(path, check(o, "stat", STAT).follow ~= false)
+end
+
+---Say whether there is something.
+function fs.exists(path)
+  local st, err = core.stat(path, true)
+  if st then return true end
+  if err.code == "ENOENT" or err.code == "ENOTDIR" then return false end
+  return nil, err
+end
+
+---Make a directory.
+function fs.mkdir(path, o)
+  o = check(o, "mkdir", MKDIR)
+  return core.mkdir(path, o.parents, bits(o.mode, "mkdir"))
+end
+
+---Remove a file or a directory.
+function fs.remove(path, o)
+  return core.remove(path, check(o, "remove", REMOVE).recursive)
+end
+
+---Give a file a second name.
+function fs.link(target, path, o)
+  if check(o, "link", LINK).symbolic then return core.symlink(target, path) end
+  return core.link(target, path)
+end
+
+---Set the permission bits.
+function fs.chmod(path, mode)
+  if mode == nil then misuse("chmod needs a mode") end
+  return core.chmod(path, bits(mode, "chmod"))
+end
+
+---Set the times.
+function fs.utime(path, atime, mtime)
+  atime = atime or os.time()
+  return core.utime(path, atime, mtime or atime)
+end
+
+---Copy a file, or a tree.
+function fs.copy(from, to, o)
+  o = check(o, "copy", COPY)
+  if o.recursive then return require("corun.fs_walk").copy(from, to, o.overwrite ~= false) end
+  return core.copy(from, to, o.overwrite == false)
+end
+
+-- Temporary files -------------------------------------------------------------------------------
+
+local folder = core.directory
+
+---Remove the directory with all that is in it.
+function folder:close()
+  local path = self:take()
+  if not path then return true end
+  return corun.shield(core.remove, path, true)
+end
+core.directory_mt.__close = folder.close
+
+---Make a temporary file or directory.
+function fs.temp(o)
+  o = check(o, "temp", TEMP)
+  local parent = o.parent or os.getenv("TMPDIR")
+  if not parent or parent == "" then parent = "/tmp" end
+  local prefix = o.prefix or "corun-"
+  if prefix:find("/", 1, true) then misuse("the prefix of a temporary file must not contain a /") end
+  local template = parent:gsub("/+$", "") .. "/" .. prefix .. "XXXXXX"
+  if not o.dir then return core.temp(template, bits(o.mode, "temp")) end
+  if o.mode then misuse("a temporary directory is private: mode is for files") end
+  return core.tempdir(template)
+end
+
+-- Loaded at first use ---------------------------------------------------------------------------
+
+---Walk through a tree.
+function fs.walk(path, o)
+  return require("corun.fs_walk").walk(path, o)
+end
+
+---Find files by a pattern.
+function fs.glob(pattern, o)
+  return require("corun.fs_walk").glob(pattern, o)
+end
+
+---Watch a file or a directory.
+function fs.watch(path, o)
+  return require("corun.fs_watch")(path, o)
+end
+
+return fs

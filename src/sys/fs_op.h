@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+// Operations on files: a function that blocks, run on a thread of libuv's pool while the task that
+// asked for it waits. A whole bundle of system calls (open, fstat, read, close) is one operation,
+// and one that takes long is done in slices, between which others have their turn. A C object with
+// two owners: a userdata in the frame of the task, and the pool while it is there. Invariant:
+// between fs_begin and the end of the operation only the thread touches what `run` uses.
+#ifndef SYS_FS_OP_H
+#define SYS_FS_OP_H
+
+#include <lua.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <uv.h>
+
+#include "core/job.h"
+#include "core/types.h"
+
+#define FS_SLICE ((size_t)4 << 20)  // bytes that one slice reads or writes
+#define FS_AGAIN 1                  // of `run`: the next slice is to follow
+
+typedef struct fs_op fs_op;
+
+typedef struct fs_optype {
+  const char *op;  // "read": for the task tree and for messages
+  // Do it, or a slice of it. [pool] 0 when it is done, FS_AGAIN, or a negative error. Must not
+  // touch Lua or the runtime. Once the operation is cancelled (fs_is_cancelled) it may clean up and
+  // answer UV_ECANCELED, or go on to its end.
+  int (*run)(fs_op *o);
+  // In the coroutine: push results and answer their number. o->rc is what `run` answered. [loop]
+  int (*done)(lua_State *L, fs_op *o);
+  // Release what it still holds, exactly once; the memory is freed after it. NULL: nothing. [loop]
+  void (*drop)(fs_op *o);
+} fs_optype;
+
+struct fs_op {
+  uv_work_t req;
+  job job;
+  const fs_optype *type;
+  rt *r;
+  task *t;  // NULL once the task gave up
+  unsigned refs;
+  int rc;
+  int begun;  // a slice of it has run
+  atomic_int cancelled;
+  const char *target;  // the path, for messages; part of the operation
+};
+
+// Make an operation, zeroed but for this structure, at the beginning of `size` bytes; push the
+// userdata that owns it. [loop] Raises on out of memory.
+void *fs_new(lua_State *L, const fs_optype *type, size_t size);
+
+// Suspend until it has run. The userdata must be on the stack of the calling function, and so must
+// the Lua values whose memory `run` uses. To be returned in tail position, after task_checkpoint
+// and wait_check. [loop]
+int fs_begin(lua_State *L, fs_op *o);
+
+// Let it run without a task that waits; the pool then owns it alone. `o` was not begun, and nobody
+// else holds it. [loop]
+void fs_detach(fs_op *o);
+
+// Make an operation that no userdata owns, to be given to fs_detach or fs_discard. [loop] NULL on
+// out of memory.
+void *fs_new_bare(rt *r, const fs_optype *type, size_t size);
+
+// Free an operation that was not begun. [loop]
+void fs_discard(fs_op *o);
+
+// Say whether the task that wanted it was cancelled. [any]
+static inline int fs_is_cancelled(fs_op *o) {
+  return atomic_load_explicit(&o->cancelled, memory_order_relaxed);
+}
+
+// Push nil and the error of an operation that failed, or raise the cancellation that ended it. To
+// be returned from `done`. [loop]
+int fs_fail(lua_State *L, fs_op *o);
+
+#endif
