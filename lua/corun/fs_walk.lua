@@ -383,7 +383,7 @@ local function copy_folder(from, to, modes)
 end
 
 local function copy_all(from, to, overwrite, modes)
-  corun.scope({limit = COPIES}, function(s)
+  corun.scope(function(s)
     for path, kind, err in walking.walk(from) do
       if err then error(err, 0) end
       local target = join(to, path:sub(#join(from, "") + 1))
@@ -393,7 +393,7 @@ local function copy_all(from, to, overwrite, modes)
         s:spawn(copy_entry, path, target, kind, overwrite)
       end
     end
-  end)
+  end, {limit = COPIES})
 end
 
 ---Copy a file, a link, or a directory with all that is in it.

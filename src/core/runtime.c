@@ -113,6 +113,7 @@ rt *rt_new(const rt_options *opts) {
   r->grace_timer.tm.kind = TIMER_CALL;
   list_init(&r->handles);
   list_init(&r->jobs);
+  list_init(&r->slices);
   queue_init(&r->ready);
   heap_init(&r->timers);
   atomic_store(&r->intr.limit, UINT64_MAX);

@@ -64,8 +64,10 @@ struct rt {
   uint32_t njobs;
   uint32_t nworks;    // those of them that are work (core/work.h)
   work *ended_works;  // to be delivered, newest first; guarded by the pool's lock
-  uint64_t next_id;   // tasks and scopes
-  uint64_t random;    // state of the seeded generator
+  list slices;        // of long operations on libuv's threads, waiting for their turn (sys/fs_op.h)
+  uint32_t nslices, most_slices;  // that run, and may run at once: the loop keeps a core
+  uint64_t next_id;               // tasks and scopes
+  uint64_t random;                // state of the seeded generator
   thread_pool threads;
   site_table sites;
   scope *spare_scopes;  // freed scope structures, linked by parent

@@ -42,10 +42,17 @@ static int write_out(file *f) {
 }
 
 static int write_direct(file *f) {
-  int rc = write_out(f);
-  size_t done;
-  for (unsigned i = 0; i < f->ndirect && rc == 0; i++)
-    rc = put(f, f->direct[i].base, f->direct[i].len, &done);
+  int rc = f->begun ? 0 : write_out(f);
+  size_t left = f->begun ? FS_SLICE : FS_FIRST, done;
+  while (rc == 0 && f->next_direct < f->ndirect) {
+    uv_buf_t *b = &f->direct[f->next_direct];
+    if (!left) return FS_AGAIN;
+    rc = put(f, b->base, b->len < left ? b->len : left, &done);
+    b->base += done;
+    b->len -= done;
+    left -= done;
+    if (!b->len) f->next_direct++;
+  }
   if (f->ndirect && !buffer_len(&f->out)) settle(f);
   return rc;
 }
@@ -69,7 +76,7 @@ static int read_rest(file *f) {
     rc = fs_slurp_begin(&f->slurp);
     if (rc < 0) return rc;
   }
-  return fs_slurp_slice(&f->slurp);
+  return fs_slurp_slice(&f->slurp, f->begun ? FS_SLICE : FS_FIRST);
 }
 
 static int measure(file *f) {
@@ -99,8 +106,8 @@ static int close_file(file *f) {
   return rc;
 }
 
-static void on_work(uv_work_t *req) {
-  file *f = req->data;
+static void run(fs_slice *slice) {
+  file *f = list_entry(slice, file, slice);
   switch (f->kind) {
     case FILE_READ: f->rc = read_chunk(f); break;
     case FILE_SLURP: f->rc = read_rest(f); break;
@@ -115,16 +122,15 @@ static void on_work(uv_work_t *req) {
 
 // --- One after another -----------------------------------------------------------------------
 
-static void on_worked(uv_work_t *req, int status);
-
 static void submit(file *f, file_kind kind) {
-  static const char *const names[] = {"", "read", "read", "write", "seek", "sync", "truncate",
-                                      "close"};
+  static const char *const names[] = {"",     "read", "read",     "write",
+                                      "seek", "sync", "truncate", "close"};
   f->kind = kind;
   f->begun = 0;
+  f->next_direct = 0;
   atomic_store(&f->cancelled, 0);
   job_begin(f->s.h.r, &f->job, names[kind], f->path);
-  uv_queue_work(&f->s.h.r->loop, &f->req, on_work, on_worked);
+  fs_slice_queue(&f->slice, 0);
 }
 
 static void submit_read(file *f) {
@@ -182,14 +188,14 @@ static void finish_close(file *f) {
   stream_closed(&f->s);
 }
 
-static void on_worked(uv_work_t *req, int status) {
-  file *f = req->data;
+static void end(fs_slice *slice, int status) {
+  file *f = list_entry(slice, file, slice);
   file_kind kind = f->kind;
   if (status < 0) {
     f->rc = status;
   } else if (f->rc == FS_AGAIN) {
     f->begun = 1;
-    uv_queue_work(&f->s.h.r->loop, &f->req, on_work, on_worked);
+    fs_slice_queue(slice, !atomic_load(&f->cancelled));
     return;
   }
   job_end(f->s.h.r, &f->job);
@@ -272,13 +278,11 @@ int file_slurp(lua_State *L, file *f, size_t limit, size_t max, uint64_t when,
 wait_answer file_cancel_op(task *t, void *arg) {
   file *f = arg;
   (void)t;
-  if (!f->begun && uv_cancel((uv_req_t *)&f->req) == 0) {
-    f->t = NULL;
-    if (f->kind == FILE_SLURP) f->s.reader = NULL;
-    return WAIT_STOPPED;
-  }
   atomic_store(&f->cancelled, 1);
-  return WAIT_CANNOT_STOP;
+  if (!fs_slice_cancel(&f->slice, f->begun)) return WAIT_CANNOT_STOP;
+  f->t = NULL;
+  if (f->kind == FILE_SLURP) f->s.reader = NULL;
+  return WAIT_STOPPED;
 }
 
 // --- The position ----------------------------------------------------------------------------
@@ -355,8 +359,7 @@ static int flush(stream *s, uv_buf_t buf, int under_way, uint64_t until) {
 static void begin_close(stream *s) {
   file *f = file_of(s);
   f->closing = 1;
-  for (list *l; (l = list_shift(&f->turns));)
-    wait_wake(list_entry(l, task, wlink), STREAM_CLOSED);
+  for (list *l; (l = list_shift(&f->turns));) wait_wake(list_entry(l, task, wlink), STREAM_CLOSED);
   if (f->kind == FILE_IDLE) submit(f, FILE_CLOSE);
 }
 
@@ -389,7 +392,7 @@ int file_new(rt *r, io_state *io, int fd, const char *path, file **out) {
   if (!f) return UV_ENOMEM;
   strcpy(f->path, path);
   f->fd = fd;
-  f->req.data = f;
+  f->slice = (fs_slice){.r = r, .run = run, .end = end};
   f->room = FILE_BUFFER;
   list_init(&f->turns);
   buffer_init(&f->out);

@@ -29,7 +29,7 @@ typedef enum {
 
 typedef struct file {
   stream s;
-  uv_work_t req;
+  fs_slice slice;
   job job;
   task *t;       // waits for the operation under way
   task *closer;  // waits for the file to be closed
@@ -46,7 +46,7 @@ typedef struct file {
   size_t room;   // bytes that are gathered before they are written
   size_t fresh;  // bytes at the end of `out` whose writer waits for them
   uv_buf_t direct[FILE_PIECES];
-  unsigned ndirect;
+  unsigned ndirect, next_direct;
   char *chunk;
   size_t got;
   fs_slurp slurp;

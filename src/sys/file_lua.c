@@ -195,7 +195,8 @@ static int l_write(lua_State *L) {
   return file_wait_turn(L, f, timer_after(rt_of(L), timeout), &write_turn_ops);
 }
 
-// --- Operations without data: the frame is the file, the kind, and what the method was given ------
+// --- Operations without data: the frame is the file, the kind, and what the method was given
+// ------
 
 enum { KIND = 2, WHENCE, OFFSET };  // in the frame
 

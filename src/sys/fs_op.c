@@ -56,17 +56,66 @@ void *fs_new(lua_State *L, const fs_optype *type, size_t size) {
 // --- The pool --------------------------------------------------------------------------------
 
 static void on_work(uv_work_t *req) {
-  fs_op *o = req->data;
-  o->rc = o->type->run(o);
+  fs_slice *s = req->data;
+  s->run(s);
+}
+
+static void on_worked(uv_work_t *req, int status);
+
+static void hand_over(fs_slice *s, int is_counted) {
+  s->is_counted = is_counted;
+  s->r->nslices += (uint32_t)is_counted;
+  s->req.data = s;
+  uv_queue_work(&s->r->loop, &s->req, on_work, on_worked);  // fails only without a function
+}
+
+static int has_room(rt *r) {
+  if (!r->most_slices) {
+    unsigned cores = uv_available_parallelism();
+    r->most_slices = cores <= 2 ? 1 : cores >= 4 ? 3 : cores - 1;
+  }
+  return r->nslices < r->most_slices;
 }
 
 static void on_worked(uv_work_t *req, int status) {
-  fs_op *o = req->data;
+  fs_slice *s = req->data;
+  rt *r = s->r;
+  r->nslices -= (uint32_t)s->is_counted;
+  s->end(s, status);  // it may be gone after this
+  while (!list_empty(&r->slices) && has_room(r))
+    hand_over(list_entry(list_shift(&r->slices), fs_slice, link), 1);
+}
+
+void fs_slice_queue(fs_slice *s, int is_long) {
+  list_init(&s->link);
+  if (is_long && !has_room(s->r))
+    list_push(&s->r->slices, &s->link);
+  else
+    hand_over(s, is_long);
+}
+
+int fs_slice_cancel(fs_slice *s, int has_begun) {
+  if (!list_empty(&s->link)) {
+    list_remove(&s->link);
+    hand_over(s, 0);
+  }
+  return !has_begun && uv_cancel((uv_req_t *)&s->req) == 0;
+}
+
+// --- Operations ------------------------------------------------------------------------------
+
+static void run(fs_slice *s) {
+  fs_op *o = list_entry(s, fs_op, slice);
+  o->rc = o->type->run(o);
+}
+
+static void end(fs_slice *s, int status) {
+  fs_op *o = list_entry(s, fs_op, slice);
   if (status < 0) {
     o->rc = status;  // it was taken out of the queue
   } else if (o->rc == FS_AGAIN) {
     o->begun = 1;
-    uv_queue_work(&o->r->loop, &o->req, on_work, on_worked);
+    fs_slice_queue(s, !fs_is_cancelled(o));
     return;
   }
   job_end(o->r, &o->job);
@@ -76,10 +125,12 @@ static void on_worked(uv_work_t *req, int status) {
 }
 
 static void submit(fs_op *o) {
-  o->req.data = o;
+  o->slice.r = o->r;
+  o->slice.run = run;
+  o->slice.end = end;
   o->refs++;
   job_begin(o->r, &o->job, o->type->op, o->target ? o->target : "");
-  uv_queue_work(&o->r->loop, &o->req, on_work, on_worked);  // fails only without a function
+  fs_slice_queue(&o->slice, o->type->is_long);
 }
 
 void fs_detach(fs_op *o) {
@@ -92,12 +143,10 @@ void fs_detach(fs_op *o) {
 static wait_answer cancel(task *t, void *arg) {
   fs_op *o = arg;
   (void)t;
-  if (!o->begun && uv_cancel((uv_req_t *)&o->req) == 0) {
-    o->t = NULL;
-    return WAIT_STOPPED;
-  }
   atomic_store(&o->cancelled, 1);
-  return WAIT_CANNOT_STOP;
+  if (!fs_slice_cancel(&o->slice, o->begun)) return WAIT_CANNOT_STOP;
+  o->t = NULL;
+  return WAIT_STOPPED;
 }
 
 static int resumed(lua_State *L, void *arg, int rc) {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Operations on files: a function that blocks, run on a thread of libuv's pool while the task that
 // asked for it waits. A whole bundle of system calls (open, fstat, read, close) is one operation,
-// and one that takes long is done in slices, between which others have their turn. A C object with
-// two owners: a userdata in the frame of the task, and the pool while it is there. Invariant:
-// between fs_begin and the end of the operation only the thread touches what `run` uses.
+// and one that takes long is done in slices, between which others have their turn. Slices after the
+// first run on no more threads than leave the loop a core, and short operations a thread: many
+// large files at once delay neither. A C object with two owners: a userdata in the frame of the
+// task, and the pool while it is there. Invariant: between fs_begin and the end of the operation
+// only the thread touches what `run` uses.
 #ifndef SYS_FS_OP_H
 #define SYS_FS_OP_H
 
@@ -12,13 +14,32 @@
 #include <stddef.h>
 #include <uv.h>
 
+#include "base/list.h"
 #include "core/job.h"
 #include "core/types.h"
 
-#define FS_SLICE ((size_t)4 << 20)  // bytes that one slice reads or writes
-#define FS_AGAIN 1                  // of `run`: the next slice is to follow
+#define FS_FIRST ((size_t)128 << 10)  // bytes that the first slice reads or writes
+#define FS_SLICE ((size_t)4 << 20)    // those after it
+#define FS_AGAIN 1                    // of `run`: the next slice is to follow
 
 typedef struct fs_op fs_op;
+
+// A piece of work for the pool.
+typedef struct fs_slice {
+  uv_work_t req;
+  list link;  // among those that wait for their turn
+  rt *r;
+  int is_counted;
+  void (*run)(struct fs_slice *s);              // [pool]
+  void (*end)(struct fs_slice *s, int status);  // [loop] Must not run Lua.
+} fs_slice;
+
+// Give it to the pool, at once, or when its turn has come (`is_long`). [loop]
+void fs_slice_queue(fs_slice *s, int is_long);
+
+// It is not wanted any more. Answers whether it will not run, which is tried unless one before it
+// has run: then `end` follows with UV_ECANCELED. Else it waits for its turn no longer. [loop]
+int fs_slice_cancel(fs_slice *s, int has_begun);
 
 typedef struct fs_optype {
   const char *op;  // "read": for the task tree and for messages
@@ -30,10 +51,11 @@ typedef struct fs_optype {
   int (*done)(lua_State *L, fs_op *o);
   // Release what it still holds, exactly once; the memory is freed after it. NULL: nothing. [loop]
   void (*drop)(fs_op *o);
+  int is_long;  // from its first slice on
 } fs_optype;
 
 struct fs_op {
-  uv_work_t req;
+  fs_slice slice;
   job job;
   const fs_optype *type;
   rt *r;
@@ -68,6 +90,11 @@ void fs_discard(fs_op *o);
 // Say whether the task that wanted it was cancelled. [any]
 static inline int fs_is_cancelled(fs_op *o) {
   return atomic_load_explicit(&o->cancelled, memory_order_relaxed);
+}
+
+// The bytes that its next slice is to read or write. [pool]
+static inline size_t fs_step(const fs_op *o) {
+  return o->begun ? FS_SLICE : FS_FIRST;
 }
 
 // Push nil and the error of an operation that failed, or raise the cancellation that ended it. To

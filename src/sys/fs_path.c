@@ -109,7 +109,8 @@ int fs_run_copy(fs_op *o) {
   if (stat(p->a, &st) < 0) return uv_translate_sys_error(errno);
   if (S_ISDIR(st.st_mode)) return UV_EISDIR;
   if (!S_ISREG(st.st_mode)) return UV_EINVAL;  // opening a pipe could hold the thread for ever
-  if (stat(p->b, &st) == 0 && !S_ISREG(st.st_mode)) return S_ISDIR(st.st_mode) ? UV_EISDIR : UV_EINVAL;
+  if (stat(p->b, &st) == 0 && !S_ISREG(st.st_mode))
+    return S_ISDIR(st.st_mode) ? UV_EISDIR : UV_EINVAL;
   int flags = UV_FS_COPYFILE_FICLONE | (p->flag ? UV_FS_COPYFILE_EXCL : 0);
   return finish(p, &req, uv_fs_copyfile(NULL, &req, p->a, p->b, flags, NULL), 0);
 }

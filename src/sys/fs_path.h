@@ -9,14 +9,14 @@
 
 typedef struct fs_path {
   fs_op o;
-  const char *a, *b;     // the paths; b may be NULL
-  int mode;              // permission bits, -1: none given
-  int flag;              // of the operation: follow, parents, recursive, directory
-  double atime, mtime;   // of utime
-  uv_stat_t st;          // of stat
-  char *text;            // a text that is the result
+  const char *a, *b;       // the paths; b may be NULL
+  int mode;                // permission bits, -1: none given
+  int flag;                // of the operation: follow, parents, recursive, directory
+  double atime, mtime;     // of utime
+  uv_stat_t st;            // of stat
+  char *text;              // a text that is the result
   struct fs_names *names;  // of list
-  char *culprit;         // the path below `a` that failed
+  char *culprit;           // the path below `a` that failed
   char bytes[];
 } fs_path;
 
@@ -34,9 +34,9 @@ fs_path *fs_path_new(lua_State *L, const fs_optype *type, const char *a, const c
 // The `drop` of all of these.
 void fs_path_drop(fs_op *o);
 
-int fs_run_stat(fs_op *o);      // `flag`: follow a symbolic link
-int fs_run_mkdir(fs_op *o);     // `flag`: with parents, and there may be one already
-int fs_run_remove(fs_op *o);    // `flag`: with all that is in it
+int fs_run_stat(fs_op *o);    // `flag`: follow a symbolic link
+int fs_run_mkdir(fs_op *o);   // `flag`: with parents, and there may be one already
+int fs_run_remove(fs_op *o);  // `flag`: with all that is in it
 int fs_run_rename(fs_op *o);
 int fs_run_link(fs_op *o);      // a new name `b` for `a`
 int fs_run_symlink(fs_op *o);   // `b` leads to the text `a`
@@ -44,9 +44,9 @@ int fs_run_readlink(fs_op *o);  // -> text
 int fs_run_realpath(fs_op *o);  // -> text
 int fs_run_chmod(fs_op *o);
 int fs_run_utime(fs_op *o);
-int fs_run_copy(fs_op *o);      // a file; `flag`: fail if `b` is there
-int fs_run_list(fs_op *o);      // -> names
-int fs_run_tempdir(fs_op *o);   // `a` ends with XXXXXX -> text
+int fs_run_copy(fs_op *o);     // a file; `flag`: fail if `b` is there
+int fs_run_list(fs_op *o);     // -> names
+int fs_run_tempdir(fs_op *o);  // `a` ends with XXXXXX -> text
 
 // The letter for what a file is, from its mode: f d l p s b c, or ?.
 char fs_kind_of(unsigned long long mode);

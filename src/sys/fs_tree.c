@@ -242,7 +242,8 @@ static int ascend(removal *r) {
   closedir(r->dir);
   r->dir = dir;
   r->top = l->up;
-  if (unlinkat(fd, l->name, AT_REMOVEDIR) < 0 && errno != ENOENT) rc = blame(r, l->name, last_error());
+  if (unlinkat(fd, l->name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+    rc = blame(r, l->name, last_error());
   free(l);
   return rc;
 }

@@ -30,9 +30,9 @@ typedef struct watch {
   rt *r;
   uint32_t refs, next_id, closed_at;
   list dirs;
-  watch_dir *held;  // keeps the loop alive while a task waits
-  task *t;          // waits for events, until its done function runs
-  buffer events;    // each aligned
+  watch_dir *held;              // keeps the loop alive while a task waits
+  task *t;                      // waits for events, until its done function runs
+  buffer events;                // each aligned
   size_t recent[WATCH_RECENT];  // places in it, one more than where they begin; 0: none
   unsigned woken : 1, lost : 1, closed : 1, by_scope : 1;
 } watch;

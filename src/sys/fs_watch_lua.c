@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Watches as scripts of corun's own see them: add, remove, wait, take, close. lua/corun/fs_watch.lua
-// makes of them what users see. Runs on the loop thread.
+// Watches as scripts of corun's own see them: add, remove, wait, take, close.
+// lua/corun/fs_watch.lua makes of them what users see. Runs on the loop thread.
 #include <lauxlib.h>
 
 #include "core/error.h"

@@ -93,8 +93,8 @@ static int finish(fs_slurp *s) {
   return 0;
 }
 
-int fs_slurp_slice(fs_slurp *s) {
-  size_t end = s->n + FS_SLICE;
+int fs_slurp_slice(fs_slurp *s, size_t step) {
+  size_t end = s->n + step;
   while (s->n < s->limit) {
     if (s->n > s->max) return UV_EMSGSIZE;
     if (s->n >= end) return FS_AGAIN;
@@ -132,7 +132,7 @@ int fs_run_read(fs_op *o) {
   int rc = FS_AGAIN;
   if (p->s.fd < 0) rc = open_for_reading(p);
   if (p->waits) return rc;
-  if (rc >= 0) rc = fs_is_cancelled(o) ? UV_ECANCELED : fs_slurp_slice(&p->s);
+  if (rc >= 0) rc = fs_is_cancelled(o) ? UV_ECANCELED : fs_slurp_slice(&p->s, fs_step(o));
   if (rc == FS_AGAIN) return rc;
   if (p->s.fd >= 0) close(p->s.fd);
   p->s.fd = -1;

@@ -23,21 +23,20 @@ typedef struct fs_slurp {
   size_t head;     // room in front of the bytes
   char *block;     // of malloc's; NULL before anything was read
   size_t n, capacity;
-  size_t max;  // UV_EMSGSIZE when there is more
+  size_t max;    // UV_EMSGSIZE when there is more
   size_t limit;  // no more than so many are wanted
 } fs_slurp;
 
 // Make room for what the file says it has. [pool] 0 or an error.
 int fs_slurp_begin(fs_slurp *s);
 
-// Read a slice. [pool] 0 at the end, FS_AGAIN, or an error.
-int fs_slurp_slice(fs_slurp *s);
+// Read about `step` bytes. [pool] 0 at the end, FS_AGAIN, or an error.
+int fs_slurp_slice(fs_slurp *s, size_t step);
 
 typedef struct fs_read {
   fs_op o;
   fs_slurp s;
   int waits;  // it is open, and for a stream to read
-  size_t skip;
   char path[];
 } fs_read;
 

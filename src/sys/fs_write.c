@@ -156,8 +156,8 @@ static int begin(fs_write *p) {
 }
 
 static int write_slice(fs_write *p) {
-  size_t left = p->len - p->done, done;
-  int rc = fs_write_all(p->fd, p->data + p->done, left < FS_SLICE ? left : FS_SLICE, -1, &done);
+  size_t left = p->len - p->done, step = fs_step(&p->o), done;
+  int rc = fs_write_all(p->fd, p->data + p->done, left < step ? left : step, -1, &done);
   p->done += done;
   return rc < 0 ? rc : p->done < p->len ? FS_AGAIN : 0;
 }

@@ -113,14 +113,16 @@ static fs_path *make(lua_State *L, const fs_optype *type, int paths) {
 }
 
 static int l_stat(lua_State *L) {
-  static const fs_optype type = {"stat", fs_run_stat, on_stat, fs_path_drop};
+  static const fs_optype type = {
+    .op = "stat", .run = fs_run_stat, .done = on_stat, .drop = fs_path_drop};
   fs_path *p = make(L, &type, 1);
   p->flag = lua_toboolean(L, 2);
   return begin(L, &p->o);
 }
 
 static int l_mkdir(lua_State *L) {
-  static const fs_optype type = {"mkdir", fs_run_mkdir, on_done, fs_path_drop};
+  static const fs_optype type = {
+    .op = "mkdir", .run = fs_run_mkdir, .done = on_done, .drop = fs_path_drop};
   fs_path *p = make(L, &type, 1);
   p->flag = lua_toboolean(L, 2);
   p->mode = (int)luaL_optinteger(L, 3, -1);
@@ -128,48 +130,56 @@ static int l_mkdir(lua_State *L) {
 }
 
 static int l_remove(lua_State *L) {
-  static const fs_optype type = {"remove", fs_run_remove, on_removed, fs_path_drop};
+  static const fs_optype type = {
+    .op = "remove", .run = fs_run_remove, .done = on_removed, .drop = fs_path_drop};
   fs_path *p = make(L, &type, 1);
   p->flag = lua_toboolean(L, 2);
   return begin(L, &p->o);
 }
 
 static int l_rename(lua_State *L) {
-  static const fs_optype type = {"rename", fs_run_rename, on_done, fs_path_drop};
+  static const fs_optype type = {
+    .op = "rename", .run = fs_run_rename, .done = on_done, .drop = fs_path_drop};
   return begin(L, &make(L, &type, 2)->o);
 }
 
 static int l_link(lua_State *L) {
-  static const fs_optype type = {"link", fs_run_link, on_done, fs_path_drop};
+  static const fs_optype type = {
+    .op = "link", .run = fs_run_link, .done = on_done, .drop = fs_path_drop};
   return begin(L, &make(L, &type, 2)->o);
 }
 
 static int l_symlink(lua_State *L) {
-  static const fs_optype type = {"symlink", fs_run_symlink, on_done, fs_path_drop};
+  static const fs_optype type = {
+    .op = "symlink", .run = fs_run_symlink, .done = on_done, .drop = fs_path_drop};
   fs_path *p = make(L, &type, 2);
   p->o.target = p->b;
   return begin(L, &p->o);
 }
 
 static int l_readlink(lua_State *L) {
-  static const fs_optype type = {"readlink", fs_run_readlink, on_text, fs_path_drop};
+  static const fs_optype type = {
+    .op = "readlink", .run = fs_run_readlink, .done = on_text, .drop = fs_path_drop};
   return begin(L, &make(L, &type, 1)->o);
 }
 
 static int l_realpath(lua_State *L) {
-  static const fs_optype type = {"realpath", fs_run_realpath, on_text, fs_path_drop};
+  static const fs_optype type = {
+    .op = "realpath", .run = fs_run_realpath, .done = on_text, .drop = fs_path_drop};
   return begin(L, &make(L, &type, 1)->o);
 }
 
 static int l_chmod(lua_State *L) {
-  static const fs_optype type = {"chmod", fs_run_chmod, on_done, fs_path_drop};
+  static const fs_optype type = {
+    .op = "chmod", .run = fs_run_chmod, .done = on_done, .drop = fs_path_drop};
   fs_path *p = make(L, &type, 1);
   p->mode = (int)luaL_checkinteger(L, 2);
   return begin(L, &p->o);
 }
 
 static int l_utime(lua_State *L) {
-  static const fs_optype type = {"utime", fs_run_utime, on_done, fs_path_drop};
+  static const fs_optype type = {
+    .op = "utime", .run = fs_run_utime, .done = on_done, .drop = fs_path_drop};
   fs_path *p = make(L, &type, 1);
   p->atime = luaL_checknumber(L, 2);
   p->mtime = luaL_checknumber(L, 3);
@@ -177,7 +187,8 @@ static int l_utime(lua_State *L) {
 }
 
 static int l_copy(lua_State *L) {
-  static const fs_optype type = {"copy", fs_run_copy, on_done, fs_path_drop};
+  static const fs_optype type = {
+    .op = "copy", .run = fs_run_copy, .done = on_done, .drop = fs_path_drop, .is_long = 1};
   fs_path *p = make(L, &type, 2);
   p->flag = lua_toboolean(L, 3);
   return begin(L, &p->o);
@@ -218,7 +229,8 @@ static int on_listed(lua_State *L, fs_op *o) {
 }
 
 static int l_list(lua_State *L) {
-  static const fs_optype type = {"list", fs_run_list, on_listed, fs_path_drop};
+  static const fs_optype type = {
+    .op = "list", .run = fs_run_list, .done = on_listed, .drop = fs_path_drop};
   lua_settop(L, 1);
   return begin(L, &make(L, &type, 1)->o);
 }
@@ -245,7 +257,8 @@ static int on_read(lua_State *L, fs_op *o) {
 }
 
 static int l_read(lua_State *L) {
-  static const fs_optype type = {"read", fs_run_read, on_read, fs_read_drop};
+  static const fs_optype type = {
+    .op = "read", .run = fs_run_read, .done = on_read, .drop = fs_read_drop};
   const char *path = fs_check_path(L, 1);
   size_t head = bytes_head(L);
   fs_read *p = fs_new(L, &type, sizeof *p + strlen(path) + 1);
@@ -267,7 +280,8 @@ static int on_write(lua_State *L, fs_op *o) {
 }
 
 static int l_write(lua_State *L) {
-  static const fs_optype type = {"write", fs_run_write, on_write, fs_write_drop};
+  static const fs_optype type = {
+    .op = "write", .run = fs_run_write, .done = on_write, .drop = fs_write_drop};
   const char *path = fs_check_path(L, 1);
   luaL_checkstring(L, 2);
   fs_write *p = fs_new(L, &type, sizeof *p + strlen(path) + 1);
@@ -328,7 +342,8 @@ static int read_mode(const char *s) {
 }
 
 static int l_open(lua_State *L) {
-  static const fs_optype type = {"open", fs_run_open, on_opened, fs_open_drop};
+  static const fs_optype type = {
+    .op = "open", .run = fs_run_open, .done = on_opened, .drop = fs_open_drop};
   const char *mode = luaL_optstring(L, 2, "r");
   int flags = read_mode(mode);
   if (flags < 0)
@@ -342,7 +357,8 @@ static int l_open(lua_State *L) {
 
 // path ending with XXXXXX, permissions
 static int l_temp(lua_State *L) {
-  static const fs_optype type = {"temp", fs_run_open, on_opened, fs_open_drop};
+  static const fs_optype type = {
+    .op = "temp", .run = fs_run_open, .done = on_opened, .drop = fs_open_drop};
   fs_opening *p = make_opening(L, &type);
   p->flags = O_RDWR;
   p->is_temp = 1;
@@ -365,7 +381,8 @@ static int on_nothing(lua_State *L, fs_op *o) {
   return 1;
 }
 
-static const fs_optype removal_type = {"remove", fs_run_remove, on_nothing, fs_path_drop};
+static const fs_optype removal_type = {
+  .op = "remove", .run = fs_run_remove, .done = on_nothing, .drop = fs_path_drop};
 
 static fs_path *make_removal(rt *r, const char *path) {
   size_t n = strlen(path) + 1;
@@ -409,7 +426,8 @@ static void drop_tempdir(fs_op *o) {
 }
 
 static int l_tempdir(lua_State *L) {
-  static const fs_optype type = {"temp", fs_run_tempdir, on_tempdir, drop_tempdir};
+  static const fs_optype type = {
+    .op = "temp", .run = fs_run_tempdir, .done = on_tempdir, .drop = drop_tempdir};
   fs_check_path(L, 1);
   lua_settop(L, 1);
   tempdir **box = lua_newuserdatauv(L, sizeof *box, 0);
