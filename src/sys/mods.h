@@ -7,6 +7,6 @@
 
 int luaopen_corun_processcore(lua_State *L);  // child processes; lua/corun/process.lua has run
 int luaopen_corun_ttycore(lua_State *L);      // standard streams, the terminal; lua/corun/tty.lua
-int luaopen_corun_fscore(lua_State *L);  // files; lua/corun/fs.lua makes corun.fs of it
+int luaopen_corun_fscore(lua_State *L);       // files; lua/corun/fs.lua makes corun.fs of it
 
 #endif
