@@ -5,17 +5,46 @@
 local corun = require "corun"
 local netcore = require "corun.netcore"
 local listen = require("corun.listen").listen
+local tlscore = require "corun.tlscore"
 local options = require "corun.options"
 local debug_ = require "corun.debug"
 
 local now, scope, shield, spawn, try = corun.now, corun.scope, corun.shield, corun.spawn, corun.try
 
 local net = {
-  connect = netcore.connect, listen = listen, resolve = netcore.resolve,
+  listen = listen, resolve = netcore.resolve,
   udp = require("corun.udp").udp,
 }
 
 local PAUSE = 0.1 -- seconds until accepting is tried again
+
+-- TLS is loaded when it is first used.
+local function tls()
+  return require "corun.tls"
+end
+
+tlscore.extend("corun.tcp", {
+  starttls = function(stream, o) return tls().starttls(stream, o) end,
+  tls = tlscore.info,
+})
+
+---Connect to `addr`.
+---@param addr string|table "host:port", "[v6]:port" or {host=, port=}
+---@param o table? timeout, bind, nodelay, tls
+---@return userdata? stream
+---@return table? err
+function net.connect(addr, o)
+  if type(o) == "table" and o.tls then return tls().connect(netcore.connect, addr, o) end
+  return netcore.connect(addr, o)
+end
+
+---A context of TLS that connections can share: the files are read now.
+---@param o table
+---@return userdata? context
+---@return table? err
+function net.tls_context(o)
+  return tls().context(o)
+end
 
 -- Servers ---------------------------------------------------------------------------------------
 
@@ -42,7 +71,13 @@ end
 -- The body of a connection's task. Its children end, and fail, inside a scope of its own.
 local function attend(server, stream, peer)
   local _ <close> = setmetatable({server, stream}, connection_mt)
-  local value, err = try(scope, function() return server.fn(stream) end)
+  local value, err = try(scope, function()
+    if server.secure then
+      local ok, err = tls().accept(stream, server.secure)
+      if not ok then return nil, err end
+    end
+    return server.fn(stream)
+  end)
   if value == nil and err ~= nil then report(server, peer, err) end
 end
 
@@ -134,6 +169,18 @@ function methods:wait()
   corun.await(self.task)
 end
 
+---From now on use these options of TLS, or this context, for new connections: certificates are
+---renewed without an interruption.
+---@param o table|userdata as `tls` for serve
+---@return true? ok
+---@return table? err
+function methods:set_tls(o)
+  local secure, err = tls().server(o)
+  if not secure then return nil, err end
+  self.secure = secure
+  return true
+end
+
 function server_mt:__close()
   self:close()
 end
@@ -153,23 +200,29 @@ end
 ---The stream is closed when `fn` returns. The server is a child of the calling scope.
 ---@param addr string|table "host:port", "[v6]:port", "unix:/path", {host=, port=} or {path=}
 ---@param fn fun(stream: userdata)
----@param o table? limit: so many connections at once, the others wait in the system's queue;
+---@param o table? limit: so many connections at once, the others wait in the system's queue; tls;
 ---  backlog, reuse, reuse_port, mode: as for listen
 ---@return table? server
 ---@return table? err
 function net.serve(addr, fn, o)
   o = options.check(o, "serve", {
     limit = "count", backlog = "count", reuse = "boolean", reuse_port = "boolean", mode = "any",
+    tls = "table|userdata",
   })
   if not is_callable(fn) then
     options.misuse(("serve needs a function for the connections, got %s"):format(type(fn)))
   end
-  local listener, err = listen(addr, {
+  local secure, listener, err
+  if o.tls then
+    secure, err = tls().server(o.tls)
+    if not secure then return nil, err end
+  end
+  listener, err = listen(addr, {
     backlog = o.backlog, reuse = o.reuse, reuse_port = o.reuse_port, mode = o.mode,
   })
   if not listener then return nil, err end
   local server = setmetatable({
-    listener = listener, name = listener:address(), fn = fn, limit = o.limit,
+    listener = listener, name = listener:address(), fn = fn, limit = o.limit, secure = secure,
     count = 0, open = {}, changed = corun.event(),
   }, server_mt)
   server.task = spawn(run, server)

@@ -47,12 +47,18 @@ void io_state_unref(io_state *io) {
   if (--io->refs) return;
   while (io->nspare) free(io->spare[--io->nspare]);
   free(io->block);
+  free(io->raw);
   free(io);
 }
 
 char *io_block(io_state *io) {
   if (!io->block) io->block = io->nspare ? io->spare[--io->nspare] : malloc(IO_BLOCK);
   return io->block;
+}
+
+char *io_raw_block(io_state *io) {
+  if (!io->raw) io->raw = malloc(IO_BLOCK);
+  return io->raw;
 }
 
 void io_block_give(io_state *io, buffer *b, size_t n) {

@@ -19,6 +19,7 @@ typedef struct io_state {
   uint64_t step;         // the step in which they were counted
   uint64_t flush_until;  // when writing at the end of the runtime gives up; 0 before it began
   char *block;           // where the next bytes are read to, NULL when it was handed out
+  char *raw;             // where bytes are read to that a transport decodes at once
   int nspare;
   char *spare[16];
 } io_state;
@@ -34,6 +35,10 @@ void io_state_unref(io_state *io);
 
 // The block to read into, which holds IO_BLOCK bytes. [loop] NULL on out of memory.
 char *io_block(io_state *io);
+
+// A second block, for bytes that a transport decodes before it reads more. [loop] NULL on out of
+// memory.
+char *io_raw_block(io_state *io);
 
 // Make the block with `n` bytes in it the memory of the empty buffer `b`: nothing is copied. [loop]
 void io_block_give(io_state *io, buffer *b, size_t n);

@@ -3,6 +3,7 @@
 #include "io/stream.h"
 
 #include <assert.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 #include "core/runtime.h"
@@ -192,14 +193,6 @@ static int begin_wait(lua_State *L, stream *s, size_t want, uint64_t when, strea
   if (buffer_len(&s->in) >= want || s->in_rc) return done(L, s, arg, 0);
   assert(!s->reader);
   wait_check(L);
-  if (!s->reading) {
-    int rc = s->t->start(s);
-    if (rc < 0) {
-      s->in_rc = rc;
-      return done(L, s, arg, 0);
-    }
-    s->reading = 1;
-  }
   s->reader = task_current(L);
   s->want = want;
   s->done = done;
@@ -208,6 +201,11 @@ static int begin_wait(lua_State *L, stream *s, size_t want, uint64_t when, strea
   s->refused = 0;
   s->direct = direct != 0;
   s->t->hold(s, 1);
+  if (!s->reading) {
+    s->reading = 1;
+    int rc = s->t->start(s);  // may deliver at once what the transport has in store
+    if (rc < 0) stream_ended(s, rc);
+  }
   return wait_begin_until(L, &read_ops, s, when);
 }
 
@@ -217,4 +215,25 @@ int stream_wait(lua_State *L, stream *s, size_t want, uint64_t when, stream_done
 
 int stream_wait_direct(lua_State *L, stream *s, uint64_t when, stream_done *done, void *arg) {
   return begin_wait(L, s, 1, when, done, arg, 1);
+}
+
+// --- A wait of the transport -----------------------------------------------------------------
+
+void stream_occupy(lua_State *L, stream *s) {
+  assert(!s->reader);
+  s->reader = task_current(L);
+  s->want = SIZE_MAX;
+  s->woken = 0;
+  s->t->hold(s, 1);
+}
+
+void stream_wake(stream *s) {
+  if (!s->reader || s->woken) return;
+  s->woken = 1;
+  wait_wake(s->reader, 0);
+}
+
+void stream_vacate(stream *s) {
+  s->woken = 1;
+  if (s->reader) forget_reader(s);
 }

@@ -22,8 +22,9 @@
 #define STREAM_CLOSED UV_ECANCELED       // result of a wait that a close ended
 
 typedef struct stream stream;
+typedef struct stream_transport stream_transport;
 
-typedef struct stream_transport {
+struct stream_transport {
   const char *kind;  // "tcp"
   // An end is not the last word (a terminal): once it was told, the next read waits for more.
   int ends_again;
@@ -52,7 +53,18 @@ typedef struct stream_transport {
   // Write whom the stream leads to into `buf`.
   void (*describe)(const stream *s, char *buf, size_t n);
   int asks_again;  // the end and errors are not final: each call tries anew, as with files
-} stream_transport;
+  // Say what an error of the transport's own (UV_EPROTO) was: a sentence in `buf`, and its code.
+  // NULL, also as a result: it has none.
+  const char *(*explain)(const stream *s, char *buf, size_t n);
+  // A close ends the write side with `shutdown` before it closes: the peer is told.
+  int says_farewell;
+};
+
+// What a transport that stands on another one (tls on tcp) keeps of a stream, as the beginning of a
+// structure of its own.
+typedef struct stream_layer {
+  const stream_transport *under;
+} stream_layer;
 
 // Called in the coroutine when a wait has ended: as wait_ops.done. `rc` is 0, UV_ETIMEDOUT, or
 // STREAM_CLOSED.
@@ -83,6 +95,7 @@ typedef struct stream_request {
 struct stream {
   handle h;
   const stream_transport *t;
+  stream_layer *layer;  // NULL for a transport of its own
   io_state *io;
   buffer in;
   task *reader;  // from the begin of its wait until its done function runs
@@ -133,6 +146,11 @@ void stream_close(stream *s, uint32_t site);
 int stream_linger(lua_State *L, stream *s, const wait_ops *ops);
 
 wait_answer stream_cancel_linger(task *t, void *s);
+
+// The transport that the stream was made with. [loop]
+static inline const stream_transport *stream_base(const stream *s) {
+  return s->layer ? s->layer->under : s->t;
+}
 
 // --- Reading ---------------------------------------------------------------------------------
 
@@ -219,6 +237,16 @@ void stream_written(stream *s, int rc);
 
 // The write side has ended. [loop] Must not run Lua.
 void stream_shut(stream *s, int rc);
+
+// Make the running task, which is about to wait for the transport itself, the reader: others are
+// refused, and stream_ended, stream_close or stream_wake wake it. [loop]
+void stream_occupy(lua_State *L, stream *s);
+
+// Wake that task. [loop] Must not run Lua.
+void stream_wake(stream *s);
+
+// It was woken, or gives up. [loop] Must not run Lua.
+void stream_vacate(stream *s);
 
 // The transport is closed: frees the stream unless its owner holds it. [loop] Must not run Lua.
 void stream_closed(stream *s);

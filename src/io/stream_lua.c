@@ -63,8 +63,10 @@ int stream_raise_closed(lua_State *L, const stream *s, const char *op) {
 }
 
 int stream_fail(lua_State *L, const stream *s, int rc, const char *op) {
-  char target[TARGET];
+  char target[TARGET], text[512];
   target_of(s, target);
+  const char *own = rc == UV_EPROTO && s->t->explain ? s->t->explain(s, text, sizeof text) : NULL;
+  if (own) return err_return(L, own, op, target, "%s", text);
   switch (rc) {
     case STREAM_CLOSED:
       if (!s->closed_at)

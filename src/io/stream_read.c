@@ -158,12 +158,12 @@ static int attempt_some(lua_State *L, stream *s) {
   size_t len;
   stream_peek(s, &len);
   if (len) {
-    s->many = len >= DIRECT && s->t->read_now;
+    s->many = len >= DIRECT;
     return give(L, s, len < s->rq.n ? len : s->rq.n, 0);
   }
   if (s->in_rc) return give_end(L, s);
   if (stream_is_ready(s) && take_direct(L, s)) return 1;
-  if (!s->many) return wait_for(L, s, 1);
+  if (!s->many || !s->t->read_now) return wait_for(L, s, 1);
   s->many = 0;
   return stream_wait_direct(L, s, s->rq.when, on_more, NULL);
 }

@@ -105,9 +105,10 @@ static int begin_shutdown(stream *s) {
 
 // Everything is written.
 static void drained(stream *s) {
-  if (s->closed) {
+  if (s->closed && !s->t->says_farewell) {
     stream_finish(s, 0);
-  } else if (s->shut) {
+  } else if (s->shut || s->closed) {
+    s->shut = 1;
     int rc = begin_shutdown(s);
     if (rc < 0) stream_shut(s, rc);
   } else {
@@ -254,6 +255,8 @@ static void on_linger(timer_call *c) {
 
 void stream_close_writes(stream *s) {
   wake_all(s, STREAM_CLOSED);
+  if (!s->out && !s->out_rc && !s->shut && s->t->says_farewell && !s->h.r->closing) drained(s);
+  if (s->gone) return;
   if (!s->out || s->out_rc)
     stream_finish(s, 0);
   else if (s->h.r->closing)

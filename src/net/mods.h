@@ -8,5 +8,6 @@
 int luaopen_corun_netcore(lua_State *L);  // connect and the classes of streams
 int luaopen_corun_listen(lua_State *L);   // listen; lua/corun/net.lua adds serve
 int luaopen_corun_udp(lua_State *L);
+int luaopen_corun_tlscore(lua_State *L);  // contexts and handshakes, for lua/corun/tls.lua
 
 #endif

@@ -1,0 +1,277 @@
+-- SPDX-License-Identifier: MIT
+-- corun.tls: the policy of TLS over the mechanism in C (corun.tlscore): what the options mean, which
+-- contexts are shared, how long a handshake may take. Used by corun.net; embedded, loaded when TLS
+-- is first used. Owns a bounded list of contexts.
+local corun = require "corun"
+local tlscore = require "corun.tlscore"
+local options = require "corun.options"
+
+local now, misuse = corun.now, options.misuse
+
+local tls = {}
+
+local MOST_CONTEXTS = 64
+local HANDSHAKE = 10 -- seconds that a client of a server may take
+local VERSIONS = {["1.2"] = 0x303, ["1.3"] = 0x304}
+local DEMANDED, WELCOME = 2, 1 -- what a server makes of a client's certificate
+
+local SHARED = {
+  ca = "string", cert = "string", key = "string", passphrase = "string", crl = "string",
+  alpn = "string|table", ciphers = "string", min = "string", max = "string", session = "boolean",
+  timeout = "duration", context = "userdata",
+}
+
+local function spec(more)
+  for name, want in pairs(SHARED) do more[name] = want end
+  return more
+end
+
+local CLIENT = spec{server_name = "string", insecure = "boolean", server = "boolean"}
+local SERVER = spec{verify_client = "boolean|string", names = "table", server = "boolean"}
+
+-- Options -----------------------------------------------------------------------------------------
+
+-- The protocols as they are sent: each after its length.
+local function alpn_text(list, op)
+  if type(list) == "string" then list = {list} end
+  local parts = {}
+  for i, name in ipairs(list) do
+    if type(name) ~= "string" or #name == 0 or #name > 255 then
+      misuse(('option "alpn" for %s must be a list of names of 1 to 255 bytes'):format(op))
+    end
+    parts[i] = string.char(#name) .. name
+  end
+  if #parts == 0 then misuse(('option "alpn" for %s must name a protocol'):format(op)) end
+  return table.concat(parts)
+end
+
+local function version(o, key, op)
+  local text = o[key]
+  if text == nil then return nil end
+  return VERSIONS[text]
+    or misuse(('option "%s" for %s must be "1.2" or "1.3", got "%s"'):format(key, op, text))
+end
+
+-- The names of ciphers of TLS 1.3 begin with "TLS_"; OpenSSL wants them apart from the others.
+local function split_ciphers(text)
+  local old, new = {}, {}
+  for name in (text or ""):gmatch("[^:%s]+") do
+    local list = name:find("^TLS_") and new or old
+    list[#list + 1] = name
+  end
+  return old[1] and table.concat(old, ":"), new[1] and table.concat(new, ":")
+end
+
+local function require_both(o, one, other, op)
+  if o[one] ~= nil and o[other] == nil then
+    misuse(('option "%s" for %s needs the option "%s"'):format(one, op, other))
+  end
+end
+
+local function check_server(o, op)
+  local want = o.verify_client
+  if not o.cert then misuse(("the server's side of %s needs a certificate (cert)"):format(op)) end
+  if type(want) == "string" and want ~= "optional" then
+    misuse(('option "verify_client" for %s must be true, false or "optional"'):format(op))
+  end
+  if want and not o.ca then
+    misuse(('option "verify_client" for %s needs the option "ca"'):format(op))
+  end
+  if o.ca and not want then
+    misuse(('option "ca" for %s needs the option "verify_client"'):format(op))
+  end
+  return want == "optional" and WELCOME or want and DEMANDED or nil
+end
+
+-- What tlscore.context takes, from options that have the right types.
+local function settings(o, is_server, op)
+  require_both(o, "key", "cert", op)
+  require_both(o, "passphrase", "cert", op)
+  require_both(o, "crl", "ca", op)
+  local ciphers, suites = split_ciphers(o.ciphers)
+  local verify
+  if is_server then verify = check_server(o, op) else verify = not o.insecure and DEMANDED or nil end
+  return {
+    server = is_server, ca = o.ca, cert = o.cert, key = o.key, passphrase = o.passphrase,
+    crl = o.crl, alpn = o.alpn and alpn_text(o.alpn, op), ciphers = ciphers or nil,
+    suites = suites or nil, min = version(o, "min", op), max = version(o, "max", op),
+    resume = o.session, verify = verify,
+  }
+end
+
+-- The settings as one string: contexts with equal ones are the same.
+local FIELDS = {"ca", "cert", "key", "passphrase", "crl", "alpn", "ciphers", "suites"}
+local function signature(set)
+  local parts = {("%s %s %s %s %s"):format(set.server, set.min, set.max, set.resume, set.verify)}
+  for _, name in ipairs(FIELDS) do
+    local value = set[name]
+    parts[#parts + 1] = value and #value .. ":" .. value or "-"
+  end
+  return table.concat(parts, " ")
+end
+
+-- Contexts ----------------------------------------------------------------------------------------
+
+-- A server's context, with those of its further names: each has the other options in common.
+local function make(o, set, op)
+  local context, err = tlscore.context(set)
+  if not context or not o.names then return context, err end
+  for name, own in pairs(o.names) do
+    if type(name) ~= "string" or type(own) ~= "table" then
+      misuse(('option "names" for %s must map names to {cert=, key=}'):format(op))
+    end
+    options.check(own, op, {cert = "string", key = "string", passphrase = "string"})
+    if not own.cert then misuse(('the name "%s" for %s needs a certificate'):format(name, op)) end
+    local copy = {}
+    for k, v in pairs(set) do copy[k] = v end
+    copy.cert, copy.key, copy.passphrase = own.cert, own.key, own.passphrase
+    local other
+    other, err = tlscore.context(copy)
+    if not other then return nil, err end
+    tlscore.add_name(context, name, other)
+  end
+  return context
+end
+
+local kept, order = {}, {} -- contexts by signature; signatures, the oldest first
+local making -- a mutex: tasks that connect at once share one context, and its sessions
+
+local function shared(o, set, op)
+  if o.names then return make(o, set, op) end
+  local sign = signature(set)
+  if kept[sign] then return kept[sign] end
+  making = making or corun.mutex()
+  local _ <close> = making:acquire()
+  if kept[sign] then return kept[sign] end
+  local context, err = make(o, set, op)
+  if not context then return nil, err end
+  kept[sign] = context
+  order[#order + 1] = sign
+  if #order > MOST_CONTEXTS then kept[table.remove(order, 1)] = nil end
+  return context
+end
+
+local function check_side(context, is_server, op)
+  local side = tlscore.is_context(context)
+  if not side then misuse(("the context for %s must be one of net.tls_context"):format(op)) end
+  if (side == "server") ~= is_server then
+    misuse(("%s needs a context of the %s side"):format(op, is_server and "server's" or "client's"))
+  end
+end
+
+-- The options of one side as a table, and its settings, nil where a context was given.
+local function read(o, is_server, op)
+  if o == true then o = {} end
+  if type(o) == "userdata" then o = {context = o} end
+  if type(o) ~= "table" then
+    misuse(('option "tls" for %s must be %sa table or a context, got %s'):format(op,
+      is_server and "" or "true, ", type(o)))
+  end
+  options.check(o, op, is_server and SERVER or CLIENT)
+  if not o.context then return o, settings(o, is_server, op) end
+  check_side(o.context, is_server, op)
+  return o
+end
+
+local function context_of(o, set, op)
+  if o.context then return o.context end
+  return shared(o, set, op)
+end
+
+-- The name that the server's certificate must be for.
+local function check_name(name, o, op)
+  if not name and not o.insecure and not o.context then
+    misuse(('%s needs the option "server_name": whom the certificate must be for'):format(op))
+  end
+  if name and (#name == 0 or #name > 255 or name:find("\0", 1, true)) then
+    misuse(("%s cannot ask for the server name %q"):format(op, name))
+  end
+end
+
+-- Connections ---------------------------------------------------------------------------------------
+
+-- The host in an address, and the address as a text.
+local function target_of(addr)
+  if type(addr) == "table" then
+    return addr.host, ("%s:%s"):format(tostring(addr.host), tostring(addr.port))
+  end
+  local text = tostring(addr)
+  if text:find("^unix:") then return nil, text end
+  return text:match("^%[([^%]%%]*)[^%]]*%]:[^:]*$") or text:match("^(.*):[^:]*$"), text
+end
+
+---Connect, then shake hands; the time limit is for both.
+---@param connect function the plain one
+---@param addr any
+---@param o table with `tls`
+function tls.connect(connect, addr, o)
+  local plain = {}
+  for k, v in next, o do if k ~= "tls" then plain[k] = v end end
+  local own, set = read(o.tls, false, "connect")
+  local host, target = target_of(addr)
+  local name = own.server_name or host
+  check_name(name, own, "connect")
+  local start = now()
+  local context, err = context_of(own, set, "connect")
+  if not context then return nil, err end
+  local stream
+  stream, err = connect(addr, plain)
+  if not stream then return nil, err end
+  local left = own.timeout or math.huge
+  if o.timeout then left = math.min(left, math.max(0, o.timeout - (now() - start))) end
+  return tlscore.start(stream, context, name, target .. " " .. tostring(name), left, "connect")
+end
+
+---Switch TLS on. The body of the stream method of this name.
+---@param stream userdata
+---@param o table|userdata|nil
+function tls.starttls(stream, o)
+  local is_server = type(o) == "table" and o.server == true
+    or type(o) == "userdata" and tlscore.is_context(o) == "server"
+  local own, set = read(o == nil or o, is_server, "starttls")
+  local name, key
+  if not is_server then
+    name = own.server_name
+    check_name(name, own, "starttls")
+    key = ("%s %s"):format(stream.peer and stream:peer() or "", tostring(name))
+  end
+  local context, err = context_of(own, set, "starttls")
+  if not context then return nil, err end
+  return tlscore.start(stream, context, name, key, own.timeout or math.huge, "starttls")
+end
+
+---What a server needs for the connections that it accepts.
+---@param o table|userdata
+---@return table? secure
+---@return table? err
+function tls.server(o)
+  local own, set = read(o, true, "serve")
+  local context, err = own.context, nil
+  if not context then context, err = make(own, set, "serve") end
+  if not context then return nil, err end
+  return {context = context, timeout = own.timeout or HANDSHAKE}
+end
+
+---Shake hands with a client of a server.
+function tls.accept(stream, secure)
+  return tlscore.start(stream, secure.context, nil, nil, secure.timeout, "handshake")
+end
+
+---A context, made anew.
+---@param o table
+function tls.context(o)
+  if type(o) ~= "table" then
+    misuse(("options of tls_context must be a table, got %s"):format(type(o)))
+  end
+  local own, set = read(o, o.server == true, "tls_context")
+  for _, name in ipairs{"context", "server_name", "timeout"} do
+    if own[name] ~= nil then
+      misuse(('option "%s" is for connections, not for tls_context'):format(name))
+    end
+  end
+  return make(own, set, "tls_context")
+end
+
+tls.info = tlscore.info
+
+return tls

@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: MIT
+// corun.tlscore: contexts and handshakes of TLS; lua/corun/tls.lua makes of them what scripts see,
+// and checks their options. Runs on the loop thread.
+#include <lauxlib.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/error.h"
+#include "core/interrupt.h"
+#include "core/options.h"
+#include "core/runtime.h"
+#include "core/task.h"
+#include "core/timer.h"
+#include "core/work.h"
+#include "io/stream_lua.h"
+#include "io/stream_write.h"
+#include "net/mods.h"
+#include "net/tls.h"
+#include "net/tls_error.h"
+
+#define CONTEXT_CLASS "corun.tls_context"
+
+// --- Contexts --------------------------------------------------------------------------------
+
+static tls_context *check_context(lua_State *L, int idx) {
+  tls_context *c = *(tls_context **)luaL_checkudata(L, idx, CONTEXT_CLASS);
+  luaL_argcheck(L, c, idx, "the context is empty");
+  return c;
+}
+
+static int l_context_gc(lua_State *L) {
+  tls_context **box = lua_touserdata(L, 1);
+  if (*box) tls_context_unref(*box);
+  *box = NULL;
+  return 0;
+}
+
+static int l_context_tostring(lua_State *L) {
+  const tls_context *c = check_context(L, 1);
+  lua_pushfstring(L, "tls context (%s)", c->is_server ? "server" : "client");
+  return 1;
+}
+
+typedef struct context_work {
+  work w;
+  tls_settings set;
+  tls_context *made;
+  char why[512];
+} context_work;
+
+static void make_context(work *w) {
+  context_work *m = (context_work *)(void *)w;
+  m->made = tls_context_new(&m->set, m->why, sizeof m->why);
+}
+
+// The frame is the userdata of the context and that of the work.
+static int give_context(lua_State *L, work *w, int rc) {
+  context_work *m = (context_work *)(void *)w;
+  (void)rc;
+  if (!m->made) return err_return(L, "ETLS", "tls_context", NULL, "%s", m->why);
+  *(tls_context **)lua_touserdata(L, 1) = m->made;
+  m->made = NULL;
+  lua_settop(L, 1);
+  return 1;
+}
+
+static void drop_context(work *w) {
+  context_work *m = (context_work *)(void *)w;
+  if (m->made) tls_context_unref(m->made);
+  tls_settings_fini(&m->set);
+}
+
+static const work_type context_type = {"tls_context", make_context, give_context, drop_context, 1};
+
+static char *copy(lua_State *L, const char *s, size_t n) {
+  char *p = malloc(n + 1);
+  if (!p) luaL_error(L, "not enough memory");
+  memcpy(p, s, n);
+  p[n] = 0;
+  return p;
+}
+
+// The fields of the table at `idx`, which tls.lua has checked.
+static void read_settings(lua_State *L, int idx, tls_settings *set) {
+  static const char *const names[TLS_TEXTS] = {
+    [TLS_CA] = "ca",        [TLS_CERT] = "cert",
+    [TLS_KEY] = "key",      [TLS_PASSPHRASE] = "passphrase",
+    [TLS_CRL] = "crl",      [TLS_CIPHERS] = "ciphers",
+    [TLS_SUITES] = "suites"};
+  const char *op = "tls_context";
+  size_t n;
+  for (int i = 0; i < TLS_TEXTS; i++) {
+    const char *text = opt_string(L, idx, op, names[i], &n);
+    if (text) set->text[i] = copy(L, text, n);
+  }
+  const char *alpn = opt_string(L, idx, op, "alpn", &n);
+  if (alpn) {
+    set->alpn = copy(L, alpn, n);
+    set->alpn_len = n;
+  }
+  set->is_server = opt_flag(L, idx, op, "server", 0);
+  set->verify = (int)opt_count(L, idx, op, "verify", 0, TLS_VERIFY_NONE);
+  set->min = (int)opt_count(L, idx, op, "min", 0, 0);
+  set->max = (int)opt_count(L, idx, op, "max", 0, 0);
+  set->has_resumed = opt_flag(L, idx, op, "resume", 1);
+}
+
+static int l_context(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  task_checkpoint(L);
+  wait_check(L);
+  lua_settop(L, 1);
+  tls_context **box = lua_newuserdatauv(L, sizeof *box, 0);
+  *box = NULL;
+  luaL_setmetatable(L, CONTEXT_CLASS);
+  context_work *m = (context_work *)(void *)work_new(L, &context_type, sizeof *m);
+  read_settings(L, 1, &m->set);
+  lua_remove(L, 1);
+  return work_begin(L, &m->w, TIMER_NEVER);
+}
+
+static int l_add_name(lua_State *L) {
+  tls_context *c = check_context(L, 1), *other = check_context(L, 3);
+  if (tls_context_add_name(c, luaL_checkstring(L, 2), other) < 0)
+    return luaL_error(L, "not enough memory");
+  return 0;
+}
+
+// --- The handshake: the frame is what start was given ----------------------------------------
+
+enum { STREAM = 1, CONTEXT, NAME, KEY, SECONDS, OP };
+
+static int fail(lua_State *L, stream *s, int rc) {
+  const char *op = lua_tostring(L, OP);
+  char target[128] = "";
+  uint32_t site = tls_of(s) ? tls_of(s)->site : 0;
+  s->t->describe(s, target, sizeof target);
+  if (rc == UV_ETIMEDOUT)
+    err_return(L, "ETIMEDOUT", op, target, "the TLS handshake took too long");
+  else
+    stream_fail(L, s, rc, op);
+  stream_close(s, site);
+  return 2;
+}
+
+static int on_shaken(lua_State *L, void *arg, int rc) {
+  stream *s = arg;
+  rc = tls_finish(s, rc);
+  if (rc < 0) return fail(L, s, rc);
+  lua_settop(L, STREAM);
+  return 1;
+}
+
+static const wait_ops handshake_ops = {"the TLS handshake with", tls_cancel, on_shaken,
+                                       stream_describe_wait};
+
+static uint64_t limit_of(lua_State *L) {
+  return lua_isnil(L, SECONDS) ? TIMER_NEVER : timer_after(rt_of(L), lua_tonumber(L, SECONDS));
+}
+
+// Bytes that came before the handshake are none that may be answered later as if they had come
+// under its protection (CVE-2011-0411). A client's can only be its first message, come early.
+static int is_injected(const stream *s, const tls_context *c) {
+  size_t n;
+  const char *p = stream_peek(s, &n);
+  return n && !(c->is_server && p[0] == 0x16 && (n < 2 || p[1] == 3));
+}
+
+static int begin(lua_State *L, stream *s) {
+  tls_context *c = check_context(L, CONTEXT);
+  const char *op = lua_tostring(L, OP);
+  if (stream_is_busy(s))
+    return err_raise(L, "EBUSY", op, NULL, "another task is reading from this stream");
+  if (s->layer) return err_misuse(L, "%s: the stream has TLS already", op);
+  if (is_injected(s, c)) {
+    char target[128] = "";
+    size_t n;
+    stream_peek(s, &n);
+    s->t->describe(s, target, sizeof target);
+    stream_close(s, 0);
+    return err_return(L, "ETLS", op, target,
+                      "%d bytes came before the handshake that are no part of it: somebody on the "
+                      "way may have put them in",
+                      (int)n);
+  }
+  if (s->in_rc) return fail(L, s, s->in_rc == UV_EOF ? UV_ENOTCONN : s->in_rc);
+  int rc = tls_attach(s, c, lua_tostring(L, NAME), lua_tostring(L, KEY));
+  if (rc < 0) return fail(L, s, rc);
+  return tls_handshake(L, s, limit_of(L), &handshake_ops);
+}
+
+static int on_written(lua_State *L, void *arg, int rc);
+
+static const wait_ops drain_ops = {"what was written to reach", NULL, on_written,
+                                   stream_describe_wait};
+
+// What was written before must be out: it is not to be encrypted.
+static int begin_drained(lua_State *L, stream *s) {
+  if (s->out) return stream_wait_turn(L, s, limit_of(L), &drain_ops, s);
+  return begin(L, s);
+}
+
+static int on_written(lua_State *L, void *arg, int rc) {
+  stream *s = arg;
+  rc = stream_take_turn(s, rc);
+  return rc < 0 ? fail(L, s, rc) : begin_drained(L, s);
+}
+
+// start(stream, context, name, key, seconds, op)
+static int l_start(lua_State *L) {
+  const char *op = luaL_checkstring(L, OP);
+  stream *s = stream_check(L, STREAM, op);
+  check_context(L, CONTEXT);
+  lua_settop(L, OP);
+  if (s->layer) return err_misuse(L, "%s: the stream has TLS already", op);
+  if (!tls_is_possible(s)) luaL_typeerror(L, STREAM, "stream over a socket");
+  if (s->shut) return err_raise(L, "ECLOSED", op, NULL, "the write side was shut down");
+  if (stream_is_busy(s))
+    return err_raise(L, "EBUSY", op, NULL, "another task is reading from this stream");
+  task_checkpoint(L);
+  wait_check(L);
+  return begin_drained(L, s);
+}
+
+// --- What is known of a connection -----------------------------------------------------------
+
+static void set_text(lua_State *L, const char *key, const char *value) {
+  if (!value) return;
+  lua_pushstring(L, value);
+  lua_setfield(L, -2, key);
+}
+
+static void set_names(lua_State *L, const openssl_tls *f, const X509 *x) {
+  char *text = lua_newuserdatauv(L, 8192, 0);
+  tls_names_of(f, x, 0, text, 8192);
+  lua_newtable(L);
+  lua_Integer count = 0;
+  for (const char *p = text; *p;) {
+    size_t n = strcspn(p, ",");
+    lua_pushlstring(L, p, n);
+    lua_rawseti(L, -2, ++count);
+    p += n;
+    p += strspn(p, ", ");
+  }
+  lua_setfield(L, -3, "names");
+  lua_pop(L, 1);
+}
+
+static void set_fingerprint(lua_State *L, const openssl_tls *f, const X509 *x) {
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned n = 0;
+  luaL_Buffer b;
+  if (!f->X509_digest(x, f->EVP_sha256(), digest, &n)) return;
+  luaL_buffinit(L, &b);
+  for (unsigned i = 0; i < n; i++) {
+    luaL_addchar(&b, "0123456789abcdef"[digest[i] >> 4]);
+    luaL_addchar(&b, "0123456789abcdef"[digest[i] & 15]);
+  }
+  luaL_pushresult(&b);
+  lua_setfield(L, -2, "fingerprint");
+}
+
+// The certificate's one reference is the SSL's: nothing is lost when this raises.
+static void push_certificate(lua_State *L, const openssl_tls *f, const X509 *x) {
+  char text[512];
+  lua_newtable(L);
+  tls_name_text(f, f->X509_get_subject_name(x), text, sizeof text);
+  set_text(L, "subject", text);
+  tls_name_text(f, f->X509_get_issuer_name(x), text, sizeof text);
+  set_text(L, "issuer", text);
+  lua_pushinteger(L, tls_time_of(f, f->X509_get0_notBefore(x)));
+  lua_setfield(L, -2, "not_before");
+  lua_pushinteger(L, tls_time_of(f, f->X509_get0_notAfter(x)));
+  lua_setfield(L, -2, "not_after");
+  set_names(L, f, x);
+  set_fingerprint(L, f, x);
+}
+
+static int l_info(lua_State *L) {
+  const stream *s = stream_check(L, 1, "tls");
+  const tls *x = tls_of(s);
+  if (!x || x->state == TLS_SHAKING) return 0;
+  const openssl_tls *f = x->f;
+  const unsigned char *alpn;
+  unsigned n = 0;
+  luaL_checkstack(L, 10, NULL);
+  lua_newtable(L);
+  set_text(L, "version", f->SSL_get_version(x->ssl));
+  set_text(L, "cipher", f->SSL_CIPHER_get_name(f->SSL_get_current_cipher(x->ssl)));
+  f->SSL_get0_alpn_selected(x->ssl, &alpn, &n);
+  if (n) {
+    lua_pushlstring(L, (const char *)alpn, n);
+    lua_setfield(L, -2, "alpn");
+  }
+  set_text(L, "server_name", f->SSL_get_servername(x->ssl, TLSEXT_NAMETYPE_host_name));
+  lua_pushboolean(L, f->SSL_session_reused(x->ssl));
+  lua_setfield(L, -2, "resumed");
+  X509 *cert = f->SSL_get1_peer_certificate(x->ssl);
+  if (cert) {
+    f->X509_free(cert);  // the session has another reference
+    push_certificate(L, f, cert);
+    lua_setfield(L, -2, "peer_certificate");
+  }
+  return 1;
+}
+
+// --- Opening ---------------------------------------------------------------------------------
+
+// extend(class, methods): give the streams of a class further methods.
+static int l_extend(lua_State *L) {
+  luaL_checktype(L, 2, LUA_TTABLE);
+  luaL_getmetatable(L, luaL_checkstring(L, 1));
+  lua_getfield(L, -1, "__index");
+  for (lua_pushnil(L); lua_next(L, 2);) {
+    lua_pushvalue(L, -2);
+    lua_insert(L, -2);
+    lua_rawset(L, -4);
+  }
+  return 0;
+}
+
+static int l_is_context(lua_State *L) {
+  const tls_context *const *box = luaL_testudata(L, 1, CONTEXT_CLASS);
+  if (!box || !*box) return 0;
+  lua_pushstring(L, (*box)->is_server ? "server" : "client");
+  return 1;
+}
+
+int luaopen_corun_tlscore(lua_State *L) {
+  static const luaL_Reg functions[] = {
+    {"context", l_context},       {"add_name", l_add_name}, {"start", l_start}, {"info", l_info},
+    {"is_context", l_is_context}, {"extend", l_extend},     {NULL, NULL}};
+  if (luaL_newmetatable(L, CONTEXT_CLASS)) {
+    static const luaL_Reg meta[] = {
+      {"__gc", l_context_gc}, {"__tostring", l_context_tostring}, {NULL, NULL}};
+    luaL_setfuncs(L, meta, 0);
+    lua_pushliteral(L, "tls context");
+    lua_setfield(L, -2, "__name");
+  }
+  lua_pop(L, 1);
+  luaL_newlib(L, functions);
+  return 1;
+}

@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: MIT
+// TLS on a stream: life, handshake and reading. See tls.h. Writing stands in tls_write.c.
+#include "net/tls.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "core/runtime.h"
+#include "core/site.h"
+#include "core/task.h"
+#include "net/tls_error.h"
+#include "net/tls_write.h"
+
+#define CHATTER ((size_t)64 << 10)  // bytes of its own that OpenSSL may leave to a peer that stalls
+#define DRAINS 16                   // blocks that are read and dropped before closing
+
+static const stream_transport tls_transport;
+
+static uv_stream_t *uv_of(const tls *x) {
+  return ((stream_uv *)(void *)x->s)->uv;
+}
+
+tls *tls_of(const stream *s) {
+  return s->t == &tls_transport ? (tls *)(void *)s->layer : NULL;
+}
+
+int tls_is_possible(const stream *s) {
+  return s->t->start == stream_uv_start;
+}
+
+// --- OpenSSL's other side --------------------------------------------------------------------
+
+static int on_bio_read(BIO *bio, char *p, int n) {
+  const openssl_tls *f = openssl_tls_load();
+  tls *x = f->BIO_get_data(bio);
+  size_t take = (size_t)n < x->input_left ? (size_t)n : x->input_left;
+  f->BIO_clear_flags(bio, BIO_FLAGS_RWS | BIO_FLAGS_SHOULD_RETRY);
+  if (!take) {
+    f->BIO_set_flags(bio, BIO_FLAGS_READ | BIO_FLAGS_SHOULD_RETRY);
+    return -1;
+  }
+  memcpy(p, x->input, take);
+  x->input += take;
+  x->input_left -= take;
+  return (int)take;
+}
+
+static int on_bio_write(BIO *bio, const char *p, int n) {
+  const openssl_tls *f = openssl_tls_load();
+  tls *x = f->BIO_get_data(bio);
+  f->BIO_clear_flags(bio, BIO_FLAGS_RWS | BIO_FLAGS_SHOULD_RETRY);
+  return buffer_append(x->output, p, (size_t)n) < 0 ? -1 : n;
+}
+
+static long on_bio_ctrl(BIO *bio, int command, long n, void *p) {
+  (void)bio;
+  (void)n;
+  (void)p;
+  return command == BIO_CTRL_FLUSH;
+}
+
+BIO_METHOD *tls_bio_new(const openssl_tls *f) {
+  BIO_METHOD *m = f->BIO_meth_new(BIO_TYPE_SOURCE_SINK, "corun");
+  if (!m) return NULL;
+  f->BIO_meth_set_read(m, on_bio_read);
+  f->BIO_meth_set_write(m, on_bio_write);
+  f->BIO_meth_set_ctrl(m, on_bio_ctrl);
+  return m;
+}
+
+int tls_on_verify(int ok, X509_STORE_CTX *v) {
+  if (ok) return 1;
+  const openssl_tls *f = openssl_tls_load();
+  SSL *ssl = f->X509_STORE_CTX_get_ex_data(v, f->SSL_get_ex_data_X509_STORE_CTX_idx());
+  tls *x = f->SSL_get_ex_data(ssl, 0);
+  char text[512];
+  tls_explain_certificate(f, v, x->name, x->ctx->is_server, text, sizeof text);
+  if (!x->why) x->why = strdup(text);
+  return 0;
+}
+
+int tls_on_session(SSL *ssl, SSL_SESSION *session) {
+  tls *x = openssl_tls_load()->SSL_get_ex_data(ssl, 0);
+  return x->key ? tls_session_put(x->ctx, x->key, session) : 0;
+}
+
+// --- Reading ---------------------------------------------------------------------------------
+
+static void end_with(tls *x, const char *why) {
+  if (!x->why) x->why = strdup(why);
+  stream_ended(x->s, UV_EPROTO);
+}
+
+static void shake(tls *x) {
+  x->f->ERR_clear_error();
+  int rc = x->f->SSL_do_handshake(x->ssl);
+  if (rc == 1) {
+    x->state = TLS_READY;
+    stream_wake(x->s);
+  } else if (x->f->SSL_get_error(x->ssl, rc) != SSL_ERROR_WANT_READ) {
+    tls_fail(x);
+  }
+}
+
+// Stop reading until the stream asks for more.
+static void rest(tls *x) {
+  x->full = 1;
+  while (x->s->reading) stream_refused(x->s);
+}
+
+static void decrypt(tls *x) {
+  stream *s = x->s;
+  while (!s->in_rc) {
+    uv_buf_t room;
+    stream_room(s, &room);
+    if (!room.len) {
+      rest(x);
+      return;
+    }
+    x->f->ERR_clear_error();
+    int n = x->f->SSL_read(x->ssl, room.base, room.len < INT_MAX ? (int)room.len : INT_MAX);
+    if (n > 0) {
+      stream_fed(s, room.base, (size_t)n);
+      continue;
+    }
+    switch (x->f->SSL_get_error(x->ssl, n)) {
+      case SSL_ERROR_WANT_READ: return;
+      case SSL_ERROR_ZERO_RETURN: stream_ended(s, UV_EOF); return;
+      default: tls_fail(x); return;
+    }
+  }
+}
+
+// Give OpenSSL ciphertext, as far as there is room for what is in it; answers how much it took.
+static size_t digest(tls *x, const char *base, size_t n) {
+  int was_ready = x->state == TLS_READY;
+  x->input = base;
+  x->input_left = n;
+  x->output = &x->out;
+  if (x->state == TLS_SHAKING) shake(x);
+  if (x->state == TLS_READY) decrypt(x);
+  size_t left = x->input_left;
+  x->input = NULL;
+  x->input_left = 0;
+  tls_send(x);
+  if (!was_ready && x->state == TLS_READY) tls_advance(x);
+  if (buffer_len(&x->out) > CHATTER && x->state != TLS_FAILED) {
+    end_with(x, "the peer asks for answers that it does not take");
+    tls_fail(x);
+  }
+  return n - left;
+}
+
+static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf) {
+  const stream *s = h->data;
+  (void)suggested;
+  buf->base = io_raw_block(s->io);
+  buf->len = buf->base ? IO_BLOCK : 0;
+}
+
+// Nothing will arrive any more, and OpenSSL was not told so by the peer.
+static void cut(tls *x, int rc) {
+  if (rc != UV_EOF)
+    stream_ended(x->s, rc == UV_ENOBUFS ? UV_ENOMEM : rc);
+  else if (x->state == TLS_SHAKING)
+    end_with(x, "the peer closed the connection during the handshake");
+  else
+    end_with(x, "the connection was cut without close_notify");
+  if (x->state == TLS_READY) return;
+  x->state = TLS_FAILED;
+  tls_advance(x);
+}
+
+static void on_read(uv_stream_t *h, ssize_t n, const uv_buf_t *buf) {
+  stream *s = h->data;
+  tls *x = tls_of(s);
+  if (n < 0) {
+    cut(x, (int)n);
+  } else if (n > 0) {
+    size_t taken = digest(x, buf->base, (size_t)n);
+    if (taken < (size_t)n && !s->in_rc && !s->closed &&
+        buffer_append(&x->in, buf->base + taken, (size_t)n - taken) < 0)
+      stream_ended(s, UV_ENOMEM);
+  }
+}
+
+static int start(stream *s) {
+  tls *x = tls_of(s);
+  int rc = uv_read_start(uv_of(x), on_alloc, on_read);
+  if (rc < 0 || !x->full) return rc;
+  x->full = 0;
+  buffer_consume(&x->in, digest(x, buffer_bytes(&x->in), buffer_len(&x->in)));
+  buffer_trim(&x->in, 0);
+  return 0;
+}
+
+// --- Closing ---------------------------------------------------------------------------------
+
+static void free_tls(tls *x) {
+  if (x->ssl) x->f->SSL_free(x->ssl);
+  x->f->ERR_clear_error();
+  tls_context_unref(x->ctx);
+  buffer_fini(&x->in);
+  buffer_fini(&x->out);
+  buffer_fini(&x->sending);
+  free(x->name);
+  free(x->key);
+  free(x->why);
+  free(x);
+}
+
+static void on_close(uv_handle_t *h) {
+  stream *s = h->data;
+  tls *x = tls_of(s);
+  s->t = x->layer.under;
+  s->layer = NULL;
+  free_tls(x);
+  stream_closed(s);
+}
+
+// Take out what has arrived: the system resets a connection that is closed with unread bytes, and a
+// server's session tickets come unasked. What was sent last could be lost by it.
+static void drain(const tls *x) {
+  uv_os_fd_t fd;
+  char *block = io_raw_block(x->s->io);
+  if (!block || uv_fileno((uv_handle_t *)uv_of(x), &fd) < 0) return;
+  for (int i = 0; i < DRAINS && recv(fd, block, IO_BLOCK, MSG_DONTWAIT) > 0;) i++;
+}
+
+static void close_transport(stream *s) {
+  tls *x = tls_of(s);
+  if (s->h.r->closing) tls_farewell_now(x);
+  if (!s->out_rc) drain(x);
+  uv_close((uv_handle_t *)uv_of(x), on_close);
+}
+
+static void describe(const stream *s, char *buf, size_t n) {
+  s->layer->under->describe(s, buf, n);
+}
+
+static const char *explain(const stream *s, char *buf, size_t n) {
+  const tls *x = tls_of(s);
+  if (!x->why) return NULL;
+  snprintf(buf, n, "%s", x->why);
+  return "ETLS";
+}
+
+static const stream_transport tls_transport = {
+  .kind = "tls",
+  .start = start,
+  .stop = stream_uv_stop,
+  .try_write = tls_try_write,
+  .write = tls_write,
+  .shutdown = tls_shutdown,
+  .flush = tls_flush,
+  .close = close_transport,
+  .hold = stream_uv_hold,
+  .describe = describe,
+  .explain = explain,
+  .says_farewell = 1,
+};
+
+// --- Attaching -------------------------------------------------------------------------------
+
+// A numeric host, for which there is no SNI, and another field in certificates.
+static int is_address(const char *name) {
+  unsigned char a[16];
+  return uv_inet_pton(AF_INET, name, a) == 0 || uv_inet_pton(AF_INET6, name, a) == 0;
+}
+
+static int set_name(tls *x) {
+  const openssl_tls *f = x->f;
+  X509_VERIFY_PARAM *p = f->SSL_get0_param(x->ssl);
+  size_t len = strlen(x->name);
+  if (is_address(x->name)) return f->X509_VERIFY_PARAM_set1_ip_asc(p, x->name);
+  if (len > 1 && x->name[len - 1] == '.') x->name[len - 1] = 0;
+  f->X509_VERIFY_PARAM_set_hostflags(
+    p, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+  return f->X509_VERIFY_PARAM_set1_host(p, x->name, 0) &&
+         f->SSL_ctrl(x->ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, x->name);
+}
+
+static int set_up(tls *x, const char *name, const char *key) {
+  const openssl_tls *f = x->f;
+  f->ERR_clear_error();
+  x->ssl = f->SSL_new(x->ctx->ctx);
+  BIO *bio = x->ssl ? f->BIO_new(x->ctx->bio) : NULL;
+  if (!bio) return 0;
+  f->BIO_set_data(bio, x);
+  f->BIO_set_init(bio, 1);
+  f->SSL_set_bio(x->ssl, bio, bio);
+  f->SSL_set_ex_data(x->ssl, 0, x);
+  if (name && !(x->name = strdup(name))) return 0;
+  if (key && !(x->key = strdup(key))) return 0;
+  if (x->ctx->is_server) {
+    f->SSL_set_accept_state(x->ssl);
+    return 1;
+  }
+  f->SSL_set_connect_state(x->ssl);
+  if (name && !set_name(x)) return 0;
+  SSL_SESSION *session = key ? tls_session_take(x->ctx, key) : NULL;
+  if (session) {
+    f->SSL_set_session(x->ssl, session);
+    f->SSL_SESSION_free(session);
+  }
+  return 1;
+}
+
+int tls_attach(stream *s, tls_context *c, const char *name, const char *key) {
+  size_t n;
+  const char *early = stream_peek(s, &n);
+  tls *x = calloc(1, sizeof *x);
+  if (!x) return UV_ENOMEM;
+  x->s = s;
+  x->f = c->f;
+  x->ctx = tls_context_ref(c);
+  if (!set_up(x, name, key) || buffer_append(&x->in, early, n) < 0) {
+    free_tls(x);
+    return UV_ENOMEM;
+  }
+  stream_consume(s, n);
+  x->full = 1;  // there may be something to begin with
+  x->layer.under = s->t;
+  s->layer = &x->layer;
+  s->t = &tls_transport;
+  return 0;
+}
+
+// --- The handshake ---------------------------------------------------------------------------
+
+wait_answer tls_cancel(task *t, void *arg) {
+  stream *s = arg;
+  tls *x = tls_of(s);
+  (void)t;
+  stream_vacate(s);
+  x->state = TLS_FAILED;
+  tls_advance(x);  // what others have written will never be sent
+  stream_close(s, x->site);
+  return WAIT_STOPPED;
+}
+
+int tls_finish(stream *s, int rc) {
+  if (rc == UV_ETIMEDOUT) return rc;
+  if (s->closed) return STREAM_CLOSED;
+  stream_vacate(s);
+  return tls_of(s)->state == TLS_READY ? 0 : s->in_rc;
+}
+
+int tls_handshake(lua_State *L, stream *s, uint64_t when, const wait_ops *ops) {
+  wait_check(L);
+  tls *x = tls_of(s);
+  x->site = site_here(L, 0);
+  if (s->reading) x->layer.under->stop(s);
+  stream_occupy(L, s);
+  s->reading = 1;
+  int rc = start(s);
+  if (rc < 0) stream_ended(s, rc);
+  return wait_begin_until(L, ops, s, when);
+}
