@@ -33,9 +33,10 @@ tlscore.extend("corun.tcp", {
 ---@param o table? timeout, bind, nodelay, tls
 ---@return userdata? stream
 ---@return table? err
-function net.connect(addr, o)
+function net.connect(...)
+  local addr, o = ...
   if type(o) == "table" and o.tls then return tls().connect(netcore.connect, addr, o) end
-  return netcore.connect(addr, o)
+  return netcore.connect(...)
 end
 
 ---A context of TLS that connections can share: the files are read now.

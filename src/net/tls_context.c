@@ -125,36 +125,38 @@ static int load_certificates(making *m) {
   return ok;
 }
 
+typedef struct lock {
+  const char *passphrase;
+  int was_asked;
+} lock;
+
 // Never ask at the terminal.
 static int on_passphrase(char *buf, int size, int writing, void *arg) {
-  const char *text = arg;
+  lock *k = arg;
   (void)writing;
-  if (!text || (int)strlen(text) > size) return -1;
-  memcpy(buf, text, strlen(text));
-  return (int)strlen(text);
+  k->was_asked = 1;
+  if (!k->passphrase || (int)strlen(k->passphrase) > size) return -1;
+  memcpy(buf, k->passphrase, strlen(k->passphrase));
+  return (int)strlen(k->passphrase);
 }
 
 static int load_key(making *m) {
   const openssl_tls *f = m->f;
-  char *passphrase = m->set->text[TLS_PASSPHRASE];
+  lock k = {.passphrase = m->set->text[TLS_PASSPHRASE]};
   const char *source = m->set->text[TLS_KEY] ? m->set->text[TLS_KEY] : m->set->text[TLS_CERT];
   buffer held;
   BIO *bio = open_pem(m, "the key", source, &held);
   if (!bio) return 0;
-  EVP_PKEY *key = f->PEM_read_bio_PrivateKey(bio, NULL, on_passphrase, passphrase);
+  EVP_PKEY *key = f->PEM_read_bio_PrivateKey(bio, NULL, on_passphrase, &k);
   int ok = 1;
-  if (!key) {
-    int is_locked = ERR_GET_LIB(f->ERR_peek_error()) == ERR_LIB_PEM &&
-                    ERR_GET_REASON(f->ERR_peek_error()) == PEM_R_BAD_PASSWORD_READ;
-    if (is_locked || passphrase)
-      ok = fail(m, "the key in %s cannot be read with this passphrase", shown(source));
-    else
-      ok = fail(m, "there is no key (PEM) in %s", shown(source));
-    if (is_locked && !passphrase)
-      fail(m, "the key in %s is encrypted: it needs a passphrase", shown(source));
-  } else if (!f->SSL_CTX_use_PrivateKey(m->ctx, key) || !f->SSL_CTX_check_private_key(m->ctx)) {
+  if (!key && k.was_asked && k.passphrase)
+    ok = fail(m, "the key in %s cannot be read with this passphrase", shown(source));
+  else if (!key && k.was_asked)
+    ok = fail(m, "the key in %s is encrypted: it needs a passphrase", shown(source));
+  else if (!key)
+    ok = fail(m, "there is no key (PEM) in %s", shown(source));
+  else if (!f->SSL_CTX_use_PrivateKey(m->ctx, key) || !f->SSL_CTX_check_private_key(m->ctx))
     ok = fail(m, "the key in %s does not belong to the certificate", shown(source));
-  }
   if (key) f->EVP_PKEY_free(key);
   close_pem(m, bio, &held);
   return ok;

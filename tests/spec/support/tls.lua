@@ -1,0 +1,82 @@
+-- SPDX-License-Identifier: MIT
+-- For the specs of TLS: certificates made by the openssl command, servers that keep what their
+-- connections failed with, and a relay that can see, cut and slow down what passes.
+local corun = require "corun"
+local net = require "corun.net"
+
+local support = {}
+
+---Whether the openssl command is installed.
+support.has_openssl = os.execute("command -v openssl >/dev/null 2>&1") == true
+
+---Make the certificates of tests/fixtures/tls; the folder, which ends with "/".
+function support.make_certificates()
+  local folder = os.tmpname()
+  os.remove(folder)
+  assert(os.execute("mkdir " .. folder))
+  assert(os.execute("tests/fixtures/tls/make.sh " .. folder), "see " .. folder .. "/log")
+  return folder .. "/"
+end
+
+function support.remove(folder)
+  os.execute("rm -r " .. folder)
+end
+
+---The port of an address, with a colon before it.
+function support.port(address)
+  return address:match(":%d+$")
+end
+
+---What is written to io.stderr while fn runs.
+function support.captured(fn)
+  local real, lines = io.stderr, {}
+  io.stderr = {write = function(_, ...) -- luacheck: ignore 122
+    for _, text in ipairs{...} do lines[#lines + 1] = text end
+  end}
+  local _ <close> = corun.defer(function() io.stderr = real end) -- luacheck: ignore 122
+  fn(lines)
+  return table.concat(lines)
+end
+
+---A server of TLS that echoes lines, in which failures are no news.
+function support.echo(o, fn)
+  return assert(net.serve("127.0.0.1:0", fn or function(s)
+    for line in s:lines("L") do s:write(line) end
+  end, {tls = o}))
+end
+
+---Pass on what two streams say to each other until both have ended. `o.cut`: close both once so
+---many bytes have come from the server; `o.chunk`: so many bytes at a time; `o.seen`: called with
+---what passes and its direction.
+local function relay(client, server, o)
+  local passed = 0
+  local function pump(from, to, name)
+    while true do
+      local data = from:recv(o.chunk)
+      if not data then break end
+      if o.seen then data = o.seen(data, name) or data end
+      if name == "server" and o.cut then
+        data = data:sub(1, o.cut - passed)
+        passed = passed + #data
+      end
+      if #data > 0 and not to:write(data) then break end
+      if o.cut and passed >= o.cut then
+        client:close()
+        return server:close()
+      end
+    end
+    pcall(to.shutdown, to)
+  end
+  corun.gather(function() pcall(pump, client, server, "client") end,
+    function() pcall(pump, server, client, "server") end)
+end
+
+---A relay to the address: its own address is that of the server that it gives.
+function support.relay(address, o)
+  return assert(net.serve("127.0.0.1:0", function(client)
+    local server <close> = assert(net.connect(address))
+    relay(client, server, o)
+  end))
+end
+
+return support
