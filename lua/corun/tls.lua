@@ -193,7 +193,8 @@ end
 -- The host in an address, and the address as a text.
 local function target_of(addr)
   if type(addr) == "table" then
-    return addr.host, ("%s:%s"):format(tostring(addr.host), tostring(addr.port))
+    if type(addr.host) ~= "string" then return nil, "unix:" .. tostring(addr.path) end
+    return addr.host, ("%s:%s"):format(addr.host, addr.port)
   end
   local text = tostring(addr)
   if text:find("^unix:") then return nil, text end
@@ -209,6 +210,9 @@ function tls.connect(connect, addr, o)
   for k, v in next, o do if k ~= "tls" then plain[k] = v end end
   local own, set = read(o.tls, false, "connect")
   local host, target = target_of(addr)
+  if not host and (not target:find("^unix:") or type(addr) == "table" and not addr.path) then
+    return connect(addr, plain) -- which says what is wrong with the address
+  end
   local name = own.server_name or host
   check_name(name, own, "connect")
   local start = now()
