@@ -258,7 +258,7 @@ describe("tls sessions", function()
 
   -- The ticket in the first message of a client, whose last extension it is; nil without one.
   local function ticket(hello)
-    for at in hello:gmatch("()\0\x29") do
+    for at in hello:gmatch("()\0%)") do
       local size = at + 3 < #hello and (">I2"):unpack(hello, at + 2)
       if size and at + 3 + size == #hello then return hello:sub(at + 8, at + 71) end
     end
