@@ -97,6 +97,7 @@
   X(SSL_ctrl)                           \
   X(SSL_do_handshake)                   \
   X(SSL_free)                           \
+  X(SSL_free_buffers)                   \
   X(SSL_get0_alpn_selected)             \
   X(SSL_get0_param)                     \
   X(SSL_get1_peer_certificate)          \
@@ -109,6 +110,7 @@
   X(SSL_get_version)                    \
   X(SSL_new)                            \
   X(SSL_read)                           \
+  X(SSL_rstate_string)                  \
   X(SSL_session_reused)                 \
   X(SSL_set_SSL_CTX)                    \
   X(SSL_set_accept_state)               \

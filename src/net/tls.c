@@ -111,6 +111,12 @@ static void rest(tls *x) {
   while (x->s->reading) stream_refused(x->s);
 }
 
+// OpenSSL keeps its buffer of 16 KB after a session ticket. Between two records it may go; in the
+// middle of one, SSL_free_buffers of older releases would take it away too (CVE-2024-4741).
+static void release(const tls *x) {
+  if (strcmp(x->f->SSL_rstate_string(x->ssl), "RH") == 0) x->f->SSL_free_buffers(x->ssl);
+}
+
 static void decrypt(tls *x) {
   stream *s = x->s;
   while (!s->in_rc) {
@@ -127,7 +133,7 @@ static void decrypt(tls *x) {
       continue;
     }
     switch (x->f->SSL_get_error(x->ssl, n)) {
-      case SSL_ERROR_WANT_READ: return;
+      case SSL_ERROR_WANT_READ: release(x); return;
       case SSL_ERROR_ZERO_RETURN: stream_ended(s, UV_EOF); return;
       default: tls_fail(x); return;
     }

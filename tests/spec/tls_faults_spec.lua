@@ -1,0 +1,93 @@
+-- SPDX-License-Identifier: MIT
+-- TLS where the system fails it: short calls, no memory, no descriptors; and what an idle connection
+-- costs.
+local corun = require "corun"
+local net = require "corun.net"
+local program = dofile("tests/fixtures/cli/program.lua")
+local support = dofile("tests/spec/support/tls.lua")
+
+local library = program.path:gsub("[^/]*$", "ext/short_calls.so")
+local SCRIPT = "tests/fixtures/faults/tls_traffic.lua"
+
+local folder
+
+describe("tls faults", function()
+  if not support.has_openssl then return pending("openssl is not installed") end
+  setup(function() folder = support.make_certificates() end)
+  teardown(function() support.remove(folder) end)
+
+  for seed = 1, 4 do
+    it(("S19 S41 lose, double or reorder no byte, seed %d"):format(seed), function()
+      local env = ("ASAN_OPTIONS=verify_asan_link_order=0 LD_PRELOAD=%s FAULT_SEED=%d")
+        :format(library, seed)
+      local r = program.run({"--timeout=60", SCRIPT, folder, "60000"}, {env = env})
+      assert.equal("", r.err)
+      assert.equal("tls\t65116 65116 65116 65116 65116 65116\n", r.out)
+      assert.equal(0, r.status)
+    end)
+  end
+
+  it("without memory there are errors, and nothing worse", function()
+    local function run(nth)
+      return program.run({"--timeout=60", "--grace=1", SCRIPT, folder, "7"},
+        {env = "CORUN_FAIL_ALLOC=" .. nth})
+    end
+    local failed = 0
+    for nth = 1500, 6000, 97 do
+      local r = run(nth)
+      assert.is_true(r.status == 0 or r.status == 1, ("allocation %d: status %s, signal %s, %s")
+        :format(nth, r.status, r.signal, r.err))
+      if r.status == 1 then failed = failed + 1 end
+    end
+    if run(2).status == 0 then return pending("this build cannot fail an allocation") end
+    assert.is_true(failed > 0)
+  end)
+
+  it("without descriptors connecting fails, and works again", function()
+    local server <close> = support.echo({cert = folder .. "good.pem", key = folder .. "key.pem"})
+    local o = {tls = {ca = folder .. "ca.pem", server_name = "localhost"}, timeout = 10}
+    local path = os.tmpname()
+    local f <close> = assert(io.open(path, "w"))
+    f:write(([[
+      local net = require "corun.net"
+      local o = {tls = {ca = %q, server_name = "localhost"}, timeout = 10}
+      local all = {}
+      assert(net.connect(%q, o)):close()
+      while true do
+        local s, err = net.connect(%q, o)
+        if not s then print(err.code) break end
+        all[#all + 1] = s
+      end
+      for _, s in ipairs(all) do s:close() end
+      require("corun").sleep(0)
+      local s = assert(net.connect(%q, o))
+      s:write("hello\n")
+      print(s:read())]]):format(folder .. "ca.pem", server:address(), server:address(),
+      server:address()))
+    f:close()
+    local out = os.tmpname()
+    os.execute(("{ ulimit -n 60; %s %s; echo end; } >%s 2>&1 &"):format(program.path, path, out))
+    local text
+    repeat
+      corun.sleep(0.01)
+      local result <close> = assert(io.open(out))
+      text = result:read("a")
+    until text:find("end\n$")
+    os.remove(path)
+    os.remove(out)
+    assert.equal("EMFILE\nhello\nend\n", text)
+    assert(assert(net.connect(server:address(), o)):close())
+  end)
+
+  it("an idle connection costs at most 25 KB #heavy", function()
+    local r = program.run({"bench/tls/idle.lua", folder .. "good.pem", folder .. "key.pem", "1000"})
+    assert.equal("", r.err)
+    local server, client = r.out:match("server (%d+) client (%d+)")
+    assert(server, r.out)
+    if os.getenv("ASAN_OPTIONS") or tonumber(server) > 60000 then
+      return pending("memory of a sanitizer's build means nothing")
+    end
+    assert.is_true(tonumber(server) <= 25 * 1024, r.out)
+    assert.is_true(tonumber(client) <= 25 * 1024, r.out)
+  end)
+end)
