@@ -139,6 +139,13 @@ def contenders(bench, programs):
                 entry("node", p.node, script("echo/echo_node.js")),
                 entry("uvloop", p.uvloop, script("echo/echo.py")),
                 entry("cqueues", p.cqueues, script("echo/echo_cqueues.lua"))]
+    if bench in ("tls64", "tls64k"):
+        return [entry("corun", p.corun, script("tls/echo.lua")),
+                entry("bun", p.bun, script("tls/echo_bun.js")),
+                entry("go", p.go_program("tls/echo.go")),
+                entry("node", p.node, script("tls/echo_node.js"))]
+    if bench == "tlsidle":
+        return [entry("corun", p.corun, script("tls/idle.lua"))]
     if bench == "scrape":
         return [entry("corun", p.corun, script("scrape/scrape.lua")),
                 entry("bun", p.bun, script("scrape/fetch.js")),

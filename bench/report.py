@@ -16,6 +16,8 @@ IDLE = {"peak": PEAK, "each": ("B a connection", "{:,.0f}", 1, True)}
 TASKS = {"ns": ("ns each", "{:.0f}", 1, True), "cpu": ("CPU ns", "{:.0f}", 1, True), "peak": PEAK}
 SLEEPERS = {"wall": ("wall s", "{:.2f}", 1, True), "cpu": ("CPU s", "{:.2f}", 1, True),
             "peak": PEAK, "task": ("B a task", "{:.0f}", 1, True)}
+TLS_IDLE = {"server": ("server B each", "{:.0f}", 1, True),
+            "client": ("client B each", "{:.0f}", 1, True)}
 SCRAPE = {"rate": ("requests/s", "{:,.0f}", 1, True),
           "cpu": ("client CPU us", "{:.2f}", 1, True), "peak": PEAK,
           "busy": ("client %", "{:.0f}", 1, False)}
@@ -30,6 +32,9 @@ TABLES = {
     "echo64": ("TCP echo, 64 connections x 64 B", ECHO),
     "echo64k": ("TCP echo, 8 connections x 64 KiB", ECHO),
     "idle": ("10,000 idle TCP connections (--quick: 1,000)", IDLE),
+    "tls64": ("TLS 1.3 echo, 64 connections x 64 B", ECHO),
+    "tls64k": ("TLS 1.3 echo, 8 connections x 64 KiB", ECHO),
+    "tlsidle": ("10,000 idle TLS connections, each with its task (--quick: 1,000)", TLS_IDLE),
     "scrape": ("64 connections, GET 548 B of JSON from nginx, decode", SCRAPE),
     "spawn-process": ("run /bin/true 1,000 times, 16 at a time (--quick: 100)", PROCESSES),
 }
@@ -49,6 +54,12 @@ TARGETS = [
     ("echo64k", "rate", "bun", ">=", 1.0),
     ("echo64k", "rate", "go", ">=", 1.0),
     ("idle", "peak", None, "<=", 48e6),
+    ("tls64", "rate", "go", ">=", 1.0),
+    ("tls64", "rate", "node", ">=", 1.0),
+    ("tls64k", "rate", "go", ">=", 1.0),
+    ("tls64k", "rate", "node", ">=", 1.0),
+    ("tlsidle", "server", None, "<=", 25600),
+    ("tlsidle", "client", None, "<=", 25600),
     ("scrape", "cpu", "bun", "<=", 0.8),
     ("scrape", "rate", "bun", ">=", 1.0),
     ("scrape", "peak", None, "<=", 15e6),

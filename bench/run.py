@@ -22,6 +22,7 @@ import report
 
 GROUPS = {"core": ["tasks", "sleepers", "startup", "json548", "json5m"],
           "echo": ["echo64", "echo64k", "idle"],
+          "tls-echo": ["tls64", "tls64k", "tlsidle"],
           "scrape": ["scrape"],
           "process": ["spawn-process"]}
 BENCHES = [b for group in GROUPS.values() for b in group]
@@ -148,10 +149,10 @@ def bench_json(path, n):
     return bench
 
 
-def bench_echo(conns, size):
+def bench_echo(conns, size, more=()):
     def bench(machine, who, quick):
         port = free_port()
-        with machine.server(who.argv + [str(port)]) as server:
+        with machine.server(who.argv + [str(port), *more]) as server:
             warm, seconds = (0.2, 0.5) if quick else (1, 3)
             load = [machine.load, port, conns, size, warm, seconds, server.pid]
             done = subprocess.run(list(map(str, load)), stdout=subprocess.PIPE, text=True)
@@ -179,6 +180,29 @@ def bench_idle(machine, who, quick):
         peak = peak_of(server.pid)
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     return {"peak": peak, "each": (peak - empty) / n}
+
+
+def bench_tls_idle(pair):
+    def bench(machine, who, quick):
+        command = who.argv + [*pair, "1000" if quick else "10000"]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=peers.environment())
+        words = done.stdout.split()
+        if done.returncode != 0 or len(words) != 4:
+            raise Failed(f"exit status {done.returncode}")
+        return {"server": float(words[1]), "client": float(words[3])}
+    return bench
+
+
+@contextlib.contextmanager
+def certificate():
+    """A certificate for localhost and its key, which are gone afterwards; yields their paths."""
+    with tempfile.TemporaryDirectory(prefix="corun-bench-") as folder:
+        pair = [os.path.join(folder, name) for name in ("cert.pem", "key.pem")]
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                        "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+                        "-addext", "subjectAltName=DNS:localhost", "-out", pair[0], "-keyout",
+                        pair[1]], check=True, stderr=subprocess.DEVNULL)
+        yield pair
 
 
 def bench_scrape(machine, who, quick):
@@ -271,11 +295,18 @@ def run_bench(name, programs, machine, options):
             count = 500_000 if name == "json548" else 60
             bench = bench_json(os.path.join(folder, name), count)
             results, good = alternate(name, bench, who, rounds, machine, options.quick)
+    elif name.startswith("tls"):
+        machine.load = programs.c("tls/load.c", "-lssl", "-lcrypto")
+        with certificate() as pair:
+            bench = {"tls64": bench_echo(64, 64, pair), "tls64k": bench_echo(8, 65536, pair),
+                     "tlsidle": bench_tls_idle(pair)}[name]
+            results, good = alternate(name, bench, who, rounds, machine, options.quick)
     else:
         machine.load = programs.c("echo/load.c")
         bench = {"tasks": bench_tasks, "sleepers": bench_sleepers, "startup": bench_startup,
                  "spawn-process": bench_spawn_process,
-                 "idle": bench_idle, "echo64": bench_echo(64, 64), "echo64k": bench_echo(8, 65536)}[name]
+                 "idle": bench_idle, "echo64": bench_echo(64, 64),
+                 "echo64k": bench_echo(8, 65536)}[name]
         results, good = alternate(name, bench, who, rounds, machine, options.quick)
     report.show(name, results, rounds)
     return good
