@@ -109,6 +109,7 @@
   X(SSL_get_shutdown)                   \
   X(SSL_get_version)                    \
   X(SSL_new)                            \
+  X(SSL_pending)                        \
   X(SSL_read)                           \
   X(SSL_rstate_string)                  \
   X(SSL_session_reused)                 \

@@ -95,7 +95,7 @@ static void end_with(tls *x, const char *why) {
 }
 
 static void shake(tls *x) {
-  x->f->ERR_clear_error();
+  tls_forget_errors(x->f);
   int rc = x->f->SSL_do_handshake(x->ssl);
   if (rc == 1) {
     x->state = TLS_READY;
@@ -126,10 +126,11 @@ static void decrypt(tls *x) {
       rest(x);
       return;
     }
-    x->f->ERR_clear_error();
+    tls_forget_errors(x->f);
     int n = x->f->SSL_read(x->ssl, room.base, room.len < INT_MAX ? (int)room.len : INT_MAX);
     if (n > 0) {
       stream_fed(s, room.base, (size_t)n);
+      if (!x->input_left && !x->f->SSL_pending(x->ssl)) return;  // as a further call would find
       continue;
     }
     switch (x->f->SSL_get_error(x->ssl, n)) {

@@ -88,7 +88,7 @@ void tls_send(tls *x) {
 static int encrypt(tls *x, const char *p, size_t n, buffer *to) {
   if (buffer_reserve(to, n + (n / TLS_RECORD + 1) * 64) < 0) return UV_ENOMEM;
   x->output = to;
-  x->f->ERR_clear_error();
+  tls_forget_errors(x->f);
   int rc = x->f->SSL_write(x->ssl, p, (int)n);
   x->output = &x->out;
   if (rc == (int)n) return 0;

@@ -21,6 +21,12 @@ int tls_is_clean(const tls *x);
 // The runtime ends: tell the peer that this is all, here and now. [loop]
 void tls_farewell_now(tls *x);
 
+// Empty OpenSSL's error queue, which others may have left something in. Looking costs less than
+// clearing. [loop]
+static inline void tls_forget_errors(const openssl_tls *f) {
+  if (f->ERR_peek_error()) f->ERR_clear_error();
+}
+
 // The functions of the transport.
 int tls_try_write(stream *s, const uv_buf_t *bufs, unsigned n);
 int tls_write(stream *s, uv_write_t *req, uv_buf_t buf);
