@@ -3,7 +3,8 @@
 ---@meta corun.net
 -- luacheck: no unused
 
---- TCP and Unix sockets: connections, servers, and the one set of stream methods; UDP; host names.
+--- TCP, Unix sockets and TLS: connections, servers, and the one set of stream methods; UDP; host
+--- names.
 ---@class corun.net
 local net = {}
 
@@ -20,9 +21,13 @@ local net = {}
 --- the next one 250 ms after the one before or as soon as that has failed; the first connection
 --- that stands wins.
 ---
---- - Raises: when `addr` is no address.
+--- With `tls` the connection is ready when the peer has proved who it is: its certificate must be
+--- for the host in `addr` (RFC 9525) and lead to an authority that the system trusts.
+---
+--- - Raises: when `addr` is no address, or the options of TLS make no sense.
 --- - Fails: `ECONNREFUSED`, `EHOSTUNREACH`, `ETIMEDOUT`, `ENOENT` for a path; the resolver's
----   `EAI_NONAME` (no such name) and `EAI_AGAIN` (no answer) ...
+---   `EAI_NONAME` (no such name) and `EAI_AGAIN` (no answer); `ETLS` with the reason in words, such
+---   as "the certificate has expired (on 2021-02-03)" ...
 ---@async
 ---@param addr corun.address
 ---@param o? corun.net.connect_options
@@ -36,6 +41,7 @@ function net.connect(addr, o) end
 ---@field nodelay? boolean send small writes at once (default true)
 ---@field keepalive? boolean|corun.seconds ask a peer that is silent so long for a sign (true: 60)
 ---@field queue? integer bytes that may wait to be sent before a writer waits (default 65,536)
+---@field tls? true|corun.tls.client_options|corun.tls.context speak TLS; `timeout` is for the handshake too
 
 -- ## Servers
 
@@ -100,6 +106,7 @@ function net.serve(addr, fn, o) end
 ---@field reuse? boolean as for `listen`
 ---@field reuse_port? boolean as for `listen`
 ---@field mode? string|integer as for `listen`
+---@field tls? corun.tls.server_options|corun.tls.context speak TLS; a handshake that fails is logged
 
 --- A running server.
 ---@class corun.server
@@ -122,6 +129,66 @@ function server:close(o) end
 --- Wait until the server is closed and its connections have ended.
 ---@async
 function server:wait() end
+
+--- Use other certificates, or other options of TLS, for new connections.
+---
+--- - Raises: when the options make no sense.
+--- - Fails: `ETLS` when they cannot be used; then the old ones stay.
+---@async
+---@param o corun.tls.server_options|corun.tls.context
+---@return true? ok
+---@return corun.err? err
+function server:set_tls(o) end
+
+-- ## TLS
+
+--- What the options of both sides have in common.
+---
+--- TLS 1.2 and 1.3 by OpenSSL 3, loaded when it is first used. Certificates, keys and lists of
+--- revoked certificates are given as the path of a PEM file or as PEM text. RSA keys below 2,048 bits
+--- and SHA-1 signatures are refused, and so is renegotiation. The end of a stream is told from a cut
+--- one: without close_notify reading fails with `ETLS`.
+---@class corun.tls.options
+---@field cert? string our certificate, followed by the intermediate ones
+---@field key? string its key (default: in `cert`)
+---@field passphrase? string of the key
+---@field crl? string revoked certificates; then each certificate's issuer must have a list there
+---@field alpn? string|string[] protocols, the best first ("h2", "http/1.1"; RFC 7301)
+---@field ciphers? string names with colons between them; those of TLS 1.3 begin with TLS_
+---@field min? "1.2"|"1.3" (default "1.2")
+---@field max? "1.2"|"1.3" (default "1.3")
+---@field session? boolean resume sessions (default true)
+---@field timeout? corun.seconds for the handshake (default for servers of `serve` 10)
+---@field context? corun.tls.context instead of the options that it was made of
+
+--- Options of a client.
+---@class corun.tls.client_options: corun.tls.options
+---@field ca? string whom to trust instead of the system: a PEM file or text, or a hashed directory
+---@field server_name? string whom the certificate must be for (default: the host in the address)
+---@field insecure? boolean accept any certificate (default false)
+
+--- Options of a server.
+---@class corun.tls.server_options: corun.tls.options
+---@field verify_client? boolean|"optional" demand a certificate of clients; needs `ca`
+---@field ca? string who may have signed those
+---@field names? table<string, {cert: string, key: string?, passphrase: string?}> further certificates by the name that a client asks for ("www.example.org", "*.example.org")
+---@field server? boolean for `starttls` and `tls_context`: these are options of a server
+
+--- Certificates and settings that connections share, read once.
+---@class corun.tls.context
+
+--- Make a context: the files are read now, off the loop.
+---
+--- Contexts of `connect` and `starttls` with equal options are made once and kept, with the sessions
+--- that can be resumed: after a file has changed, make a new one.
+---
+--- - Raises: when the options make no sense.
+--- - Fails: `ETLS`, naming the file and what is wrong with it.
+---@async
+---@param o corun.tls.client_options|corun.tls.server_options with `server = true` for servers
+---@return corun.tls.context? context
+---@return corun.err? err
+function net.tls_context(o) end
 
 -- ## Streams
 
@@ -246,6 +313,45 @@ local tcp = {}
 ---@return true? ok
 ---@return corun.err? err
 function tcp:shutdown() end
+
+--- Switch TLS on, in place: the stream stays what it is. A handshake that fails, or is cancelled,
+--- closes it.
+---
+--- What was written before goes out in clear first. Bytes that have arrived before are refused, since
+--- anybody could have put them in (CVE-2011-0411); of a client they may be the begin of its handshake.
+---
+--- - Raises: `EBUSY`, `ECLOSED`; when TLS is on already; when the options make no sense: a client
+---   needs `server_name` or `insecure`, a server `server = true` and `cert`.
+--- - Fails: `ETLS` with the reason in words; `ETIMEDOUT`; `ECONNRESET` ...
+---@async
+---@param o? corun.tls.client_options|corun.tls.server_options|corun.tls.context
+---@return corun.tcp? stream itself
+---@return corun.err? err
+function tcp:starttls(o) end
+
+--- What TLS has agreed on with the peer; nil without it.
+---
+--- - Raises: `ECLOSED`.
+---@return corun.tls.info? info
+function tcp:tls() end
+
+--- What is known of a connection with TLS.
+---@class corun.tls.info
+---@field version string `"TLSv1.3"`
+---@field cipher string `"TLS_AES_256_GCM_SHA384"`
+---@field alpn? string the protocol agreed on
+---@field server_name? string the name that the client asked for
+---@field resumed boolean whether a session was resumed
+---@field peer_certificate? corun.tls.certificate
+
+--- A certificate.
+---@class corun.tls.certificate
+---@field subject string `"CN = example.org"`
+---@field issuer string
+---@field not_before integer seconds since 1970
+---@field not_after integer seconds since 1970
+---@field names string[] the hosts and addresses that it is for
+---@field fingerprint string SHA-256, in hex
 
 --- The address of the other side.
 ---
