@@ -17,7 +17,8 @@ local function resident()
 end
 
 local function connect(port)
-  local s = assert(net.connect("127.0.0.1:" .. port, {tls = {ca = cert, server_name = "localhost"}}))
+  local own = {ca = cert, server_name = "localhost"}
+  local s = assert(net.connect("127.0.0.1:" .. port, {tls = own}))
   assert(s:write("x"))
   assert(s:recv() == "x")
   return s

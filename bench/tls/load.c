@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The load generator of the TLS echo benchmark: as that of the plain one (bench/echo/load.c), each
 // connection with one message in flight at a time, but over TLS 1.3 with OpenSSL's own sockets. It
-// owns the measured window: it reads the server's CPU clock itself, at the first and the last moment
-// of it. The handshakes are over before it begins.
+// owns the measured window: it reads the server's CPU clock itself, at the first and the last
+// moment of it. The handshakes are over before it begins.
 //
 //   load PORT CONNS SIZE WARM_SECONDS SECONDS SERVER_PID
 //     -> ECHOES SECONDS SERVER_CPU_NS LOAD_CPU_NS

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- corun.tls: the policy of TLS over the mechanism in C (corun.tlscore): what the options mean, which
--- contexts are shared, how long a handshake may take. Used by corun.net; embedded, loaded when TLS
--- is first used. Owns a bounded list of contexts.
+-- corun.tls: the policy of TLS over the mechanism in C (corun.tlscore): what the options mean,
+-- which contexts are shared, how long a handshake may take. Used by corun.net; embedded, loaded when
+-- TLS is first used. Owns a bounded list of contexts.
 local corun = require "corun"
 local tlscore = require "corun.tlscore"
 local options = require "corun.options"
@@ -89,8 +89,8 @@ local function settings(o, is_server, op)
   require_both(o, "passphrase", "cert", op)
   require_both(o, "crl", "ca", op)
   local ciphers, suites = split_ciphers(o.ciphers)
-  local verify
-  if is_server then verify = check_server(o, op) else verify = not o.insecure and DEMANDED or nil end
+  local verify = not o.insecure and DEMANDED or nil
+  if is_server then verify = check_server(o, op) end
   return {
     server = is_server, ca = o.ca, cert = o.cert, key = o.key, passphrase = o.passphrase,
     crl = o.crl, alpn = o.alpn and alpn_text(o.alpn, op), ciphers = ciphers or nil,
@@ -188,7 +188,7 @@ local function check_name(name, o, op)
   end
 end
 
--- Connections ---------------------------------------------------------------------------------------
+-- Connections -----------------------------------------------------------------------------------
 
 -- The host in an address, and the address as a text.
 local function target_of(addr)

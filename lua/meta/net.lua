@@ -41,7 +41,7 @@ function net.connect(addr, o) end
 ---@field nodelay? boolean send small writes at once (default true)
 ---@field keepalive? boolean|corun.seconds ask a peer that is silent so long for a sign (true: 60)
 ---@field queue? integer bytes that may wait to be sent before a writer waits (default 65,536)
----@field tls? true|corun.tls.client_options|corun.tls.context speak TLS; `timeout` is for the handshake too
+---@field tls? true|corun.tls.client_options|corun.tls.context speak TLS; see `corun.tls.client_options`
 
 -- ## Servers
 
@@ -106,7 +106,7 @@ function net.serve(addr, fn, o) end
 ---@field reuse? boolean as for `listen`
 ---@field reuse_port? boolean as for `listen`
 ---@field mode? string|integer as for `listen`
----@field tls? corun.tls.server_options|corun.tls.context speak TLS; a handshake that fails is logged
+---@field tls? corun.tls.server_options|corun.tls.context speak TLS
 
 --- A running server.
 ---@class corun.server
@@ -145,9 +145,9 @@ function server:set_tls(o) end
 --- What the options of both sides have in common.
 ---
 --- TLS 1.2 and 1.3 by OpenSSL 3, loaded when it is first used. Certificates, keys and lists of
---- revoked certificates are given as the path of a PEM file or as PEM text. RSA keys below 2,048 bits
---- and SHA-1 signatures are refused, and so is renegotiation. The end of a stream is told from a cut
---- one: without close_notify reading fails with `ETLS`.
+--- revoked certificates are given as the path of a PEM file or as PEM text. RSA keys below 2,048
+--- bits and SHA-1 signatures are refused, and so is renegotiation. The end of a stream is told from
+--- a cut one: without close_notify reading fails with `ETLS`.
 ---@class corun.tls.options
 ---@field cert? string our certificate, followed by the intermediate ones
 ---@field key? string its key (default: in `cert`)
@@ -171,16 +171,22 @@ function server:set_tls(o) end
 ---@class corun.tls.server_options: corun.tls.options
 ---@field verify_client? boolean|"optional" demand a certificate of clients; needs `ca`
 ---@field ca? string who may have signed those
----@field names? table<string, {cert: string, key: string?, passphrase: string?}> further certificates by the name that a client asks for ("www.example.org", "*.example.org")
+---@field names? table<string, corun.tls.pair> by the name asked for: "a.example", "*.b.example"
 ---@field server? boolean for `starttls` and `tls_context`: these are options of a server
+
+--- A further certificate of a server.
+---@class corun.tls.pair
+---@field cert string
+---@field key? string
+---@field passphrase? string
 
 --- Certificates and settings that connections share, read once.
 ---@class corun.tls.context
 
 --- Make a context: the files are read now, off the loop.
 ---
---- Contexts of `connect` and `starttls` with equal options are made once and kept, with the sessions
---- that can be resumed: after a file has changed, make a new one.
+--- Contexts of `connect` and `starttls` with equal options are made once and kept, with the
+--- sessions that can be resumed: after a file has changed, make a new one.
 ---
 --- - Raises: when the options make no sense.
 --- - Fails: `ETLS`, naming the file and what is wrong with it.
@@ -317,8 +323,9 @@ function tcp:shutdown() end
 --- Switch TLS on, in place: the stream stays what it is. A handshake that fails, or is cancelled,
 --- closes it.
 ---
---- What was written before goes out in clear first. Bytes that have arrived before are refused, since
---- anybody could have put them in (CVE-2011-0411); of a client they may be the begin of its handshake.
+--- What was written before goes out in clear first. Bytes that have arrived before are refused,
+--- since anybody could have put them in (CVE-2011-0411); of a client they may be the begin of its
+--- handshake.
 ---
 --- - Raises: `EBUSY`, `ECLOSED`; when TLS is on already; when the options make no sense: a client
 ---   needs `server_name` or `insecure`, a server `server = true` and `cert`.

@@ -75,9 +75,12 @@ static const work_type context_type = {"tls_context", make_context, give_context
 
 static char *copy(lua_State *L, const char *s, size_t n) {
   char *p = malloc(n + 1);
-  if (!p) luaL_error(L, "not enough memory");
-  memcpy(p, s, n);
-  p[n] = 0;
+  if (p) {
+    memcpy(p, s, n);
+    p[n] = 0;
+  } else {
+    luaL_error(L, "not enough memory");
+  }
   return p;
 }
 

@@ -16,11 +16,11 @@
 
 #define LARGEST ((size_t)16 << 20)  // bytes of a file of certificates
 
-typedef struct named {
-  list link;
+struct tls_named {
+  tls_named *next;
   tls_context *ctx;
   char name[];
-} named;
+};
 
 // What is under way while a context is made.
 typedef struct making {
@@ -248,8 +248,7 @@ static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
 static tls_context *find_name(const tls_context *c, const char *name) {
   const char *rest = strchr(name, '.');
   tls_context *wild = NULL;
-  for (const list *l = c->names.next; l != &c->names; l = l->next) {
-    const named *k = list_entry(l, named, link);
+  for (const tls_named *k = c->names; k; k = k->next) {
     if (strcasecmp(k->name, name) == 0) return k->ctx;
     if (rest && k->name[0] == '*' && strcasecmp(k->name + 1, rest) == 0) wild = k->ctx;
   }
@@ -260,17 +259,18 @@ static int on_server_name(SSL *ssl, int *alert, void *arg) {
   const tls_context *c = arg;
   const char *name = c->f->SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
   const tls_context *other = name ? find_name(c, name) : NULL;
-  (void)alert;
+  *alert = SSL_AD_UNRECOGNIZED_NAME;  // never sent: other names get the first certificate
   if (other) c->f->SSL_set_SSL_CTX(ssl, other->ctx);
   return name ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
 }
 
 int tls_context_add_name(tls_context *c, const char *name, tls_context *other) {
-  named *k = malloc(sizeof *k + strlen(name) + 1);
+  tls_named *k = malloc(sizeof *k + strlen(name) + 1);
   if (!k) return UV_ENOMEM;
   memcpy(k->name, name, strlen(name) + 1);
   k->ctx = tls_context_ref(other);
-  list_push(&c->names, &k->link);
+  k->next = c->names;
+  c->names = k;
   c->f->SSL_CTX_callback_ctrl(c->ctx, SSL_CTRL_SET_TLSEXT_SERVERNAME_CB,
                               (void (*)(void))on_server_name);
   c->f->SSL_CTX_ctrl(c->ctx, SSL_CTRL_SET_TLSEXT_SERVERNAME_ARG, 0, c);
@@ -318,6 +318,7 @@ static int set_parameters(making *m, tls_context *c) {
 tls_context *tls_context_new(const tls_settings *s, char *why, size_t n) {
   const openssl_tls *f = openssl_tls_load();
   making m = {.f = f, .set = s, .why = why, .n = n};
+  why[0] = 0;
   if (!f) {
     fail(&m, "%s", openssl_tls_error());
     return NULL;
@@ -329,8 +330,6 @@ tls_context *tls_context_new(const tls_settings *s, char *why, size_t n) {
   c->refs = 1;
   c->f = f;
   c->is_server = s->is_server;
-  list_init(&c->names);
-  list_init(&c->sessions);
   m.ctx = c->ctx = f->SSL_CTX_new(s->is_server ? f->TLS_server_method() : f->TLS_client_method());
   c->bio = m.ctx ? tls_bio_new(f) : NULL;
   c->alpn = s->alpn ? malloc(s->alpn_len) : NULL;
@@ -361,8 +360,8 @@ tls_context *tls_context_ref(tls_context *c) {
 void tls_context_unref(tls_context *c) {
   if (--c->refs) return;
   tls_session_clear(c);
-  for (list *l; (l = list_shift(&c->names));) {
-    named *k = list_entry(l, named, link);
+  for (tls_named *k = c->names, *next; k; k = next) {
+    next = k->next;
     tls_context_unref(k->ctx);
     free(k);
   }

@@ -9,7 +9,6 @@
 #include <stddef.h>
 
 #include "base/buffer.h"
-#include "base/list.h"
 #include "base/openssl_tls.h"
 
 #define TLS_RECORD 16384  // bytes of plaintext that a record carries at most
@@ -39,6 +38,9 @@ typedef struct tls_settings {
   int has_resumed;  // resume sessions
 } tls_settings;
 
+typedef struct tls_named tls_named;
+typedef struct tls_kept tls_kept;
+
 typedef struct tls_context {
   unsigned refs;
   const openssl_tls *f;
@@ -47,11 +49,10 @@ typedef struct tls_context {
   int is_server;
   char *alpn;
   size_t alpn_len;
-  list names;     // contexts for the names that clients ask for
-  list sessions;  // the latest first
-  int nsessions;
-  buffer scratch;  // where what is written at once is encrypted
-  char *record;    // where small pieces are joined
+  tls_named *names;    // contexts for the names that clients ask for
+  tls_kept *sessions;  // the latest first
+  buffer scratch;      // where what is written at once is encrypted
+  char *record;        // where small pieces are joined
 } tls_context;
 
 // Make a context; the reference is the caller's. [pool] NULL on failure: `why` gets a sentence.

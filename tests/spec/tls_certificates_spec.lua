@@ -81,8 +81,10 @@ describe("certificates of servers", function()
   end)
 
   it("one of an unknown authority that is sent along is refused", function()
-    local text = io.open(file("stranger_leaf.pem")):read("a") .. io.open(file("stranger.pem")):read("a")
-    try("good", "the root (CN = Strange Root) of the certificate is not trusted", nil, {cert = text})
+    local leaf <close> = assert(io.open(file("stranger_leaf.pem")))
+    local root <close> = assert(io.open(file("stranger.pem")))
+    try("good", "the root (CN = Strange Root) of the certificate is not trusted", nil,
+      {cert = leaf:read("a") .. root:read("a")})
   end)
 
   it("one whose intermediate certificate is missing is refused", function()
@@ -94,7 +96,8 @@ describe("certificates of servers", function()
 
   it("one whose intermediate certificate has expired is refused", function()
     try("chained_old", nil, {ca = file("middle.pem")})
-    try("chained_old", "the certificate of its issuer (CN = Test Middle) has expired (on 2021-02-03)")
+    try("chained_old", "the certificate of its issuer (CN = Test Middle) has expired "
+      .. "(on 2021-02-03)")
   end)
 
   it("one that was signed by what is no authority is refused", function()
@@ -238,13 +241,13 @@ describe("certificates of clients", function()
   it("one that is demanded and absent", function()
     local got, errors, reply = talk({}, true)
     assert.is_nil(got)
-    assert.matches("failed: handshake 127[%d.:]*: the client gave no certificate %(ETLS%)\n$", errors)
+    assert.matches("handshake 127[%d.:]*: the client gave no certificate %(ETLS%)\n$", errors)
     assert.equal('ETLS: the peer refused it with the alert "certificate required"', reply)
   end)
 
   it("one that is demanded and wrong", function()
     for name, words in pairs{
-      client_stranger = "the issuer of the client's certificate %(CN = Strange Root%) is not trusted",
+      client_stranger = "issuer of the client's certificate %(CN = Strange Root%) is not trusted",
       client_expired = "the client's certificate has expired %(on 2021%-02%-03%)",
     } do
       local got, errors, reply = talk({cert = file(name .. ".pem"), key = file("key.pem")}, true)
@@ -269,7 +272,8 @@ describe("certificates that cannot be used", function()
 
   it("are failures that say what is wrong with which file", function()
     for words, o in pairs{
-      ["the certificate cannot be read from /no/such: no such file or directory"] = {cert = "/no/such"},
+      ["the certificate cannot be read from /no/such: no such file or directory"] =
+        {cert = "/no/such"},
       ["the key cannot be read from /no/key: no such file or directory"] =
         {cert = file("good.pem"), key = "/no/key"},
       ["there is no certificate (PEM) in " .. file("key.pem")] = {cert = file("key.pem")},
@@ -285,7 +289,8 @@ describe("certificates that cannot be used", function()
         {ca = "/no/ca"},
       ["there is no list of revoked certificates (PEM) in " .. file("ca.pem")] =
         {ca = file("ca.pem"), crl = file("ca.pem")},
-      ['there is no cipher for TLS 1.2 in "NONSENSE"'] = {ca = file("ca.pem"), ciphers = "NONSENSE"},
+      ['there is no cipher for TLS 1.2 in "NONSENSE"'] =
+        {ca = file("ca.pem"), ciphers = "NONSENSE"},
       ['there is an unknown cipher for TLS 1.3 in "TLS_NONSENSE"'] =
         {ca = file("ca.pem"), ciphers = "TLS_NONSENSE"},
       ["there is no certificate (PEM) in the text given"] =

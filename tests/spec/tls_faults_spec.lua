@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- TLS where the system fails it: short calls, no memory, no descriptors; and what an idle connection
--- costs.
+-- TLS where the system fails it: short calls, no memory, no descriptors; and what an idle
+-- connection costs.
 local corun = require "corun"
 local net = require "corun.net"
 local program = dofile("tests/fixtures/cli/program.lua")

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- TLS with other people's programs: the client against openssl s_server, python, node and nginx, the
--- server against openssl s_client, curl, python and node.
+-- TLS with other people's programs: the client against openssl s_server, python, node and nginx,
+-- the server against openssl s_client, python and node.
 local corun = require "corun"
 local net = require "corun.net"
 local outcomes = dofile("tests/spec/support/outcomes.lua")
@@ -78,8 +78,8 @@ describe("tls to others", function()
   end)
 
   it("a client certificate and a protocol that a server asks for", function()
-    local port, _ <close> = s_server(("-rev -Verify 1 -verify_return_error -CAfile %sca.pem -alpn a,b")
-      :format(folder))
+    local options = "-rev -Verify 1 -verify_return_error -CAfile %sca.pem -alpn a,b"
+    local port, _ <close> = s_server(options:format(folder))
     local s <close> = assert(reach(port, {cert = folder .. "client.pem", key = folder .. "key.pem",
       alpn = {"b", "c"}}))
     assert.equal("b", s:tls().alpn)
@@ -145,8 +145,8 @@ s.recv(10)]]
     if not node then return pending("node is not installed") end
     local peer = peers.start("node", "-e", [[
 const tls = require("tls"), fs = require("fs"), f = process.argv[1];
-const s = tls.createServer({cert: fs.readFileSync(f + "good.pem"), key: fs.readFileSync(f + "key.pem"),
-  ALPNProtocols: ["x"]}, c => c.pipe(c));
+const s = tls.createServer({cert: fs.readFileSync(f + "good.pem"),
+  key: fs.readFileSync(f + "key.pem"), ALPNProtocols: ["x"]}, c => c.pipe(c));
 s.listen(0, "127.0.0.1", () => console.log("port " + s.address().port));]], folder)
     local _ <close> = corun.defer(peer.stop)
     local s <close> = assert(reach(peer.port, {alpn = "x"}))
@@ -161,7 +161,8 @@ s.listen(0, "127.0.0.1", () => console.log("port " + s.address().port));]], fold
   end)
 
   it("nginx: a file over many connections, most of them resumed", function()
-    local nginx = peers.has("/usr/sbin/nginx") and "/usr/sbin/nginx" or peers.has("nginx") and "nginx"
+    local nginx = "/usr/sbin/nginx" -- which is in the path of few users
+    if not peers.has(nginx) then nginx = peers.has("nginx") and "nginx" end
     if not nginx then return pending("nginx is not installed") end
     local port = peers.free_port()
     local conf = ([[
@@ -203,7 +204,7 @@ describe("tls from others", function()
         if not line or not s:write(line:upper()) then return end
       end
     end)
-    return server, server:address()
+    return server:address(), server
   end
 
   local function s_client(address, input, options)
@@ -213,7 +214,7 @@ describe("tls from others", function()
   end
 
   it("openssl s_client, 1.2 and 1.3", function()
-    local server <close>, address = upper()
+    local address, _ <close> = upper()
     for _, version in ipairs{"tls1_2", "tls1_3"} do
       local out = s_client(address, "echo hello; ", "-quiet -no_ign_eof -" .. version)
       assert.matches("HELLO", out)
@@ -225,14 +226,14 @@ describe("tls from others", function()
   end)
 
   it("sessions of s_client are resumed", function()
-    local server <close>, address = upper()
+    local address, _ <close> = upper()
     local path = folder .. "session"
     assert.matches("New, TLSv1.3", s_client(address, "echo hello;", "-sess_out " .. path))
     assert.matches("Reused, TLSv1.3", s_client(address, "echo hello;", "-sess_in " .. path))
   end)
 
   it("renegotiation is refused", function()
-    local server <close>, address = upper()
+    local address, _ <close> = upper()
     local out
     support.captured(function()
       out = s_client(address, "echo hello; sleep 0.1; echo R; sleep 0.1; echo again;", "-tls1_2")
@@ -244,7 +245,7 @@ describe("tls from others", function()
   end)
 
   it("a peer's wish for new keys is granted while we only read", function()
-    local server <close>, address = upper()
+    local address, _ <close> = upper()
     local input = ("echo hello; sleep 0.05; echo K; sleep 0.05; "):rep(3) .. "echo last; sleep 0.1;"
     local out = s_client(address, input, "-tls1_3")
     local _, updates = out:gsub("KEYUPDATE", "")
@@ -255,7 +256,7 @@ describe("tls from others", function()
   end)
 
   it("python and node, which verify us", function()
-    local server <close>, address = upper()
+    local address, _ <close> = upper()
     local host, port = address:match("^(.*):(%d+)$")
     assert.equal("HELLO TLSv1.3\n", run(([[python3 -c '
 import socket, ssl, sys

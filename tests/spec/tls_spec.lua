@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- TLS between two of our own ends (S19, S20, S39, S41, S42): what is agreed on, sessions, the rules
--- of streams. Certificates: tls_certificates_spec; bad peers: tls_bad_spec; others': tls_peers_spec.
+-- of streams. See also tls_certificates_spec, tls_bad_spec, tls_peers_spec and tls_faults_spec.
 local corun = require "corun"
 local net = require "corun.net"
 local outcomes = dofile("tests/spec/support/outcomes.lua")
@@ -134,8 +134,9 @@ describe("tls", function()
   end)
 
   it("a server has a certificate for each name", function()
-    local names = {["other.example"] = {cert = folder .. "elsewhere.pem", key = folder .. "key.pem"},
-      ["*.example.test"] = {cert = folder .. "wild.pem", key = folder .. "key.pem"}}
+    local key = folder .. "key.pem"
+    local names = {["other.example"] = {cert = folder .. "elsewhere.pem", key = key},
+      ["*.example.test"] = {cert = folder .. "wild.pem", key = key}}
     local server <close> = support.echo(with(good, {names = names, alpn = "x"}))
     for name, subject in pairs{localhost = "good", ["other.example"] = "elsewhere",
       ["Other.Example"] = "elsewhere", ["a.example.test"] = "wild"} do
@@ -169,9 +170,11 @@ describe("tls", function()
       assert.equal("x", c:read("l"))
       c:close()
     end
-    local _, err = net.connect(server:address(), {tls = {context = context, server_name = "no.example"}})
+    local _, err = net.connect(server:address(),
+      {tls = {context = context, server_name = "no.example"}})
     assert.matches("not for no.example", err.message)
-    assert_misuse("connect needs a context of the client's side", net.connect, "a:1", {tls = secure})
+    assert_misuse("connect needs a context of the client's side", net.connect, "a:1",
+      {tls = secure})
     assert_misuse("serve needs a context of the server's side", net.serve, "127.0.0.1:0", print,
       {tls = context})
     assert_misuse("must be one of net.tls_context", net.connect, "a:1", {tls = io.stdout})
@@ -203,9 +206,12 @@ describe("tls", function()
     try('unknown option "names" for connect', {names = {}})
     assert_misuse("it must be \"host:port\"", net.connect, "nonsense", {tls = true})
     assert_misuse("must be a string or a table, got nil", net.connect, nil, {tls = true})
-    local function serve(pattern, o) assert_misuse(pattern, net.serve, "127.0.0.1:0", print, {tls = o}) end
+    local function serve(pattern, o)
+      assert_misuse(pattern, net.serve, "127.0.0.1:0", print, {tls = o})
+    end
     serve("the server's side of serve needs a certificate %(cert%)", {})
-    serve('option "verify_client" for serve needs the option "ca"', with(good, {verify_client = true}))
+    serve('option "verify_client" for serve needs the option "ca"',
+      with(good, {verify_client = true}))
     serve('option "ca" for serve needs the option "verify_client"', with(good, {ca = "x"}))
     serve('option "names" for serve must map names to {cert=, key=}', with(good, {names = {a = 1}}))
     serve('the name "a" for serve needs a certificate', with(good, {names = {a = {}}}))
@@ -481,7 +487,8 @@ describe("tls streams", function()
     reader:cancel()
     c:shutdown()
     assert_raises("ECLOSED", c.starttls, c, {insecure = true})
-    assert_misuse("the server's side of starttls needs a certificate", s.starttls, s, {server = true})
+    assert_misuse("the server's side of starttls needs a certificate", s.starttls, s,
+      {server = true})
     assert_error("ENOTCONN", "starttls", s:starttls(with(good, {server = s:recv() == nil})))
     assert_raises("ECLOSED", s.recv, s)
   end)
