@@ -32,7 +32,7 @@ local function clients(port)
   corun.map(list, function()
     local s = connect(port)
     all[#all + 1] = s
-  end, {limit = 50})
+  end, {limit = 16})
   print((resident() - before) // count)
   io.stdout:flush()
   for _, s in ipairs(all) do s:close() end

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- corun.tls: the policy of TLS over the mechanism in C (corun.tlscore): what the options mean,
--- which contexts are shared, how long a handshake may take. Used by corun.net; embedded, loaded when
--- TLS is first used. Owns a bounded list of contexts.
+-- which contexts are shared, how long a handshake may take. Used by corun.net; embedded, loaded
+-- when TLS is first used. Owns a bounded list of contexts.
 local corun = require "corun"
 local tlscore = require "corun.tlscore"
 local options = require "corun.options"

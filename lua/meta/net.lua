@@ -41,7 +41,7 @@ function net.connect(addr, o) end
 ---@field nodelay? boolean send small writes at once (default true)
 ---@field keepalive? boolean|corun.seconds ask a peer that is silent so long for a sign (true: 60)
 ---@field queue? integer bytes that may wait to be sent before a writer waits (default 65,536)
----@field tls? true|corun.tls.client_options|corun.tls.context speak TLS; see `corun.tls.client_options`
+---@field tls? true|corun.tls.client_options|corun.tls.context see `corun.tls.client_options`
 
 -- ## Servers
 

@@ -130,8 +130,9 @@ static void decrypt(tls *x) {
     int n = x->f->SSL_read(x->ssl, room.base, room.len < INT_MAX ? (int)room.len : INT_MAX);
     if (n > 0) {
       stream_fed(s, room.base, (size_t)n);
-      if (!x->input_left && !x->f->SSL_pending(x->ssl)) return;  // as a further call would find
-      continue;
+      if (x->input_left || x->f->SSL_pending(x->ssl)) continue;
+      release(x);  // a further call would find nothing
+      return;
     }
     switch (x->f->SSL_get_error(x->ssl, n)) {
       case SSL_ERROR_WANT_READ: release(x); return;

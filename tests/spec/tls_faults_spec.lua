@@ -80,7 +80,7 @@ describe("tls faults", function()
   end)
 
   it("an idle connection costs at most 25 KB #heavy", function()
-    local r = program.run({"bench/tls/idle.lua", folder .. "good.pem", folder .. "key.pem", "1000"})
+    local r = program.run({"bench/tls/idle.lua", folder .. "good.pem", folder .. "key.pem", "2000"})
     assert.equal("", r.err)
     local server, client = r.out:match("server (%d+) client (%d+)")
     assert(server, r.out)
