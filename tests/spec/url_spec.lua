@@ -58,7 +58,7 @@ describe("url.parse", function()
     for _, c in ipairs(cases) do assert.equal(c[2], tostring(assert(url.parse(c[1])))) end
   end)
 
-  it("differs from node 20: the standard of 2024 encodes ^, IDNA 2008 has no symbols", function()
+  it("differs from node 20: the standard of 2025 encodes ^, IDNA 2008 has no symbols", function()
     assert.equal("http://h/%5E", tostring(url.parse("http://h/^")))
     local u, err = url.parse("http://☕.de/")
     assert.is_nil(u)
