@@ -101,17 +101,33 @@ static void on_stop(int sig) {
   nudge();
 }
 
-// Whoever read our standard output has gone: end like other programs then, but after clean-up, and
-// only once. For any other descriptor the error of the call is enough.
+// Whoever read our standard output has gone: end like other programs then, but after clean-up.
+static void stop_by_pipe(void) {
+  int none = 0;
+  if (!atomic_compare_exchange_strong(&host.stops, &none, 1)) return;
+  atomic_store(&host.signal, SIGPIPE);
+  nudge();
+}
+
+// The signal does not say which descriptor it is about. What print and io.write do is the script's
+// own step on its thread, outside the streams; only there a broken standard output is to blame. For
+// all else the error of the call is enough.
 static void on_pipe(int sig) {
-  int saved = errno, none = 0;
+  int saved = errno;
+  rt *r = current;
   struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
-  if (poll(&out, 1, 0) > 0 && out.revents & (POLLERR | POLLHUP) &&
-      atomic_compare_exchange_strong(&host.stops, &none, 1)) {
-    atomic_store(&host.signal, sig);
-    nudge();
-  }
+  (void)sig;
+  if (r && !r->sending && atomic_load(&r->intr.running) && poll(&out, 1, 0) > 0 &&
+      out.revents & (POLLERR | POLLHUP))
+    stop_by_pipe();
   errno = saved;
+}
+
+void host_output_gone(const rt *r) {
+  pthread_mutex_lock(&host.lock);
+  int ends = r == host.owner && !host.listened[SIGPIPE].users;
+  pthread_mutex_unlock(&host.lock);
+  if (ends) stop_by_pipe();
 }
 
 static void on_quit(int sig) {

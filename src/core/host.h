@@ -39,6 +39,10 @@ int host_keep_tty(int fd, const struct termios *before);
 // forgets: then the terminal is another program's. [any, signal handlers too]
 void host_restore_tty(void);
 
+// A stream over standard output has failed because its reader has gone: end the program, unless the
+// script listens to SIGPIPE. [loop]
+void host_output_gone(const rt *r);
+
 // The threads for blocking work. [any]
 work_pool *host_work_pool(void);
 

@@ -7,6 +7,7 @@
 
 #include <lua.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <uv.h>
 
@@ -85,6 +86,7 @@ struct rt {
   int is_limited;
   int timed_out;   // it passed
   int deadlocked;  // the root was cancelled because nothing could wake any task
+  volatile sig_atomic_t sending;  // a stream hands bytes to the system: SIGPIPE is not print's
   int closing;
   int closing_coroutines;  // depth of coroutine.close, which must not suspend (S30)
   lua_State *pinned;  // resumes a coroutine where it cannot suspend itself, so neither can that one

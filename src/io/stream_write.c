@@ -169,7 +169,9 @@ int stream_write(stream *s, const uv_buf_t *bufs, unsigned n) {
   for (unsigned i = 0; i < n; i++) total += bufs[i].len;
   if (!total) return 0;
   if (!s->out) {
+    s->h.r->sending = 1;
     rc = s->t->try_write(s, bufs, n);
+    s->h.r->sending = 0;
     sent = rc > 0 ? (size_t)rc : 0;
     if (rc == UV_EAGAIN) rc = 0;
   }

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/host.h"
 #include "core/runtime.h"
 #include "io/stream_write.h"
 
@@ -34,7 +35,15 @@ int stdio_may_write(stream *s) {
 }
 
 void stdio_flush_stock(stream *s) {
-  if (stdio_of(s)->fd == STDOUT_FILENO || stdio_is_tty(s)) fflush(stdout);
+  if (stdio_of(s)->fd != STDOUT_FILENO && !stdio_is_tty(s)) return;
+  s->h.r->sending = 0;  // what breaks here is print's
+  fflush(stdout);
+  s->h.r->sending = 1;
+}
+
+int stdio_sent(stream *s, int rc) {
+  if (rc == UV_EPIPE && stdio_of(s)->fd == STDOUT_FILENO) host_output_gone(s->h.r);
+  return rc;
 }
 
 void stdio_release(stream *s) {
@@ -68,7 +77,16 @@ static int start(stream *s) {
 static int try_write(stream *s, const uv_buf_t *bufs, unsigned n) {
   int rc = stdio_may_write(s);
   stdio_flush_stock(s);
-  return rc < 0 ? rc : stream_uv_try_write(s, bufs, n);
+  return rc < 0 ? rc : stdio_sent(s, stream_uv_try_write(s, bufs, n));
+}
+
+static void on_write(uv_write_t *req, int status) {
+  stream *s = req->handle->data;
+  stream_written(s, stdio_sent(s, status));
+}
+
+static int begin_write(stream *s, uv_write_t *req, uv_buf_t buf) {
+  return uv_write(req, stdio_of(s)->base.uv, &buf, 1, on_write);
 }
 
 static void close_uv(stream *s) {
@@ -76,12 +94,12 @@ static void close_uv(stream *s) {
   stream_uv_close(s);
 }
 
-#define UV_TRANSPORT(name, again)                                                     \
-  {                                                                                   \
-    .kind = (name), .ends_again = (again), .start = start, .stop = stream_uv_stop,    \
-    .try_write = try_write, .write = stream_uv_write, .shutdown = stream_uv_shutdown, \
-    .flush = stream_uv_flush, .close = close_uv, .hold = stream_uv_hold,              \
-    .describe = stdio_describe,                                                       \
+#define UV_TRANSPORT(name, again)                                                  \
+  {                                                                                \
+    .kind = (name), .ends_again = (again), .start = start, .stop = stream_uv_stop, \
+    .try_write = try_write, .write = begin_write, .shutdown = stream_uv_shutdown,  \
+    .flush = stream_uv_flush, .close = close_uv, .hold = stream_uv_hold,           \
+    .describe = stdio_describe,                                                    \
   }
 
 static const stream_transport tty_transport = UV_TRANSPORT("tty", 1);

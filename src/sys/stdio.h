@@ -43,6 +43,10 @@ int stdio_may_write(stream *s);
 // Before a write: what stock print and io.write have buffered comes first.
 void stdio_flush_stock(stream *s);
 
+// After a write: pass its result on, and let the program end when whoever read standard output has
+// gone.
+int stdio_sent(stream *s, int rc);
+
 // The stream closes: when a script closed stdin or stdout, the descriptor leads to /dev/null from
 // now on, so that the other end sees the end and no later file takes the number.
 void stdio_release(stream *s);

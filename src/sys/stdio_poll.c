@@ -110,7 +110,7 @@ static void write_rest(poll_stdio *p) {
     if (p->out.len) return;
   }
   ask(p, p->events & ~UV_WRITABLE);
-  stream_written(&p->head.base.s, n < 0 ? (int)n : 0);
+  stream_written(&p->head.base.s, n < 0 ? stdio_sent(&p->head.base.s, (int)n) : 0);
 }
 
 static void on_event(uv_poll_t *h, int status, int events) {
@@ -139,7 +139,7 @@ static int try_write(stream *s, const uv_buf_t *bufs, unsigned n) {
   for (unsigned i = 0; i < n; i++) {
     if (!bufs[i].len) continue;
     ssize_t done = put(of(s), bufs[i].base, bufs[i].len);
-    if (done < 0) return total ? (int)total : (int)done;
+    if (done < 0) return total ? (int)total : stdio_sent(s, (int)done);
     total += (size_t)done;
     if ((size_t)done < bufs[i].len) break;
   }

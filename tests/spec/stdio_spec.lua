@@ -258,6 +258,23 @@ p.wait()' $CORUN $SCRIPT]], code))
     end
   end)
 
+  it("whose reader has gone does not end a program that writes elsewhere", function()
+    local r = sh("{ $CORUN $SCRIPT; echo $? >&2; } | head -1", [[
+      stdout:write("listening\n")
+      corun.sleep(0.1)
+      local server = corun.net.serve("127.0.0.1:0", function(s) s:recv() end)
+      local s <close> = corun.net.connect(server:address())
+      s:write("x")
+      corun.sleep(0.05)
+      for _ = 1, 20 do
+        s:write("y")
+        corun.sleep(0.001)
+      end
+      io.stderr:write(select(2, s:write("z")).code, "\n")
+      server:close()]])
+    assert.same({out = "listening\n", err = "EPIPE\n0\n", status = 0}, r)
+  end)
+
   it("may lose its reader when the script listens to SIGPIPE", function()
     local r = sh("{ $CORUN $SCRIPT; echo $? >&2; } | head -1", [[
       local s <close> = corun.signal("PIPE")
