@@ -84,8 +84,8 @@ struct rt {
   int exit_code;      // of corun.exit, -1 when it was not called
   double time_limit;  // of the root scope in seconds, if it is limited
   int is_limited;
-  int timed_out;   // it passed
-  int deadlocked;  // the root was cancelled because nothing could wake any task
+  int timed_out;                  // it passed
+  int deadlocked;                 // the root was cancelled because nothing could wake any task
   volatile sig_atomic_t sending;  // a stream hands bytes to the system: SIGPIPE is not print's
   int closing;
   int closing_coroutines;  // depth of coroutine.close, which must not suspend (S30)
