@@ -130,6 +130,37 @@ local function make_items(n)
   return items
 end
 
+part("tls", function()
+  local folder = os.tmpname()
+  local cert, key = folder .. ".cert", folder .. ".key"
+  local _ <close> = corun.defer(function()
+    for _, path in ipairs{folder, cert, key} do os.remove(path) end
+  end)
+  if not os.execute(("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \z
+    -subj /CN=localhost -addext subjectAltName=DNS:localhost -out %s -keyout %s 2>/dev/null")
+    :format(cert, key)) then return end
+  local server = net.serve("127.0.0.1:0", function(s)
+    while true do
+      local data = s:recv()
+      if not data or not s:write(data) then return end
+    end
+  end, {tls = {cert = cert, key = key}})
+  local own = {ca = cert, server_name = "localhost"}
+  for _, size in ipairs{64, 65536} do
+    corun.map({1, 2, 3, 4, 5, 6, 7, 8}, function()
+      local text = ("x"):rep(size)
+      for _ = 1, 3 do
+        local c <close> = assert(net.connect(server:address(), {tls = own}))
+        for _ = 1, size > 1000 and 40 or 1000 do
+          c:write(text)
+          c:read_exactly(size)
+        end
+      end
+    end)
+  end
+  server:close()
+end)
+
 part("http", function()
   local server = http.serve("127.0.0.1:0", function(req)
     if req.path == "/text" then return "hello" end

@@ -208,7 +208,7 @@ end
 function net.serve(addr, fn, o)
   o = options.check(o, "serve", {
     limit = "count", backlog = "count", reuse = "boolean", reuse_port = "boolean", mode = "any",
-    tls = "table|userdata",
+    tls = "boolean|table|userdata",
   })
   if not is_callable(fn) then
     options.misuse(("serve needs a function for the connections, got %s"):format(type(fn)))

@@ -283,7 +283,11 @@ static void push_certificate(lua_State *L, const openssl_tls *f, const X509 *x) 
 static int l_info(lua_State *L) {
   const stream *s = stream_check(L, 1, "tls");
   const tls *x = tls_of(s);
-  if (!x || x->state == TLS_SHAKING) return 0;
+  lua_settop(L, 1);
+  if (!x || x->state == TLS_SHAKING) {
+    lua_pushnil(L);
+    return 1;
+  }
   const openssl_tls *f = x->f;
   const unsigned char *alpn;
   unsigned n = 0;
@@ -325,8 +329,7 @@ static int l_extend(lua_State *L) {
 
 static int l_is_context(lua_State *L) {
   const tls_context *const *box = luaL_testudata(L, 1, CONTEXT_CLASS);
-  if (!box || !*box) return 0;
-  lua_pushstring(L, (*box)->is_server ? "server" : "client");
+  lua_pushstring(L, !box || !*box ? NULL : (*box)->is_server ? "server" : "client");
   return 1;
 }
 

@@ -257,6 +257,26 @@ describe("certificates of clients", function()
     end
   end)
 
+  it("is known to the server of a resumed session too", function()
+    local subjects = {}
+    local server <close> = support.echo({cert = file("good.pem"), key = file("key.pem"),
+      ca = file("ca.pem"), verify_client = true}, function(s)
+      local info = s:tls()
+      subjects[#subjects + 1] = info.peer_certificate.subject .. " " .. tostring(info.resumed)
+      s:write("welcome\n")
+    end)
+    for _, max in ipairs{"1.2", "1.3"} do
+      for _ = 1, 2 do
+        local s <close> = assert(connect(server, {ca = file("ca.pem"), cert = file("client.pem"),
+          key = file("key.pem"), max = max}))
+        assert.equal("welcome", s:read("l"))
+        assert.is_nil(s:read("l"))
+      end
+    end
+    assert.same({"CN = A Client false", "CN = A Client true", "CN = A Client false",
+      "CN = A Client true"}, subjects)
+  end)
+
   it("one that is welcome may be absent, but not wrong", function()
     local got, _, reply = talk({}, "optional")
     assert.same({"nobody", "welcome"}, {got, reply})
