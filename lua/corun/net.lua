@@ -23,10 +23,12 @@ local function tls()
   return require "corun.tls"
 end
 
-tlscore.extend("corun.tcp", {
-  starttls = function(stream, o) return tls().starttls(stream, o) end,
-  tls = tlscore.info,
-})
+for _, class in ipairs{"corun.tcp", "corun.unix"} do
+  tlscore.extend(class, {
+    starttls = function(stream, o) return tls().starttls(stream, o) end,
+    tls = tlscore.info,
+  })
+end
 
 ---Connect to `addr`.
 ---@param addr string|table "host:port", "[v6]:port" or {host=, port=}

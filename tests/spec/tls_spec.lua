@@ -61,6 +61,29 @@ describe("tls", function()
   setup(prepare)
   teardown(function() support.remove(folder) end)
 
+  it("speaks through Unix sockets too", function()
+    local address = "unix:" .. folder .. "socket"
+    local server <close> = assert(net.serve(address, function(s)
+      for line in s:lines() do s:write(line:upper(), "\n") end
+    end, {tls = good}))
+    local o = with(trust, {server_name = "localhost"})
+    for _ = 1, 2 do
+      local c <close> = assert(net.connect(address, {tls = o}))
+      assert.equal("TLSv1.3", c:tls().version)
+      for _, text in ipairs{"a", ("x"):rep(100000)} do
+        c:write(text, "\n")
+        assert.equal(text:upper(), c:read())
+      end
+      assert.is_true(c:shutdown())
+      assert.is_nil(c:read())
+    end
+    local plain <close> = assert(net.connect(address))
+    assert.equal(plain, plain:starttls(o))
+    assert_error("ETLS", "connect", net.connect(address, {tls = with(trust,
+      {server_name = "other.example"})}))
+    assert_misuse('needs the option "server_name"', net.connect, address, {tls = trust})
+  end)
+
   it("says what was agreed on", function()
     local c, s, _ <close> = pair({alpn = {"h2", "http/1.1"}}, {alpn = {"spdy", "http/1.1"}})
     local info = c:tls()
