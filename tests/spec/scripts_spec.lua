@@ -165,3 +165,45 @@ describe("scripts/watch_run.lua", function()
     assert.is_true(p:wait().ok)
   end)
 end)
+
+describe("scripts/tcp_chat.lua", function()
+  it("lets people talk in one process", function()
+    assert.same({"* ann is here", "* bob is here", "bob: hello from bob",
+      "* bob has left", "* cid is here", "cid: hello from cid", "* cid has left"},
+      lines_of("tcp_chat"))
+  end)
+
+  it("is a room that others join, and tells when they leave", function()
+    local room <close> = assert(process.spawn{program.path, "scripts/tcp_chat.lua",
+      "--listen=127.0.0.1:0"})
+    local address = room.stdout:read("l"):match("^the room is at (.+)$")
+    local people = {}
+    for i, name in ipairs{"eve", "fay"} do
+      people[i] = assert(process.spawn{program.path, "scripts/tcp_chat.lua", "--join=" .. address,
+        name, stdin = "pipe"})
+      assert.equal(("* %s is here"):format(name), people[i].stdout:read("l"))
+    end
+    assert.equal("* fay is here", people[1].stdout:read("l"))
+    people[2].stdin:write("good evening\n")
+    for _, p in ipairs(people) do assert.equal("fay: good evening", p.stdout:read("l")) end
+    people[2]:close()
+    assert.equal("* fay has left", people[1].stdout:read("l"))
+    people[1]:close()
+  end)
+end)
+
+describe("scripts/port_scan.lua", function()
+  it("finds the ports that answer, and what they say", function()
+    local r = program.run{"--timeout=60", "scripts/port_scan.lua"}
+    assert.equal(0, r.status)
+    assert.matches("%d+ open  220 mail is here\n", r.out)
+    assert.matches("%d+ open  SSH%-2%.0%-none\n", r.out)
+    assert.matches("\n%d+ open, %d+ refused, %d+ without an answer, in %d+%.%d%d s\n$", r.out)
+    assert.matches("^ports: ", r.err)
+  end)
+
+  it("scans the range that it is given", function()
+    local r = program.run{"scripts/port_scan.lua", "--host=127.0.0.1", "1-3"}
+    assert.matches("^0 open, 3 refused, 0 without an answer, in", r.out)
+  end)
+end)

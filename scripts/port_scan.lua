@@ -1,0 +1,54 @@
+-- SPDX-License-Identifier: MIT
+-- Which TCP ports of a host answer, and what they say first: many connections at once, each with a
+-- time limit. Only for machines that are yours: without --host it scans this one, and without ports
+-- it opens three of its own among those it scans.
+local corun = require "corun"
+local net = require "corun.net"
+
+local opt = corun.args{
+  host = "127.0.0.1", limit = {256, min = 1}, timeout = {0.5, min = 0}, "[PORTS]",
+  help = {"Scan TCP ports.", host = "the machine", limit = "connections at once",
+    timeout = "seconds for each", PORTS = "such as 1-1024 (default: around three of our own)"},
+}
+
+-- The first line that whoever listens there says by himself, "" if he is silent; nil, err.
+local function knock(port)
+  local stream <close>, err = net.connect({host = opt.host, port = port}, {timeout = opt.timeout})
+  if not stream then return nil, err end
+  local line = stream:read("l", {timeout = opt.timeout, max = 200})
+  return line and line:match("^(.-)%s*$") or ""
+end
+
+local own = {}
+local _ <close> = corun.defer(function() for _, s in ipairs(own) do s:close() end end)
+local first, last = (opt.ports or ""):match("^(%d+)%-?(%d*)$")
+if not first then
+  for i, greeting in ipairs{"220 mail is here", "SSH-2.0-none", ""} do
+    own[i] = assert(net.serve("127.0.0.1:0", function(s)
+      if greeting ~= "" then s:write(greeting, "\r\n") else s:recv() end
+    end))
+    local port = tonumber(own[i]:address():match("%d+$"))
+    first, last = math.min(first or port, port), math.max(last or port, port)
+  end
+  first, last = math.max(1, first - 50), math.min(65535, last + 50)
+else
+  first, last = tonumber(first), tonumber(last) or tonumber(first)
+end
+
+local ports, open, refused, silent = {}, {}, 0, 0
+for port = first, last do ports[#ports + 1] = port end
+local start = corun.now()
+local results = corun.each(ports, knock, {limit = opt.limit})
+for port, banner, err in corun.progress(results, {total = #ports, label = "ports"}) do
+  if banner then
+    open[#open + 1] = {port, banner}
+  elseif err.code == "ECONNREFUSED" then
+    refused = refused + 1
+  else
+    silent = silent + 1
+  end
+end
+table.sort(open, function(a, b) return a[1] < b[1] end)
+for _, found in ipairs(open) do print(("%5d open  %s"):format(found[1], found[2])) end
+print(("%d open, %d refused, %d without an answer, in %.2f s"):format(#open, refused, silent,
+  corun.now() - start))

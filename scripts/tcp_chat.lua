@@ -1,0 +1,61 @@
+-- SPDX-License-Identifier: MIT
+-- A chat over TCP: the first line is one's name. `tcp_chat.lua --listen=ADDRESS` is the room,
+-- `tcp_chat.lua --join=ADDRESS NAME` a person at the terminal (as `nc HOST PORT`); without either ann
+-- hears what two others say, all in one process. Who does not read for 5 s is put out.
+local corun = require "corun"
+local net = require "corun.net"
+
+local opt = corun.args{
+  listen = "", join = "", "[NAME]",
+  help = {"Chat over TCP.", listen = "be the room at this address", join = "join the room there",
+    NAME = "who you are (guest)"},
+}
+
+local members = {} -- stream -> name
+
+local function tell_all(...)
+  for stream in pairs(members) do
+    if not stream:write(...) then stream:close() end -- gone, or the time limit has passed
+  end
+end
+
+local function attend(stream)
+  stream:configure{timeout = 5}
+  local name = stream:read("l", {timeout = 60})
+  if not name then return end
+  members[stream] = name
+  tell_all("* ", name, " is here\n")
+  for line in function() return (stream:read("l", {timeout = math.huge})) end do
+    tell_all(name, ": ", line, "\n")
+  end
+  members[stream] = nil
+  tell_all("* ", name, " has left\n")
+end
+
+local function join(address, name)
+  local stream <close> = assert(net.connect(address))
+  stream:write(name, "\n")
+  corun.race{
+    room = function() for line in stream:lines() do print(line) end end,
+    self = function() for line in corun.stdin:lines() do stream:write(line, "\n") end end,
+  }
+end
+
+if opt.listen ~= "" then
+  local server = assert(net.serve(opt.listen, attend))
+  print("the room is at " .. server:address())
+  return server:wait()
+elseif opt.join ~= "" then
+  return join(opt.join, opt.name or "guest")
+end
+local server <close> = assert(net.serve("127.0.0.1:0", attend))
+local ann <close> = assert(net.connect(server:address()))
+ann:write("ann\n")
+print(ann:read())
+for _, name in ipairs{"bob", "cid"} do -- they come, say hello, and go
+  local other = assert(net.connect(server:address()))
+  other:write(name, "\n", "hello from ", name, "\n")
+  for _ = 1, 2 do print(ann:read()) end
+  other:close()
+  print(ann:read())
+end
