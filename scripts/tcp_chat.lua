@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- A chat over TCP: the first line is one's name. `tcp_chat.lua --listen=ADDRESS` is the room,
--- `tcp_chat.lua --join=ADDRESS NAME` a person at the terminal (as `nc HOST PORT`); without either ann
--- hears what two others say, all in one process. Who does not read for 5 s is put out.
+-- `tcp_chat.lua --join=ADDRESS NAME` a person at the terminal (as `nc HOST PORT`); without either
+-- ann hears what two others say, all in one process. Who does not read for 5 s is put out.
 local corun = require "corun"
 local net = require "corun.net"
 

@@ -12,16 +12,16 @@ if [ "${2:-}" != inside ]; then
   trap 'rm -r "$work"' EXIT
   cc -O2 -pthread -o "$work/threads" bench/names/threads.c
   echo 'nameserver 127.0.0.1' >"$work/resolv.conf"
-  WORK=$work CORUN=$corun unshare -rmn "$0" "$names" inside
+  FOLDER=$work CORUN=$corun unshare -rmn "$0" "$names" inside
   exit
 fi
 
 ip link set lo up
-mount --bind "$WORK/resolv.conf" /etc/resolv.conf
-mkfifo "$WORK/in"
-python3 tests/fixtures/net/dns_server.py 53 <"$WORK/in" >"$WORK/log" &
-exec 9>"$WORK/in" # the server ends with it
-until [ -s "$WORK/log" ]; do sleep 0.05; done
+mount --bind "$FOLDER/resolv.conf" /etc/resolv.conf
+mkfifo "$FOLDER/in"
+python3 tests/fixtures/net/dns_server.py 53 <"$FOLDER/in" >"$FOLDER/log" &
+exec 9>"$FOLDER/in" # the server ends with it
+until [ -s "$FOLDER/log" ]; do sleep 0.05; done
 
 run() {
   printf '%-28s ' "$1"
@@ -31,7 +31,7 @@ run() {
 
 run corun "$corun" bench/names/names.lua "$names"
 for threads in 4 64 "$names"; do
-  run "getaddrinfo, $threads threads" "$WORK/threads" "$names" "$threads"
+  run "getaddrinfo, $threads threads" "$FOLDER/threads" "$names" "$threads"
 done
 exec 9>&-
 wait

@@ -84,7 +84,7 @@ static unsigned read_keepalive(lua_State *L, int idx, const char *operation) {
 }
 
 static void read_connect_options(lua_State *L, connect_call *c) {
-  static const char *const names[] = {"timeout", "bind",  "nodelay", "keepalive",
+  static const char *const names[] = {"timeout", "bind", "nodelay", "keepalive",
                                       "queue",   "tls",  NULL};  // tls: net.lua
   c->o.nodelay = 1;
   c->when = TIMER_NEVER;

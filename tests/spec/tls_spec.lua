@@ -63,7 +63,7 @@ describe("tls", function()
 
   it("speaks through Unix sockets too", function()
     local address = "unix:" .. folder .. "socket"
-    local server <close> = assert(net.serve(address, function(s)
+    local _ <close> = assert(net.serve(address, function(s)
       for line in s:lines() do s:write(line:upper(), "\n") end
     end, {tls = good}))
     local o = with(trust, {server_name = "localhost"})
