@@ -45,10 +45,12 @@ end
 function fs.read(path, o)
   local max = check(o, "read", READ).max
   local data, err = core.read(path, max)
-  if type(data) ~= "userdata" then return data, err end
+  if err then return nil, err end
+  if type(data) == "string" then return data end
   local stream <close> = data -- a pipe or a terminal
   data, err = stream:read("a", {max = max or UNBOUND})
-  return data, err
+  if err then return nil, err end
+  return data
 end
 
 ---Write a whole file.
@@ -56,7 +58,8 @@ function fs.write(path, data, o)
   o = check(o, "write", WRITE)
   if o.append and o.atomic then misuse("write cannot append atomically: choose one of the two") end
   local result, err = core.write(path, data, o.append, o.atomic, bits(o.mode, "write"))
-  if type(result) ~= "userdata" then return result, err end
+  if err then return nil, err end
+  if result == true then return true end
   local stream <close> = result -- a pipe or a terminal
   result, err = stream:write(data)
   if not result then return nil, err end

@@ -12,7 +12,7 @@ local walking = {}
 local WALK = {depth = "count", filter = "function", follow = "boolean"}
 local GLOB = {hidden = "boolean"}
 local COPIES = 4 -- at once: libuv has four threads
-local STEP = 500 -- names that are matched before other tasks have their turn
+local STEP = 250 -- names that are looked at before the loop has its turn; a yield is only for tasks
 
 local function join(dir, name)
   if dir == "" or dir:sub(-1) == "/" then return dir .. name end
@@ -46,7 +46,7 @@ function walking.walk(root, o)
     options.misuse(("walk takes a path, got %s"):format(type(root)), 3)
   end
   local depth, filter, follow = o.depth or math.huge, o.filter, o.follow
-  local stack, begun = {}, false
+  local stack, begun, count = {}, false, 0
 
   -- The kind to go by, and the identity of a directory where links are followed.
   local function look(path, kind)
@@ -66,6 +66,8 @@ function walking.walk(root, o)
       local top = stack[#stack]
       local i = top.i + 1
       top.i = i
+      count = count + 1
+      if count % STEP == 0 then corun.sleep(0) end
       local name = top.names[i]
       if name == nil then
         stack[#stack] = nil
@@ -248,7 +250,7 @@ end
 
 function search:rest()
   self.count = self.count + 1
-  if self.count % STEP == 0 then corun.yield() end
+  if self.count % STEP == 0 then corun.sleep(0) end
 end
 
 function search:add(path)
@@ -331,9 +333,11 @@ function walking.glob(pattern, o)
     options.misuse(("glob takes a pattern, got %s"):format(type(pattern)), 3)
   end
   local s = setmetatable({hidden = o.hidden, lists = {}, seen = {}, found = {}, count = 0}, search)
+  local patterns = expand(pattern, {})
   return corun.try(function()
-    for _, one in ipairs(expand(pattern, {})) do
+    for _, one in ipairs(patterns) do
       local root, segments = segments_of(one)
+      if #segments == 0 and root ~= "" then s:add(root) end
       s:go(root, segments, 1)
     end
     return s.found

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define FIRST ((size_t)4 << 10)  // room for what tells no size, as in /proc
+#define HUGE ((size_t)1 << 30)   // from here on a file is checked against the memory there is
 
 static int last_error(void) {
   return uv_translate_sys_error(errno);
@@ -65,7 +66,7 @@ void fs_open_drop(fs_op *o) {
 // Make room for `n` bytes.
 static int reserve(fs_slurp *s, size_t n) {
   if (s->block && s->capacity >= n) return 0;
-  if (n > SIZE_MAX / 4) return UV_ENOMEM;
+  if (n > HUGE && n > uv_get_total_memory()) return UV_ENOMEM;  // a hole of terabytes
   char *block = realloc(s->block, s->head + n + 16);
   if (!block) return UV_ENOMEM;
   s->block = block;
