@@ -183,7 +183,7 @@ local folder = core.directory
 
 ---Remove the directory with all that is in it.
 function folder:close()
-  local path = self:take()
+  local path = self:_take()
   if not path then return true end
   return corun.shield(core.remove, path, true)
 end

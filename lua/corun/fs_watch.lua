@@ -182,11 +182,10 @@ return function(path, o)
     raw = {}, at = 0, lost = false,
     events = {}, first = 1, last = 0, told = {},
   }, watch_mt)
-  local ok
-  ok, err = start(self, st.kind)
-  if not ok then
-    self:close()
-    return nil, err
-  end
-  return self, nil, nil, self
+  local done, id
+  done, id, err = pcall(start, self, st.kind)
+  if done and id then return self, nil, nil, self end
+  self:close()
+  if not done then error(id, 0) end -- it was cancelled
+  return nil, err
 end

@@ -475,7 +475,7 @@ static int l_tempdir_tostring(lua_State *L) {
 
 static void open_tempdirs(lua_State *L) {
   static const luaL_Reg methods[] = {
-    {"path", l_tempdir_path}, {"take", l_tempdir_take}, {NULL, NULL}};
+    {"path", l_tempdir_path}, {"_take", l_tempdir_take}, {NULL, NULL}};
   static const luaL_Reg meta[] = {
     {"__gc", l_tempdir_gc}, {"__tostring", l_tempdir_tostring}, {NULL, NULL}};
   if (luaL_newmetatable(L, TEMPDIR_CLASS)) {

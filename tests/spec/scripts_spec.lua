@@ -93,6 +93,51 @@ describe("scripts/ticker.lua", function()
   end)
 end)
 
+describe("scripts/tail.lua", function()
+  local path = os.tmpname()
+  teardown(function() os.remove(path) end)
+
+  local function put(text)
+    local f = assert(io.open(path, "w"))
+    f:write(text)
+    f:close()
+  end
+
+  it("prints the last lines, as tail does", function()
+    local long = {}
+    for i = 1, 30000 do long[i] = "line " .. i end
+    for _, text in ipairs{"", "\n", "one", "1\n2\n3\n", "1\n2\n3", "\n\n\n", table.concat(long, "\n")} do
+      put(text)
+      for _, n in ipairs{0, 1, 2, 10, 20000} do
+        local r = program.run{"scripts/tail.lua", "-n", tostring(n), path}
+        assert.equal("", r.err)
+        assert.equal(program.sh(("tail -n %d %s"):format(n, path)).out, r.out)
+      end
+    end
+  end)
+
+  it("follows what is added, a new file of the name, and one that was cut", function()
+    put("old\n")
+    local r = program.sh(([[
+      f=%s; out=$f.out
+      wait_for() { i=0; until grep -q "$1" $out || [ $i -gt 500 ]; do sleep 0.02; i=$((i+1)); done; }
+      "$CORUN" --timeout=60 scripts/tail.lua -f $f >$out & pid=$!
+      wait_for old; echo added >>$f
+      wait_for added; echo last >>$f; mv $f $f.1; echo rotated >$f
+      wait_for rotated; echo more >>$f
+      wait_for more; : >$f; echo cut >>$f
+      wait_for cut; kill -INT $pid; wait $pid
+      cat $out; rm -f $out $f.1]]):format(path))
+    assert.equal("old\nadded\nlast\nrotated\nmore\ncut\n", r.out)
+  end)
+
+  it("says what is wrong", function()
+    local r = program.run{"scripts/tail.lua", path .. ".none"}
+    assert.equal(1, r.status)
+    assert.matches("ENOENT", r.err)
+  end)
+end)
+
 describe("scripts/scrape.lua #heavy", function()
   local function scrape(...)
     return program.run{"--timeout=60", "scripts/scrape.lua", ...}
