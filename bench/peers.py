@@ -159,4 +159,8 @@ def contenders(bench, programs):
                 entry("node", p.node, script("process/spawn.js")),
                 entry("bun", p.bun, script("process/spawn.js")),
                 entry("python", p.python, script("process/spawn.py"))]
+    if bench in ("files_read", "files_write"):
+        return [entry("corun", p.corun, script("fs/files.lua")),
+                entry("node", p.node, script("fs/files.mjs")),
+                entry("go", p.go_program("fs/files.go"))]
     raise KeyError(bench)

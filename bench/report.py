@@ -23,6 +23,8 @@ SCRAPE = {"rate": ("requests/s", "{:,.0f}", 1, True),
           "busy": ("client %", "{:.0f}", 1, False)}
 PROCESSES = {"rate": ("processes/s", "{:,.0f}", 1, True),
              "cpu": ("own CPU us each", "{:.1f}", 1, True), "peak": PEAK}
+FILES = {"late": ("late ms", "{:.2f}", 1, False), "p99": ("p99 ms", "{:.2f}", 1, True),
+         "most": ("most ms", "{:.2f}", 1, False), "rate": ("MB/s", "{:,.0f}", 1, True)}
 TABLES = {
     "tasks": ("spawn, yield, await, one after another", TASKS),
     "sleepers": ("1,000,000 tasks sleeping 1 s (--quick: 100,000)", SLEEPERS),
@@ -37,6 +39,8 @@ TABLES = {
     "tlsidle": ("10,000 idle TLS connections, each with its task (--quick: 1,000)", TLS_IDLE),
     "scrape": ("64 connections, GET 548 B of JSON from nginx, decode", SCRAPE),
     "spawn-process": ("run /bin/true 1,000 times, 16 at a time (--quick: 100)", PROCESSES),
+    "files_read": ("100 files of 8 MiB read at once: how late a ticker of 1 ms is", FILES),
+    "files_write": ("100 files of 8 MiB written at once: how late a ticker of 1 ms is", FILES),
 }
 
 # benchmark, metric, peer (None: corun's own figure), comparison, bound
@@ -65,6 +69,8 @@ TARGETS = [
     ("scrape", "peak", None, "<=", 15e6),
     ("spawn-process", "rate", "node", ">=", 1.0),
     ("spawn-process", "rate", "go", ">=", 1.0),
+    ("files_read", "p99", None, "<=", 5),
+    ("files_write", "p99", None, "<=", 5),
 ]
 
 

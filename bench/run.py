@@ -24,7 +24,8 @@ GROUPS = {"core": ["tasks", "sleepers", "startup", "json548", "json5m"],
           "echo": ["echo64", "echo64k", "idle"],
           "tls-echo": ["tls64", "tls64k", "tlsidle"],
           "scrape": ["scrape"],
-          "process": ["spawn-process"]}
+          "process": ["spawn-process"],
+          "files": ["files_read", "files_write"]}
 BENCHES = [b for group in GROUPS.values() for b in group]
 
 
@@ -41,6 +42,7 @@ class Machine:
         self.launcher = programs.c("measure.c")
         if self.measured == self.other:
             print("note: one core only: client and server share it")
+        self.all = cores
         load = os.getloadavg()[0]
         if load > 0.3:
             print(f"note: load average {load:.2f}: a busy machine, do not keep these figures")
@@ -217,6 +219,23 @@ def bench_spawn_process(machine, who, quick):
     return {"rate": n / wall, "cpu": cpu / n * 1e6, "peak": peak}
 
 
+def bench_files(what):
+    """100 files at once beside a ticker, on all cores: files are moved by threads."""
+    def bench(machine, who, quick):
+        size = (1 if quick else 8) << 20
+        environment = dict(peers.environment(), GOMAXPROCS=str(len(machine.all)))
+        with tempfile.TemporaryDirectory(prefix="corun-bench-") as folder:
+            done = subprocess.run(who.argv + [what, folder, "100", str(size)],
+                                  stdout=subprocess.PIPE, text=True, env=environment,
+                                  preexec_fn=lambda: os.sched_setaffinity(0, machine.all))
+        line = next((x for x in done.stdout.splitlines() if x.startswith("late ")), None)
+        if done.returncode != 0 or not line:
+            raise Failed(f"exit status {done.returncode}")
+        _, median, p99, most, _, rate = line.split()
+        return {"late": float(median), "p99": float(p99), "most": float(most), "rate": float(rate)}
+    return bench
+
+
 @contextlib.contextmanager
 def nginx(programs):
     """Runs nginx on the other core, serving bench/scrape; yields the URL of item.json."""
@@ -306,7 +325,8 @@ def run_bench(name, programs, machine, options):
         bench = {"tasks": bench_tasks, "sleepers": bench_sleepers, "startup": bench_startup,
                  "spawn-process": bench_spawn_process,
                  "idle": bench_idle, "echo64": bench_echo(64, 64),
-                 "echo64k": bench_echo(8, 65536)}[name]
+                 "echo64k": bench_echo(8, 65536), "files_read": bench_files("read"),
+                 "files_write": bench_files("write")}[name]
         results, good = alternate(name, bench, who, rounds, machine, options.quick)
     report.show(name, results, rounds)
     return good

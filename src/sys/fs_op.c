@@ -130,7 +130,7 @@ static void submit(fs_op *o) {
   o->slice.end = end;
   o->refs++;
   job_begin(o->r, &o->job, o->type->op, o->target ? o->target : "");
-  fs_slice_queue(&o->slice, o->type->is_long);
+  fs_slice_queue(&o->slice, o->is_long);
 }
 
 void fs_detach(fs_op *o) {

@@ -51,7 +51,6 @@ typedef struct fs_optype {
   int (*done)(lua_State *L, fs_op *o);
   // Release what it still holds, exactly once; the memory is freed after it. NULL: nothing. [loop]
   void (*drop)(fs_op *o);
-  int is_long;  // from its first slice on
 } fs_optype;
 
 struct fs_op {
@@ -62,7 +61,8 @@ struct fs_op {
   task *t;  // NULL once the task gave up
   unsigned refs;
   int rc;
-  int begun;  // a slice of it has run
+  int begun;    // a slice of it has run
+  int is_long;  // from its first slice on
   atomic_int cancelled;
   const char *target;  // the path, for messages; part of the operation
 };

@@ -124,16 +124,15 @@ static int open_for_reading(fs_read *p) {
   if (p->waits) return 0;
   p->s.by_offset = S_ISREG(mode);
   if (!p->s.max) p->s.max = S_ISREG(mode) ? SIZE_MAX >> 2 : FS_UNBOUND;
-  int rc = fs_slurp_begin(&p->s);
-  return rc < 0 ? rc : FS_AGAIN;
+  return fs_slurp_begin(&p->s);
 }
 
 int fs_run_read(fs_op *o) {
   fs_read *p = (fs_read *)(void *)o;
-  int rc = FS_AGAIN;
-  if (p->s.fd < 0) rc = open_for_reading(p);
+  int rc = p->s.fd < 0 ? open_for_reading(p) : 0;
   if (p->waits) return rc;
-  if (rc >= 0) rc = fs_is_cancelled(o) ? UV_ECANCELED : fs_slurp_slice(&p->s, fs_step(o));
+  if (rc == 0 && !o->begun && p->s.capacity > FS_FIRST) return FS_AGAIN;  // others come first
+  if (rc == 0) rc = fs_is_cancelled(o) ? UV_ECANCELED : fs_slurp_slice(&p->s, fs_step(o));
   if (rc == FS_AGAIN) return rc;
   if (p->s.fd >= 0) close(p->s.fd);
   p->s.fd = -1;

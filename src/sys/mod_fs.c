@@ -188,9 +188,10 @@ static int l_utime(lua_State *L) {
 
 static int l_copy(lua_State *L) {
   static const fs_optype type = {
-    .op = "copy", .run = fs_run_copy, .done = on_done, .drop = fs_path_drop, .is_long = 1};
+    .op = "copy", .run = fs_run_copy, .done = on_done, .drop = fs_path_drop};
   fs_path *p = make(L, &type, 2);
   p->flag = lua_toboolean(L, 3);
+  p->o.is_long = 1;
   return begin(L, &p->o);
 }
 
@@ -287,6 +288,7 @@ static int l_write(lua_State *L) {
   fs_write *p = fs_new(L, &type, sizeof *p + strlen(path) + 1);
   p->fd = p->dir = -1;
   p->data = lua_tolstring(L, 2, &p->len);
+  p->o.is_long = p->len > FS_FIRST;
   p->append = lua_toboolean(L, 3);
   p->atomic = lua_toboolean(L, 4);
   p->mode = (int)luaL_optinteger(L, 5, -1);
