@@ -195,7 +195,7 @@ function fs.temp(o)
   local parent = o.parent or os.getenv("TMPDIR")
   if not parent or parent == "" then parent = "/tmp" end
   local prefix = o.prefix or "corun-"
-  if prefix:find("/", 1, true) then misuse("the prefix of a temporary file must not contain a /") end
+  if prefix:find("/", 1, true) then misuse("the prefix of a temporary file must have no /") end
   local template = parent:gsub("/+$", "") .. "/" .. prefix .. "XXXXXX"
   if not o.dir then return core.temp(template, bits(o.mode, "temp")) end
   if o.mode then misuse("a temporary directory is private: mode is for files") end

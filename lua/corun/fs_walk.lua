@@ -19,6 +19,12 @@ local function join(dir, name)
   return dir .. "/" .. name
 end
 
+-- Whether a directory is there, behind a link too.
+local function is_folder(path)
+  local st = stat(path, true)
+  return st and st.kind == "directory"
+end
+
 -- Walk ------------------------------------------------------------------------------------------
 
 local function identity(st)
@@ -219,7 +225,9 @@ local function expand(pattern, out)
     end
     i = i + 1
   end
-  if #out >= MOST_PATTERNS then options.misuse("the braces of the pattern stand for too many", 5) end
+  if #out >= MOST_PATTERNS then
+    options.misuse("the braces of the pattern stand for too many", 5)
+  end
   out[#out + 1] = pattern
   return out
 end
@@ -304,7 +312,7 @@ function search:go(dir, segments, i)
       local kind = kinds[k]
       if is_last then
         self:add(path)
-      elseif kind == "directory" or kind == "link" and (stat(path, true) or {}).kind == "directory" then
+      elseif kind == "directory" or kind == "link" and is_folder(path) then
         self:go(path, segments, i + 1)
       end
     end
@@ -380,8 +388,7 @@ local function copy_folder(from, to, modes)
   if not st then return nil, err end
   local ok
   ok, err = core.mkdir(to, false, st.mode | 448) -- 0700
-  if not ok and err.code == "EEXIST" and (stat(to, true) or {}).kind == "directory" then ok = true end
-  if not ok then return nil, err end
+  if not ok and not (err.code == "EEXIST" and is_folder(to)) then return nil, err end
   modes[#modes + 1] = {to, st.mode}
   return true
 end

@@ -38,13 +38,13 @@ local fs = {}
 function fs.read(path, o) end
 
 ---@class corun.fs.read_options
----@field max? integer at most so many bytes (default: as many as the file says it has; 1 GiB of what tells no size)
+---@field max? integer at most so many bytes (default: no bound; 1 GiB of a device)
 
 --- Write a whole file, which is made if it is not there.
 ---
---- With `atomic` others see the old bytes or the new ones, also after a power cut: a new file in the
---- same directory is written and brought to the disk (fsync), renamed, and the directory brought to
---- the disk. It has the mode and, where the system allows it, the owner of the file that was there;
+--- With `atomic` others see the old bytes or the new ones, also after a power cut: a new file in
+--- the same directory is written and brought to the disk (fsync), renamed, and the directory
+--- brought to the disk. It has the mode and, where the system allows it, the owner of the file that was there;
 --- hard links to that one keep the old bytes. A symbolic link stays, what it leads to is replaced.
 --- When it fails or is cancelled nothing is left behind. Without `atomic` the file is written in
 --- place: what fails in the middle leaves a part (S19: a cancellation does not).
@@ -63,7 +63,7 @@ function fs.write(path, data, o) end
 ---@class corun.fs.write_options
 ---@field append? boolean add to the end of the file
 ---@field atomic? boolean replace the file in one step
----@field mode? corun.fs.mode what the file has afterwards (default: what it had; a new one 666 less the umask)
+---@field mode? corun.fs.mode exactly (default: what it had; a new file 666 less the umask)
 
 -- ## Open files
 
@@ -75,8 +75,8 @@ function fs.write(path, data, o) end
 --- its `seek` fails with `ESPIPE`.
 ---
 --- - Raises: when `mode` is none of these.
---- - Fails: `ENOENT`, `EEXIST`, `EISDIR`, `EACCES`, `EMFILE` ...; `ENXIO` for writing to a pipe that
----   nobody reads.
+--- - Fails: `ENOENT`, `EEXIST`, `EISDIR`, `EACCES`, `EMFILE` ...; `ENXIO` for writing to a pipe
+---   that nobody reads.
 ---@async
 ---@param path string
 ---@param mode? string
@@ -96,8 +96,8 @@ function fs.open(path, mode, o) end
 ---@class corun.fs.file: corun.stream
 local file = {}
 
---- Read by one or several formats, as Lua's `io` does: `"l"`, `"L"`, `"a"`, `"n"`, a number of bytes.
---- Options may come last.
+--- Read by one or several formats, as Lua's `io` does: `"l"`, `"L"`, `"a"`, `"n"`, a number of
+--- bytes. Options may come last.
 ---
 --- - Raises: `EBUSY` when another task is reading, `ECLOSED`.
 --- - Fails: `EBADF` when it is not open for reading; `EMSGSIZE` for a line, or a rest, longer than
@@ -119,8 +119,8 @@ function file:lines(...) end
 --- Write strings and numbers, in order and without a gap; in append mode at the end of the file.
 ---
 --- What is written is gathered (`setvbuf`) and goes out when 64 KiB are full, by `flush`, `seek`,
---- `sync`, `read` and `close`. What a failed call was given is not written later; what earlier calls
---- had gathered is tried again, and reported again, by the next call and by `close`.
+--- `sync`, `read` and `close`. What a failed call was given is not written later; what earlier
+--- calls had gathered is tried again, and reported again, by the next call and by `close`.
 ---
 --- - Raises: `ECLOSED`; when an argument is no string or number.
 --- - Fails: `ENOSPC`, `EFBIG`, `EIO` ...; `EBADF` when it is not open for writing; `ETIMEDOUT` when
@@ -269,15 +269,15 @@ function fs.walk(path, o) end
 
 ---@class corun.fs.walk_options
 ---@field depth? integer at most so many levels; 1 is the directory alone
----@field filter? fun(path: string, kind: corun.fs.kind): boolean what it refuses is left out, with all that is in it
+---@field filter? fun(path: string, kind: corun.fs.kind): boolean what it refuses is left out
 ---@field follow? boolean go into directories that links lead to; circles are left (default false)
 
 --- The paths that a pattern stands for, in the order of a walk, each once.
 ---
 --- `*` any characters but `/`, `?` one, `[a-z]` one of a set, `[!a-z]` none of it, `{a,b}` either,
 --- `**` as a whole segment any number of directories, at the end all that is below; links are not
---- followed by it. `\` takes the next character as it is. Directories that cannot be read are passed
---- over. Names that begin with a dot are matched only by patterns that do.
+--- followed by it. `\` takes the next character as it is. Directories that cannot be read are
+--- passed over. Names that begin with a dot are matched only by patterns that do.
 ---
 --- - Raises: when the braces stand for more than 10,000 patterns.
 --- - Fails: `EMFILE`, `EIO` ...
@@ -305,7 +305,8 @@ function fs.mkdir(path, o) end
 ---@field parents? boolean make those above it too, and be content if it is there already
 ---@field mode? corun.fs.mode less the umask (default 777)
 
---- Remove a file, a link, or an empty directory; with `recursive` a directory with all that is in it.
+--- Remove a file, a link, or an empty directory; with `recursive` a directory with all that is in
+--- it.
 ---
 --- Links are not followed, whatever happens to the tree meanwhile. A failure ends it, and names the
 --- path that could not be removed.
@@ -466,14 +467,17 @@ function directory:close() end
 function fs.watch(path, o) end
 
 ---@class corun.fs.watch_options
----@field recursive? boolean what is below too, in directories that appear later as well (default false)
+---@field recursive? boolean what is below too, also in directories that appear later
 ---@field delay? corun.seconds how long to wait for more of the same (default 0.05)
 
 --- Something happened.
+---
+--- `"change"`: bytes or attributes changed; `"rename"`: the name appeared or went; `"overflow"`:
+--- more happened below `path` than is kept, or a directory there cannot be watched.
 ---@class corun.fs.event
 ---@field path string below the path that is watched
----@field kind "change"|"rename"|"overflow" bytes or attributes changed; a name appeared or went; what happened below `path` was more than is kept, and is not known
----@field err? corun.err with `"overflow"`: why a directory cannot be watched
+---@field kind "change"|"rename"|"overflow"
+---@field err? corun.err why a directory cannot be watched
 
 --- A watch; calling it is `recv`.
 ---@class corun.fs.watch

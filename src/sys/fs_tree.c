@@ -172,9 +172,9 @@ static int blame(removal *r, const char *name, int rc) {
   size_t len = strlen(r->path) + strlen(name) + 2;
   const level *l;
   for (l = r->top; l && l->up; l = l->up) len += strlen(l->name) + 1;
-  char *text = malloc(len), *p = text + len;
+  char *text = malloc(len);
   if (!text) return rc;
-  p -= strlen(name) + 1;
+  char *p = text + len - strlen(name) - 1;
   strcpy(p, name);
   for (l = r->top; l && l->up; l = l->up) {
     *--p = '/';
@@ -277,7 +277,7 @@ int fs_remove_tree(const char *path, fs_op *o, char **culprit) {
   int fd = open(path, FOLDER | O_NOFOLLOW);
   if (fd < 0) return errno == ENOTDIR ? rc : last_error();
   rc = enter(&r, fd, "");
-  while (rc == 0) {
+  while (rc == 0 && r.dir) {
     do rc = empty(&r);
     while (rc == FS_AGAIN);
     if (rc < 0 || !r.top->up) break;

@@ -117,7 +117,7 @@ int fs_slurp_slice(fs_slurp *s, size_t step) {
 }
 
 static int open_for_reading(fs_read *p) {
-  unsigned mode;
+  unsigned mode = 0;
   int fd = fs_open(p->path, O_RDONLY, 0, &p->waits, &mode);
   if (fd < 0) return fd;
   p->s.fd = fd;

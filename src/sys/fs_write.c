@@ -52,32 +52,30 @@ static char *follow(char *path) {
   return next;
 }
 
-// The path that symbolic links lead to, of malloc's, also if nothing is there.
-static int resolve(const char *path, char **out) {
+// The path that symbolic links lead to, of malloc's, also if nothing is there. NULL: see `error`.
+static char *resolve(const char *path, int *error) {
   char *p = strdup(path);
   for (int i = 0; p && i < MOST_LINKS; i++) {
     char *next = follow(p);
     if (!next) {
-      int rc = errno;
-      if (rc == EINVAL || rc == ENOENT) {
-        *out = p;
-        return 0;
-      }
+      *error = errno == EINVAL || errno == ENOENT ? 0 : last_error();
+      if (*error == 0) return p;
       free(p);
-      return uv_translate_sys_error(rc);
+      return NULL;
     }
     free(p);
     p = next;
   }
+  *error = p ? UV_ELOOP : UV_ENOMEM;
   free(p);
-  return p ? UV_ELOOP : UV_ENOMEM;
+  return NULL;
 }
 
 // Open the directory of the file and keep its name in there.
 static int open_dir(fs_write *p) {
-  char *path = NULL;
-  int rc = resolve(p->path, &path);
-  if (rc < 0) return rc;
+  int rc;
+  char *path = resolve(p->path, &rc);
+  if (!path) return rc;
   char *slash = strrchr(path, '/');
   const char *name = slash ? slash + 1 : path;
   p->name = strdup(name);

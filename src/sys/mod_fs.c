@@ -238,10 +238,9 @@ static int l_list(lua_State *L) {
 
 // --- Whole files -----------------------------------------------------------------------------
 
-// Push a stream for what is open and may have to wait. Answers the number of results.
-static int push_waiting(lua_State *L, fs_op *o, int *fd, int flags) {
-  fs_opened opened = {.fd = fd, .path = o->target, .waits = 1, .flags = flags};
-  int rc = fs_push_opened(L, &opened);
+// Push what is open. Answers the number of results.
+static int push_opened(lua_State *L, const fs_op *o, const fs_opened *opened) {
+  int rc = fs_push_opened(L, opened);
   return rc < 0 ? err_return_uv(L, rc, o->type->op, o->target) : 1;
 }
 
@@ -250,7 +249,8 @@ static int on_read(lua_State *L, fs_op *o) {
   if (o->rc == UV_EMSGSIZE)
     return err_return(L, "EMSGSIZE", "read", p->path, "it is longer than the limit (max)");
   if (o->rc < 0) return fs_fail(L, o);
-  if (p->waits) return push_waiting(L, o, &p->s.fd, O_RDONLY);
+  const fs_opened opened = {.fd = &p->s.fd, .path = p->path, .waits = 1, .flags = O_RDONLY};
+  if (p->waits) return push_opened(L, o, &opened);
   char *block = p->s.block;
   p->s.block = NULL;
   bytes_push(L, block, p->s.head, p->s.n);
@@ -275,7 +275,8 @@ static int l_read(lua_State *L) {
 static int on_write(lua_State *L, fs_op *o) {
   fs_write *p = (fs_write *)(void *)o;
   if (o->rc < 0) return fs_fail(L, o);
-  if (p->waits) return push_waiting(L, o, &p->fd, O_WRONLY);
+  const fs_opened opened = {.fd = &p->fd, .path = p->path, .waits = 1, .flags = O_WRONLY};
+  if (p->waits) return push_opened(L, o, &opened);
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -308,8 +309,7 @@ static int on_opened(lua_State *L, fs_op *o) {
                       .flags = p->flags,
                       .mode = p->st_mode,
                       .is_temp = p->is_temp};
-  int rc = fs_push_opened(L, &opened);
-  return rc < 0 ? err_return_uv(L, rc, o->type->op, p->path) : 1;
+  return push_opened(L, o, &opened);
 }
 
 static fs_opening *make_opening(lua_State *L, const fs_optype *type) {
@@ -331,10 +331,11 @@ static int read_mode(const char *s) {
     case 'a': flags = O_CREAT | O_APPEND; break;
     default: return -1;
   }
-  int is_both = 0;
-  if (*s == 'b') s++;
-  if (*s == '+') is_both = *s++;
-  if (*s == 'b' && s[-1] != 'b') s++;
+  int is_binary = *s == 'b';
+  s += is_binary;
+  int is_both = *s == '+';
+  s += is_both;
+  if (*s == 'b' && !is_binary) s++;
   if (*s == 'x' && first == 'w') {
     flags |= O_EXCL;
     s++;

@@ -19,8 +19,9 @@ describe("an open file", function()
     local text = "first line\n\n12 0x1F -3.5e2 nan\nlast, unended \0 line\255"
     -- Each is a list of calls: method and arguments.
     local runs = {
-      {"r", {"read"}, {"read", "L"}, {"read", "n", "n"}, {"seek"}, {"read", "n"}, {"seek", "set", 3},
-        {"read", 5}, {"read", "a"}, {"read", "a"}, {"read", "l"}, {"read", 0}, {"read", 3},
+      {"r", {"read"}, {"read", "L"}, {"read", "n", "n"}, {"seek"}, {"read", "n"},
+        {"seek", "set", 3}, {"read", 5}, {"read", "a"}, {"read", "a"}, {"read", "l"}, {"read", 0},
+        {"read", 3},
         {"seek", "end"}, {"seek", "cur", -4}, {"read", "a"}},
       {"r", {"read", 0}, {"read", "l", "L", "n", "l"}, {"read", 7, "l"}, {"read", "a", "l"}},
       {"w", {"write", "a", 1, 2.5, "b"}, {"seek"}, {"seek", "set", 1}, {"write", "XY"},
@@ -119,10 +120,10 @@ describe("an open file", function()
     assert.is_true(f:read("a") == BIG:sub(5))
     for _, n in ipairs{1000, 65536, 65537, 262144, 300000, 5 << 20} do
       f:seek("set", 1)
-      local parts, at = {f:read(3)}, nil
+      local parts = {f:read(3)}
       for part in f:lines(n) do parts[#parts + 1] = part end
       assert.is_true(table.concat(parts) == BIG:sub(2), n)
-      at = f:seek()
+      local at = f:seek()
       assert.equal(#BIG, at)
     end
   end)
@@ -268,9 +269,9 @@ describe("an open file", function()
     local _ <close>, dir = folder()
     local f = assert(fs.open(dir .. "/f", "w+"))
     f:close()
-    for _, call in ipairs{"read", "write", "seek", "flush", "lines", "setvbuf", "stat", "sync", "recv",
-      "truncate", "read_exactly"} do
-      local ok, err = pcall(f[call], f, call == "setvbuf" and "no" or call == "read_exactly" and 1 or nil)
+    for _, call in ipairs{"read", "write", "seek", "flush", "lines", "setvbuf", "stat", "sync",
+      "recv", "truncate", "read_exactly"} do
+      local ok, err = pcall(f[call], f, ({setvbuf = "no", read_exactly = 1})[call])
       assert.is_false(ok)
       assert.equal("ECLOSED", err.code)
       assert.matches("fs_file_spec.lua:%d+", tostring(err))

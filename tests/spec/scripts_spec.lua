@@ -106,7 +106,8 @@ describe("scripts/tail.lua", function()
   it("prints the last lines, as tail does", function()
     local long = {}
     for i = 1, 30000 do long[i] = "line " .. i end
-    for _, text in ipairs{"", "\n", "one", "1\n2\n3\n", "1\n2\n3", "\n\n\n", table.concat(long, "\n")} do
+    long = table.concat(long, "\n")
+    for _, text in ipairs{"", "\n", "one", "1\n2\n3\n", "1\n2\n3", "\n\n\n", long} do
       put(text)
       for _, n in ipairs{0, 1, 2, 10, 20000} do
         local r = program.run{"scripts/tail.lua", "-n", tostring(n), path}
@@ -120,7 +121,9 @@ describe("scripts/tail.lua", function()
     put("old\n")
     local r = program.sh(([[
       f=%s; out=$f.out
-      wait_for() { i=0; until grep -q "$1" $out || [ $i -gt 500 ]; do sleep 0.02; i=$((i+1)); done; }
+      wait_for() {
+        i=0; until grep -q "$1" $out || [ $i -gt 500 ]; do sleep 0.02; i=$((i+1)); done
+      }
       "$CORUN" --timeout=60 scripts/tail.lua -f $f >$out & pid=$!
       wait_for old; echo added >>$f
       wait_for added; echo last >>$f; mv $f $f.1; echo rotated >$f
