@@ -83,7 +83,7 @@ if(lua_source)
   set_target_properties(lua54 PROPERTIES C_EXTENSIONS ON)
   target_include_directories(lua54 SYSTEM PUBLIC ${lua_src} ${PROJECT_BINARY_DIR}/lua)
   # CORUN_LUA_DEFS reaches every includer: LUAI_ASSERT and the like change the headers.
-  target_compile_definitions(lua54 PUBLIC LUA_COMPAT_5_3 CORUN_LUA_INTERNALS=1 ${CORUN_LUA_DEFS})
+  target_compile_definitions(lua54 PUBLIC LUA_COMPAT_5_3 ${CORUN_LUA_DEFS})
   if(APPLE)
     target_compile_definitions(lua54 PRIVATE LUA_USE_MACOSX)
   else()
@@ -106,8 +106,7 @@ else()
   find_library(LUA54_LIBRARY NAMES liblua5.4.a liblua54.a liblua-5.4.a liblua.a REQUIRED)
   add_library(lua54 STATIC IMPORTED)
   set_target_properties(lua54 PROPERTIES IMPORTED_LOCATION ${LUA54_LIBRARY}
-                        INTERFACE_INCLUDE_DIRECTORIES ${LUA54_INCLUDE}
-                        INTERFACE_COMPILE_DEFINITIONS CORUN_LUA_INTERNALS=0)
+                        INTERFACE_INCLUDE_DIRECTORIES ${LUA54_INCLUDE})
 endif()
 set_property(TARGET lua54 APPEND PROPERTY INTERFACE_LINK_LIBRARIES m ${CMAKE_DL_LIBS})
 set_property(TARGET lua54 APPEND PROPERTY INTERFACE_COMPILE_DEFINITIONS

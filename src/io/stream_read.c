@@ -5,10 +5,11 @@
 // so a read that fails, times out or is cancelled loses none.
 #include <ctype.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "core/bytes.h"
 #include "core/error.h"
-#include "core/longstring.h"
 #include "core/options.h"
 #include "core/runtime.h"
 #include "core/task.h"
@@ -17,7 +18,7 @@
 
 #define MAX_LINE ((lua_Integer)1 << 20)
 #define MAX_NUMERAL 200           // as in liolib.c
-#define DIRECT ((size_t)8 << 10)  // bytes from which on a piece is read without a buffer between
+#define DIRECT ((size_t)16 << 10)  // bytes from which on a piece is read without a buffer between
 
 enum {
   READ_LINE,
@@ -134,24 +135,23 @@ static int attempt_count(lua_State *L, stream *s) {
   return wait_for(L, s, n ? n : 1);
 }
 
-// Read what the transport has into a string of its own, when that is much: it saves a copy of it.
-// Answers 0 when it is to be read into the buffer as ever.
+// Read what the transport has into memory that becomes the string, when that is much: it saves a
+// copy of it. Answers 0 when it is to be read into the buffer as ever.
 static int take_direct(lua_State *L, stream *s) {
   ssize_t there = s->t->read_now(s, NULL, 0);
-  size_t n = there > 0 ? (size_t)there : 0;
+  size_t n = there > 0 ? (size_t)there : 0, head = bytes_head(L);
   if (n > s->rq.n) n = s->rq.n;
   if (n > IO_BLOCK) n = IO_BLOCK;
-  char *p = n >= DIRECT ? longstring_push(L, n) : NULL;
-  if (!p) return 0;
-  ssize_t got = s->t->read_now(s, p, n);
-  s->many = got >= (ssize_t)DIRECT;
-  if (got == (ssize_t)n) return 1;
-  if (got > 0) {
-    lua_pushlstring(L, p, (size_t)got);
-    return 1;
+  char *block = n >= DIRECT ? malloc(head + n + BYTES_TAIL) : NULL;
+  if (!block) return 0;
+  ssize_t got = s->t->read_now(s, block + head, n);
+  if (got <= 0) {
+    free(block);
+    return 0;
   }
-  lua_pop(L, 1);
-  return 0;
+  s->many = got >= (ssize_t)DIRECT;
+  bytes_push(L, block, head, (size_t)got);
+  return 1;
 }
 
 static int attempt_some(lua_State *L, stream *s) {
