@@ -46,9 +46,8 @@ function fs.read(path, o) end
 --- the same directory is written and brought to the disk (fsync), renamed, and the directory
 --- brought to the disk. It has the mode and, where the system allows it, the owner of the file that
 --- was there; hard links to that one keep the old bytes. A symbolic link stays, what it leads to is
---- replaced.
---- When it fails or is cancelled nothing is left behind. Without `atomic` the file is written in
---- place: what fails in the middle leaves a part (S19: a cancellation does not).
+--- replaced. When it fails or is cancelled nothing is left behind. Without `atomic` the file is
+--- written in place: what fails in the middle leaves a part (S19: a cancellation does not).
 ---
 --- - Raises: when `append` and `atomic` are both given.
 --- - Fails: `ENOSPC`, `EFBIG`, `EACCES`, `EISDIR`, `EMFILE` ...; `ENXIO` for a pipe that nobody

@@ -468,6 +468,20 @@ describe("an open file", function()
   end)
 end)
 
+describe("faults of files", function()
+  local library = dofile("tests/fixtures/cli/program.lua").path:gsub("[^/]*$", "ext/short_files.so")
+
+  for seed = 1, 4 do
+    it(("lose, double or reorder no byte, seed %d"):format(seed), function()
+      local env = ("ASAN_OPTIONS=verify_asan_link_order=0 LD_PRELOAD=%s FAULT_SEED=%d")
+        :format(library, seed)
+      local r = files.run({"--timeout=60", "tests/fixtures/faults/files.lua"}, {env = env})
+      assert.equal("", r.err)
+      assert.equal("all is there\n", r.out)
+    end)
+  end
+end)
+
 describe("out of memory", function()
   it("files end with an error, or work: they do not fall #heavy", function()
     local _ <close>, dir = folder()
