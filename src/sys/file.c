@@ -174,10 +174,13 @@ static void feed(file *f) {
   stream_fed(&f->s, block, f->got);
   if (f->s.in_rc == UV_ENOMEM) f->at -= (int64_t)f->got;  // there was no room for them
   if (!f->s.reading) return;
-  if (f->s.reader && !f->s.woken)
+  if (f->s.reader && !f->s.woken) {
     f->want_read = 1;
-  else
-    f->s.reading = 0;
+    return;
+  }
+  f->s.reading = 0;
+  free(f->chunk);  // a file may be open for long and read seldom
+  f->chunk = NULL;
 }
 
 static void finish_close(file *f) {

@@ -54,9 +54,9 @@ typedef struct file {
   unsigned append : 1;    // each write goes to the end
   unsigned seekable : 1;  // bytes have places
   unsigned is_temp : 1;   // removed when it is closed
-  unsigned by_line : 1;   // a line's end is written at once
-  unsigned want_read : 1;
-  unsigned closing : 1;
+  // What follows changes while a thread reads the bits above: they must not share a word.
+  uint8_t by_line;  // a line's end is written at once
+  uint8_t want_read, closing;
   char path[];
 } file;
 
