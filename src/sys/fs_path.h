@@ -9,14 +9,15 @@
 
 typedef struct fs_path {
   fs_op o;
-  const char *a, *b;       // the paths; b may be NULL
-  int mode;                // permission bits, -1: none given
-  int flag;                // of the operation: follow, parents, recursive, directory
-  double atime, mtime;     // of utime
-  uv_stat_t st;            // of stat
-  char *text;              // a text that is the result
-  struct fs_names *names;  // of list
-  char *culprit;           // the path below `a` that failed
+  const char *a, *b;           // the paths; b may be NULL
+  int mode;                    // permission bits, -1: none given
+  int flag;                    // of the operation: follow, parents, recursive, directory
+  double atime, mtime;         // of utime
+  uv_stat_t st;                // of stat
+  char *text;                  // a text that is the result
+  struct fs_removal *removal;  // of remove: how far it is
+  struct fs_names *names;      // of list
+  char *culprit;               // the path below `a` that failed
   char bytes[];
 } fs_path;
 
@@ -36,7 +37,7 @@ void fs_path_drop(fs_op *o);
 
 int fs_run_stat(fs_op *o);    // `flag`: follow a symbolic link
 int fs_run_mkdir(fs_op *o);   // `flag`: with parents, and there may be one already
-int fs_run_remove(fs_op *o);  // `flag`: with all that is in it
+int fs_run_remove(fs_op *o);  // `flag`: with all that is in it; links are not followed
 int fs_run_rename(fs_op *o);
 int fs_run_link(fs_op *o);      // a new name `b` for `a`
 int fs_run_symlink(fs_op *o);   // `b` leads to the text `a`
@@ -50,9 +51,5 @@ int fs_run_tempdir(fs_op *o);  // `a` ends with XXXXXX -> text
 
 // The letter for what a file is, from its mode: f d l p s b c, or ?.
 char fs_kind_of(unsigned long long mode);
-
-// Remove `path` with all that is in it, links not followed, whatever is done to the tree meanwhile.
-// Answers 0, or an error and in `culprit` a path from malloc, or NULL. `o` may be NULL. [pool]
-int fs_remove_tree(const char *path, fs_op *o, char **culprit);
 
 #endif

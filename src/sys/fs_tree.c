@@ -13,6 +13,7 @@
 
 #include "sys/fs_path.h"
 
+#define ENTRIES 2000  // removed in one slice
 #define FOLDER (O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK)
 
 static int last_error(void) {
@@ -159,8 +160,9 @@ typedef struct level {
   char name[];  // in the directory above
 } level;
 
-typedef struct removal {
+typedef struct fs_removal {
   fs_op *o;
+  int left;  // entries that this slice may look at
   const char *path;
   DIR *dir;    // the directory that is being emptied
   level *top;  // its place
@@ -249,13 +251,14 @@ static int ascend(removal *r) {
 }
 
 // Remove what is in the directory in hand, up to the first directory, which becomes the one in
-// hand. Answers FS_AGAIN then, 0 when it is empty, or an error.
+// hand, or to the end of the slice. Answers FS_AGAIN then, 0 when it is empty, or an error.
 static int empty(removal *r) {
   struct dirent *e;
   for (errno = 0; (e = readdir(r->dir)); errno = 0) {
     if (is_dot(e->d_name)) continue;
-    if (r->o && fs_is_cancelled(r->o)) return UV_ECANCELED;
+    if (fs_is_cancelled(r->o)) return UV_ECANCELED;
     int rc = 0;
+    r->left--;
     if (e->d_type != DT_DIR && unlinkat(dirfd(r->dir), e->d_name, 0) < 0) rc = last_error();
     if (rc == UV_ENOENT) continue;
     if (e->d_type == DT_DIR || rc == UV_EISDIR || rc == UV_EPERM) {
@@ -265,33 +268,61 @@ static int empty(removal *r) {
       return into < 0 ? into : FS_AGAIN;
     }
     if (rc < 0) return blame(r, e->d_name, rc);
+    if (r->left <= 0) return FS_AGAIN;
   }
   return errno ? blame(r, "", last_error()) : 0;
 }
 
-int fs_remove_tree(const char *path, fs_op *o, char **culprit) {
-  removal r = {.o = o, .path = path, .culprit = culprit};
-  if (unlink(path) == 0) return 0;
+// Answers FS_AGAIN when the directory is open and to be emptied, 0 when `path` was no directory and
+// is gone.
+static int begin_removal(fs_path *p) {
+  if (unlink(p->a) == 0) return 0;
   int rc = last_error();
   if (rc != UV_EISDIR && rc != UV_EPERM) return rc;
-  int fd = open(path, FOLDER | O_NOFOLLOW);
+  removal *r = calloc(1, sizeof *r);
+  if (!r) return UV_ENOMEM;
+  p->removal = r;
+  r->o = &p->o;
+  r->path = p->a;
+  r->culprit = &p->culprit;
+  int fd = open(p->a, FOLDER | O_NOFOLLOW);
   if (fd < 0) return errno == ENOTDIR ? rc : last_error();
-  rc = enter(&r, fd, "");
-  while (rc == 0 && r.dir) {
-    do rc = empty(&r);
-    while (rc == FS_AGAIN);
-    if (rc < 0 || !r.top->up) break;
-    rc = ascend(&r);
+  rc = enter(r, fd, "");
+  return rc < 0 ? rc : FS_AGAIN;
+}
+
+static int remove_slice(removal *r) {
+  int rc = 0;
+  r->left = ENTRIES;
+  while (rc == 0) {
+    do rc = empty(r);
+    while (rc == FS_AGAIN && r->left > 0);
+    if (rc || !r->top->up) break;
+    rc = ascend(r);
   }
-  if (r.dir) closedir(r.dir);
-  for (level *l; (l = r.top); free(l)) r.top = l->up;
-  if (rc == 0 && rmdir(path) < 0) rc = last_error();
   return rc;
+}
+
+static void end_removal(fs_path *p) {
+  removal *r = p->removal;
+  if (!r) return;
+  if (r->dir) closedir(r->dir);
+  for (level *l; (l = r->top); free(l)) r->top = l->up;
+  free(r);
+  p->removal = NULL;
+}
+
+static int remove_tree(fs_path *p) {
+  int rc = p->removal ? FS_AGAIN : begin_removal(p), is_folder = p->removal != NULL;
+  if (rc == FS_AGAIN) rc = remove_slice(p->removal);
+  if (rc == FS_AGAIN) return rc;
+  end_removal(p);
+  return rc == 0 && is_folder && rmdir(p->a) < 0 ? last_error() : rc;
 }
 
 int fs_run_remove(fs_op *o) {
   fs_path *p = (fs_path *)(void *)o;
-  if (p->flag) return fs_remove_tree(p->a, o, &p->culprit);
+  if (p->flag) return remove_tree(p);
   if (unlink(p->a) == 0) return 0;
   int rc = last_error();
   if (rc != UV_EISDIR && rc != UV_EPERM) return rc;
