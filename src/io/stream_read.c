@@ -17,7 +17,7 @@
 #include "io/stream_lua.h"
 
 #define MAX_LINE ((lua_Integer)1 << 20)
-#define MAX_NUMERAL 200           // as in liolib.c
+#define MAX_NUMERAL 200            // as in liolib.c
 #define DIRECT ((size_t)16 << 10)  // bytes from which on a piece is read without a buffer between
 
 enum {

@@ -314,7 +314,7 @@ static void end_removal(fs_path *p) {
 
 static int remove_tree(fs_path *p) {
   int rc = p->removal ? FS_AGAIN : begin_removal(p), is_folder = p->removal != NULL;
-  if (rc == FS_AGAIN) rc = remove_slice(p->removal);
+  if (rc == FS_AGAIN && p->removal->dir) rc = remove_slice(p->removal);
   if (rc == FS_AGAIN) return rc;
   end_removal(p);
   return rc == 0 && is_folder && rmdir(p->a) < 0 ? last_error() : rc;
