@@ -2,16 +2,12 @@
 // The functions of OpenSSL for TLS, loaded late. See openssl_tls.h.
 #include "base/openssl_tls.h"
 
-#include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <string.h>
 
-#ifdef __APPLE__
-#define LIBRARY(name) "lib" name ".3.dylib"
-#else
-#define LIBRARY(name) "lib" name ".so.3"
-#endif
+#include "base/library.h"
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
 
 static struct {
   pthread_once_t once;
@@ -20,44 +16,19 @@ static struct {
   char error[256];
 } state = {.once = PTHREAD_ONCE_INIT};
 
-// Say what is missing, the first time.
-static void note(const char *why) {
-  if (!state.error[0]) snprintf(state.error, sizeof state.error, "OpenSSL 3 is needed: %s", why);
-}
-
-static void *open_library(const char *name) {
-  void *library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
-  if (!library) note(dlerror());
-  return library;
-}
-
-static void *find(void *library, const char *name) {
-  void *f = library ? dlsym(library, name) : NULL;
-  if (library && !f) note(dlerror());
-  return f;
-}
+#define ENTRY(name) {#name, offsetof(openssl_tls, name)},
+static const library_entry crypto[] = {OPENSSL_TLS_CRYPTO(ENTRY)};
+static const library_entry ssl[] = {OPENSSL_TLS_SSL(ENTRY)};
 
 static void load(void) {
   openssl_tls *t = &state.table;
-  void *crypto = open_library(LIBRARY("crypto")), *ssl = open_library(LIBRARY("ssl"));
-  int ok = 1;
-  // A pointer to a function goes through memory: ISO C has no conversion.
-#define LOAD(library, name)         \
-  {                                 \
-    void *f = find(library, #name); \
-    memcpy(&t->name, &f, sizeof f); \
-    if (!f) ok = 0;                 \
-  }
-#define LOAD_CRYPTO(name) LOAD(crypto, name)
-#define LOAD_SSL(name) LOAD(ssl, name)
-  OPENSSL_TLS_CRYPTO(LOAD_CRYPTO)
-  OPENSSL_TLS_SSL(LOAD_SSL)
+  const char *why = library_fill(t, LIBRARY_FILE("crypto", "3"), crypto, COUNT(crypto));
+  if (!why) why = library_fill(t, LIBRARY_FILE("ssl", "3"), ssl, COUNT(ssl));
   // At exit a thread may still be at work with it: what OpenSSL holds is left to the system.
-  if (ok && t->OPENSSL_init_ssl(OPENSSL_INIT_NO_ATEXIT, NULL) != 1) {
-    note("the library could not be set up");
-    ok = 0;
-  }
-  state.is_loaded = ok;
+  if (!why && t->OPENSSL_init_ssl(OPENSSL_INIT_NO_ATEXIT, NULL) != 1)
+    why = "the library could not be set up";
+  if (why) snprintf(state.error, sizeof state.error, "OpenSSL 3 is needed: %s", why);
+  state.is_loaded = !why;
 }
 
 const openssl_tls *openssl_tls_load(void) {
