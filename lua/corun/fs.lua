@@ -21,6 +21,7 @@ local OPEN = {mode = "number|string"}
 local STAT = {follow = "boolean"}
 local MKDIR = {parents = "boolean", mode = "number|string"}
 local REMOVE = {recursive = "boolean"}
+local NEVER = {[""] = true, ["."] = true, [".."] = true} -- last names of what is never emptied
 local LINK = {symbolic = "boolean"}
 local COPY = {recursive = "boolean", overwrite = "boolean"}
 local TEMP = {dir = "boolean", prefix = "string", parent = "string", mode = "number|string"}
@@ -149,7 +150,12 @@ end
 
 ---Remove a file or a directory.
 function fs.remove(path, o)
-  return core.remove(path, check(o, "remove", REMOVE).recursive)
+  local recursive = check(o, "remove", REMOVE).recursive
+  if recursive and type(path) == "string" and NEVER[path:match("([^/]*)/*$")] then
+    return nil, corun.err("EINVAL", "it would take more away than it names", {op = "remove",
+      target = path})
+  end
+  return core.remove(path, recursive)
 end
 
 ---Give a file a second name.

@@ -1,19 +1,27 @@
 // SPDX-License-Identifier: MIT
 // Preloaded by a spec: calls on non-blocking sockets are often short, interrupted or refused for
 // now, as a kernel may answer at any time. FAULT_SEED chooses which ones, reproducibly. With
-// FAULT_STDIO the same for what descriptors 0 and 1 lead to, files without "for now".
+// FAULT_STDIO the same for what descriptors 0 and 1 lead to, files without "for now". With
+// FAULT_PROGRAM only in programs of that name: not in the peers that a whole suite starts.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 typedef enum { PASS, SHORT, REFUSE } fault;
+
+static int is_meant(void) {
+  const char *name = getenv("FAULT_PROGRAM");
+  return !name || strcmp(name, program_invocation_short_name) == 0;
+}
 
 static int is_standard(const struct stat *st) {
   struct stat other;
@@ -23,11 +31,25 @@ static int is_standard(const struct stat *st) {
   return 0;
 }
 
+// Datagrams come whole.
+static int is_stream(int fd) {
+  int type = 0;
+  socklen_t size = sizeof type;
+  return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
+}
+
+// Once the other side has gone, a kernel gives all that there is, and libuv counts on it.
+static int is_hung_up(int fd) {
+  struct pollfd p = {.fd = fd, .events = POLLIN};
+  return poll(&p, 1, 0) > 0 && p.revents & POLLHUP;
+}
+
 // What happens to this call: of eight, one is interrupted, one refused, three are short.
 static fault choose(int fd) {
   static _Thread_local uint64_t state;
   struct stat st;
-  if (fstat(fd, &st) < 0 || !(S_ISSOCK(st.st_mode) || is_standard(&st))) return PASS;
+  if (!is_meant() || fstat(fd, &st) < 0) return PASS;
+  if (S_ISSOCK(st.st_mode) ? !is_stream(fd) : !is_standard(&st)) return PASS;
   const char *seed = getenv("FAULT_SEED");
   if (!state) state = (uint64_t)(seed ? atoi(seed) : 1) * 0x9E3779B97F4A7C15u;
   state ^= state << 13;
@@ -47,11 +69,9 @@ static size_t some(size_t n) {
 #define NEXT(name) ((__typeof__(&(name)))dlsym(RTLD_NEXT, #name))
 
 ssize_t read(int fd, void *buf, size_t n) {
-  struct stat st;
   fault f = choose(fd);
   if (f == REFUSE) return -1;
-  if (f == SHORT && fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode)) f = PASS;  // libuv counts on it
-  return NEXT(read)(fd, buf, f == SHORT ? some(n) : n);
+  return NEXT(read)(fd, buf, f == SHORT && !is_hung_up(fd) ? some(n) : n);
 }
 
 ssize_t write(int fd, const void *buf, size_t n) {

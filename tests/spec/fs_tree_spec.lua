@@ -292,6 +292,15 @@ describe("fs.remove", function()
     assert_error("ENOENT", "remove", nil, fs.remove(dir .. "/link", {recursive = true}))
   end)
 
+  it("takes nothing away that the path does not name", function()
+    local _ <close>, dir = folder()
+    sh(dir, "mkdir -p a/b; echo x >a/f")
+    for _, path in ipairs{dir .. "/a/.", dir .. "/a/./", dir .. "/a/b/..", dir .. "/a/b/..//", ""} do
+      assert_error("EINVAL", "remove", path, fs.remove(path, {recursive = true}))
+    end
+    assert.equal("x\n", get(dir .. "/a/f"))
+  end)
+
   it("removes a tree and follows no link", function()
     local _ <close>, dir = folder()
     sh(dir, "mkdir keep; echo x >keep/f; mkdir tree; cd tree; " .. TREE
