@@ -309,8 +309,8 @@ function fs.mkdir(path, o) end
 --- it.
 ---
 --- Links are not followed, whatever happens to the tree meanwhile. A failure ends it, and names the
---- path that could not be removed. `"/"` and what ends in `.` or `..` is not removed with `recursive`,
---- as rm(1) has it.
+--- path that could not be removed. `"/"` and what ends in `.` or `..` is not removed with
+--- `recursive`, as rm(1) has it.
 ---
 --- - Fails: `ENOENT`, `ENOTEMPTY`, `EACCES` ...; `EBUSY` when a directory was moved meanwhile;
 ---   `EINVAL` for a path that is never removed with `recursive`.

@@ -3,6 +3,7 @@
 #include "base/openssl_tls.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include "base/library.h"
@@ -10,11 +11,11 @@
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 static struct {
-  pthread_once_t once;
+  pthread_mutex_t lock;
+  atomic_int is_loaded;
   openssl_tls table;
-  int is_loaded;
   char error[256];
-} state = {.once = PTHREAD_ONCE_INIT};
+} state = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 #define ENTRY(name) {#name, offsetof(openssl_tls, name)},
 static const library_entry crypto[] = {OPENSSL_TLS_CRYPTO(ENTRY)};
@@ -28,12 +29,17 @@ static void load(void) {
   if (!why && t->OPENSSL_init_ssl(OPENSSL_INIT_NO_ATEXIT, NULL) != 1)
     why = "the library could not be set up";
   if (why) snprintf(state.error, sizeof state.error, "OpenSSL 3 is needed: %s", why);
-  state.is_loaded = !why;
+  atomic_store_explicit(&state.is_loaded, !why, memory_order_release);
 }
 
 const openssl_tls *openssl_tls_load(void) {
-  pthread_once(&state.once, load);
-  return state.is_loaded ? &state.table : NULL;
+  if (atomic_load_explicit(&state.is_loaded, memory_order_acquire)) return &state.table;
+  pthread_mutex_lock(&state.lock);
+  int is_loaded = atomic_load_explicit(&state.is_loaded, memory_order_relaxed);
+  if (!is_loaded) load();  // again, if it was descriptors that were missing
+  is_loaded = atomic_load_explicit(&state.is_loaded, memory_order_relaxed);
+  pthread_mutex_unlock(&state.lock);
+  return is_loaded ? &state.table : NULL;
 }
 
 const char *openssl_tls_error(void) {

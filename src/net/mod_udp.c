@@ -185,6 +185,22 @@ static void describe(const task *t, const void *arg, char *buf, size_t n) {
 
 static const wait_ops send_ops = {"room to send at", udp_cancel_send, send_again, describe};
 
+static int on_rested(lua_State *L, void *arg, int rc) {
+  (void)arg;
+  (void)rc;
+  return succeed(L);
+}
+
+static const wait_ops rest_ops = {"other tasks", NULL, on_rested, NULL};
+
+// The datagram has gone, or could not: a task that never has to wait lets others run now and then.
+static int finish_send(lua_State *L, const udp *u, int rc) {
+  rt *r = rt_of(L);
+  if (rc == 0 && !io_may_go_on(r, io_state_of(L)) && wait_is_possible(L))
+    return wait_begin_until(L, &rest_ops, NULL, timer_after(r, 0));
+  return give(L, u, rc, "send", lua_tostring(L, TARGET));
+}
+
 // Send the data to the address that the userdata PLACE holds, or to the peer.
 static int send_now(lua_State *L, udp *u) {
   size_t n;
@@ -192,7 +208,7 @@ static int send_now(lua_State *L, udp *u) {
   const address *to = lua_touserdata(L, PLACE);
   int rc = udp_send(u, data, n, to);
   if (rc == UV_EAGAIN) return udp_wait_send(L, u, &send_ops);
-  return give(L, u, rc, "send", lua_tostring(L, TARGET));
+  return finish_send(L, u, rc);
 }
 
 static int send_again(lua_State *L, void *arg, int rc) {
@@ -206,7 +222,7 @@ static int send_to(lua_State *L, udp *u, const address *to) {
   size_t n;
   const char *data = lua_tolstring(L, DATA, &n);
   int rc = udp_send(u, data, n, to);
-  if (rc != UV_EAGAIN) return give(L, u, rc, "send", lua_tostring(L, TARGET));
+  if (rc != UV_EAGAIN) return finish_send(L, u, rc);
   memcpy(lua_newuserdatauv(L, sizeof *to, 0), to, sizeof *to);
   return udp_wait_send(L, u, &send_ops);
 }

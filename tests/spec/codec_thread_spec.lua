@@ -343,6 +343,18 @@ describe("the end of the program", function()
 end)
 
 describe("without OpenSSL", function()
+  it("is loaded later when there was no descriptor for it", function()
+    local out, status = programs.run([[
+      local codec, held = require("corun.codec"), {}
+      repeat held[#held + 1] = io.open("/dev/null") or false until not held[#held]
+      local ok, err = pcall(codec.hash, "sha256")
+      print(ok, err.code)
+      for _, file in ipairs(held) do if file then file:close() end end
+      print(#codec.hash("sha256"):update("a"):hex())]], {before = "ulimit -n 40;"})
+    assert.equal("false\tENOSYS\n64\n", out)
+    assert.equal(0, status)
+  end)
+
   it("hashes say what is missing, and all else works", function()
     local folder = os.tmpname()
     os.remove(folder)

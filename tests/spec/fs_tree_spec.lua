@@ -295,7 +295,8 @@ describe("fs.remove", function()
   it("takes nothing away that the path does not name", function()
     local _ <close>, dir = folder()
     sh(dir, "mkdir -p a/b; echo x >a/f")
-    for _, path in ipairs{dir .. "/a/.", dir .. "/a/./", dir .. "/a/b/..", dir .. "/a/b/..//", ""} do
+    for _, name in ipairs{"/a/.", "/a/./", "/a/b/..", "/a/b/..//"} do
+      local path = dir .. name
       assert_error("EINVAL", "remove", path, fs.remove(path, {recursive = true}))
     end
     assert.equal("x\n", get(dir .. "/a/f"))

@@ -209,6 +209,22 @@ describe("udp", function()
     assert.is_true(got > 0 and got <= n)
   end)
 
+  it("sends without end, and others still run", function()
+    local a <close> = socket()
+    local b <close> = socket()
+    local turns = 0
+    corun.scope(function(s)
+      s:daemon(function()
+        while true do
+          turns = turns + 1
+          corun.yield()
+        end
+      end)
+      for _ = 1, 5000 do assert(b:send("x", a:address())) end
+    end)
+    assert.is_true(turns > 20)
+  end)
+
   it("talks with Python", function()
     local peer <close> = assert(io.popen([[exec python3 -c '
 import socket
