@@ -5,16 +5,11 @@
 #ifndef BASE_OPENSSL_H
 #define BASE_OPENSSL_H
 
-#include <openssl/crypto.h>
-#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
-// The functions of libcrypto, then of libssl, by their own names.
+// The functions of libcrypto, by their own names.
 #define OPENSSL_CRYPTO(X) \
-  X(ERR_clear_error)      \
-  X(ERR_error_string_n)   \
-  X(ERR_get_error)        \
   X(EVP_DigestFinal_ex)   \
   X(EVP_DigestInit_ex)    \
   X(EVP_DigestUpdate)     \

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Long strings without a copy: bytes that another thread put into a block of malloc's become a Lua
-// string, since the allocator (alloc.h) hands that very block to Lua. Copying them would stop the
-// loop for milliseconds. How much room Lua needs in front of and behind the bytes is measured, not
-// known; where it does not fit the bytes are copied. Runs on the loop thread.
+// Long strings without a copy: bytes that a thread or a socket put into a block of malloc's become
+// a Lua string, since the allocator (alloc.h) hands that very block to Lua. Copying those of a
+// large file would stop the loop for milliseconds. How much room Lua needs in front of and behind
+// the bytes is measured, not known; where it does not fit the bytes are copied. Runs on the loop
+// thread.
 #ifndef CORE_BYTES_H
 #define CORE_BYTES_H
 

@@ -12,8 +12,8 @@
 
 typedef struct job {
   list link;           // in rt->jobs
-  const char *op;      // "getaddrinfo"
-  const char *target;  // "example.com"
+  const char *op;      // "hash_file"
+  const char *target;  // "notes.txt"
 } job;
 
 // List a job that begins; both texts must live as long as it. [loop]

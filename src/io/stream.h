@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The one buffered stream: bytes in both directions over a transport (tcp, later pipe, tty, tls,
-// file, body). A stream is a C object of its own, counted: one reference belongs to its owner (the
+// The one buffered stream: bytes in both directions over a transport (tcp, unix, pipe, tty,
+// tls, file). A stream is a C object of its own, counted: one reference belongs to its owner (the
 // userdata, or an engine in C), one to the transport until it is closed. Callbacks of the transport
 // record and wake. Runs on the loop thread. Invariants: at most one task reads; what was read is
 // given out before the end or the error that came after it; a write is queued whole or not at all.

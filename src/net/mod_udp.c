@@ -159,13 +159,11 @@ static int place(lua_State *L, udp *u, const char *op, placed *then, const wait_
   int is_numeric = resolve_numeric(&e, &hosts) == 0;
   if (is_numeric && u->family == AF_INET && hosts.a[0].sa.sa_family != AF_INET)
     err_misuse(L, "the address for %s is of IPv6, the socket of IPv4", op);
-  if (is_numeric && lua_type(L, TARGET) == LUA_TSTRING) {
-    map_address(u, &hosts.a[0]);
-    return then(L, u, &hosts.a[0]);
+  if (!is_numeric || lua_type(L, TARGET) != LUA_TSTRING) {
+    endpoint_format(&e, text, sizeof text);
+    lua_pushstring(L, text);
+    lua_replace(L, TARGET);
   }
-  endpoint_format(&e, text, sizeof text);
-  lua_pushstring(L, text);
-  lua_replace(L, TARGET);
   if (is_numeric) {
     map_address(u, &hosts.a[0]);
     return then(L, u, &hosts.a[0]);
