@@ -21,8 +21,8 @@
 
 #define BATCH 256  // steps between two polls, so that neither starves
 
-// How long the collector rests (LUA_GCINC, S40): of small heaps a cycle costs more than the garbage
-// that it finds, of large ones more than the memory that it saves.
+// How long the collector rests (S40): of small heaps a cycle costs more than the garbage that it
+// finds, of large ones more than the memory that it saves.
 #define GC_SMALL ((size_t)4 << 20)
 #define GC_LARGE ((size_t)64 << 20)
 #define GC_PAUSE 200
@@ -242,7 +242,7 @@ static int wait_for_events(rt *r) {
 static void pace_collector(rt *r) {
   size_t held = r->alloc.held;
   int is_middling = held > GC_SMALL && held <= GC_LARGE;
-  lua_gc(r->L, LUA_GCINC, is_middling ? GC_PAUSE : GC_PAUSE_OTHER, 0, 0);
+  lua_gc(r->L, LUA_GCSETPAUSE, is_middling ? GC_PAUSE : GC_PAUSE_OTHER);
 }
 
 // Nothing can wake any task: say so, and cancel what waits in vain.

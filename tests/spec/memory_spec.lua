@@ -46,18 +46,28 @@ describe("memory", function()
   end)
 
   it("S40 the pause of the collector follows the size of the heap", function()
-    local function hold_much()
+    local function pause_holding(n)
       local hold = {}
-      for i = 1, 300000 do hold[i] = {i, {}, {}} end
+      for i = 1, n do hold[i] = {i, {}, {}} end
+      collectgarbage()
       corun.sleep(0)
-      assert.is_true(stats().memory > 64 << 20)
-      assert.equal(400, collectgarbage("setpause", 400))
-      return #hold
+      local pause = collectgarbage("setpause", 100)
+      return #hold == n and pause, stats().memory
     end
-    assert.equal(300000, hold_much())
-    collectgarbage()
+    local pause, memory = pause_holding(300000)
+    assert.is_true(memory > 64 << 20)
+    assert.equal(400, pause)
+    pause, memory = pause_holding(100000)
+    assert.is_true(memory > 4 << 20 and memory < 64 << 20)
+    assert.equal(200, pause)
+  end)
+
+  it("the collector stays in the mode that a script has chosen", function()
+    collectgarbage("generational")
     corun.sleep(0)
-    assert.equal(200, collectgarbage("setpause", 200))
+    assert.equal("generational", collectgarbage("incremental"))
+    corun.sleep(0)
+    assert.equal("incremental", collectgarbage("incremental"))
   end)
 
   it("out of memory is an error, and cleanup runs #faults", function()
