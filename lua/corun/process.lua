@@ -213,7 +213,7 @@ local function rest(stream, max)
     pieces[#pieces + 1] = data
     left = left - #data
   end
-  return table.concat(pieces)
+  return #pieces > 1 and table.concat(pieces) or pieces[1] or "" -- much is one piece: no copy of it
 end
 
 -- A run under way.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Byte buffer: bytes are appended at the end and consumed from the front; the room in front is
-// reused before the buffer grows. Owns its memory. Single-threaded.
+// reused before the buffer grows. Owns its memory, which is malloc's. Single-threaded. A large one
+// grows without its bytes being copied.
 #ifndef BASE_BUFFER_H
 #define BASE_BUFFER_H
 
@@ -21,6 +22,10 @@ static inline size_t buffer_len(const buffer *b) {
 static inline char *buffer_bytes(const buffer *b) {
   return b->data + b->start;
 }
+
+// Give an empty buffer room for `n` bytes, which begin at `head` of its block and stay there as
+// long as none is consumed. Answer 0, or -1 on out of memory.
+int buffer_begin(buffer *b, size_t head, size_t n);
 
 // Make room for `n` more bytes at the end; answer 0, or -1 on out of memory.
 int buffer_reserve(buffer *b, size_t n);

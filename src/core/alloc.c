@@ -8,6 +8,7 @@
 #include "core/runtime.h"
 
 #define CHUNK (64u << 10)
+#define SLICE ((size_t)16 << 20)  // takes half a millisecond to give back
 
 // A sanitizer finds overruns only in blocks that come from malloc each.
 #if defined(__SANITIZE_ADDRESS__)
@@ -82,6 +83,25 @@ static void *acquire(alloc_pool *a, size_t size) {
   return p;
 }
 
+// Free a block of malloc's. There is never more than one dead block, or a loop in Lua that makes
+// large strings would fill the memory.
+static void discard(alloc_pool *a, void *p, size_t size) {
+  if (ALLOC_PLAIN || size <= SLICE) {
+    free(p);
+    return;
+  }
+  free(a->dead);
+  a->dead = p;
+  a->dead_size = size;
+}
+
+void alloc_release(alloc_pool *a) {
+  char *p = a->dead_size > SLICE ? realloc(a->dead, a->dead_size - SLICE) : NULL;
+  if (!p) free(a->dead);
+  a->dead = p;
+  a->dead_size = p ? a->dead_size - SLICE : 0;
+}
+
 // Tests: let the nth allocation fail, and once more when Lua asks again after a full collection.
 static int is_to_fail(alloc_pool *a, size_t nth, size_t size) {
   if (++a->count == nth) {
@@ -104,7 +124,7 @@ void *alloc_lua(void *ud, void *p, size_t old_size, size_t size) {
     else if (is_small(old_size))
       release(a, p, class_of(old_size));
     else
-      free(p);
+      discard(a, p, old_size);
     return NULL;
   }
   if (r->opts.fail_alloc && size > old_size && is_to_fail(a, r->opts.fail_alloc, size)) return NULL;
@@ -119,6 +139,7 @@ void *alloc_lua(void *ud, void *p, size_t old_size, size_t size) {
 
 void alloc_fini(alloc_pool *a) {
   free(a->gift);
+  free(a->dead);
   while (a->chunks) {
     void *next = *(void **)a->chunks;
     free(a->chunks);

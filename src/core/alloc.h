@@ -25,12 +25,16 @@ typedef struct alloc_pool {
   size_t last_size;
   void *gift;  // a block that is to serve the next request for `gift_size` bytes; NULL: none
   size_t gift_size;
-  size_t head, tail;  // what Lua adds to the bytes of a long string, once is_measured
-  int is_measured;
+  void *dead;  // a large block that Lua has freed, of which the loop gives back slices; NULL: none
+  size_t dead_size;
+  size_t head, tail;  // what Lua adds to the bytes of a long string (bytes.h)
 } alloc_pool;
 
 // A lua_Alloc; `ud` is the runtime.
 void *alloc_lua(void *ud, void *p, size_t old_size, size_t size);
+
+// Give a slice of the dead block back: for hundreds of megabytes the system takes its time.
+void alloc_release(alloc_pool *a);
 
 // Give all memory back; the Lua state is closed.
 void alloc_fini(alloc_pool *a);

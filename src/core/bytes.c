@@ -9,9 +9,11 @@
 
 #define PROBE (4 * ALLOC_LARGEST)    // long enough to come from malloc
 #define WORTH_IT ((size_t)16 << 10)  // below it copying costs nothing
+#define LARGE ((size_t)256 << 10)    // from here on a buffer gives its block away
 
 // Learn the layout from a string made in the ordinary way.
-static void measure(lua_State *L, alloc_pool *a) {
+void bytes_open(lua_State *L) {
+  alloc_pool *a = &rt_of(L)->alloc;
   char *zeros = lua_newuserdatauv(L, PROBE, 0);
   for (int i = 0; i < PROBE; i++) zeros[i] = 0;
   a->last = NULL;
@@ -21,14 +23,11 @@ static void measure(lua_State *L, alloc_pool *a) {
   int fits = before <= 64 && behind <= BYTES_TAIL;
   a->head = fits ? before : 0;
   a->tail = fits ? behind : 0;
-  a->is_measured = 1;
   lua_pop(L, 2);
 }
 
-size_t bytes_head(lua_State *L) {
-  alloc_pool *a = &rt_of(L)->alloc;
-  if (!a->is_measured) measure(L, a);
-  return a->head;
+size_t bytes_head(const rt *r) {
+  return r->alloc.head;
 }
 
 void bytes_push(lua_State *L, char *block, size_t head, size_t n) {
@@ -39,4 +38,32 @@ void bytes_push(lua_State *L, char *block, size_t head, size_t n) {
   lua_pushlstring(L, block + head, n);
   free(a->gift);  // NULL when it was taken
   a->gift = NULL;
+}
+
+// Take the block with the first `n` bytes out of the buffer, which keeps the others in a new one.
+// NULL where they are better copied.
+static char *take_block(buffer *b, size_t head, size_t n) {
+  size_t rest = buffer_len(b) - n;
+  buffer after;
+  if (n < LARGE || !head || b->start != head || rest > n / 2) return NULL;
+  buffer_init(&after);
+  if (buffer_append(&after, buffer_bytes(b) + n, rest) < 0) return NULL;
+  char *block = realloc(b->data, head + n + BYTES_TAIL);
+  if (!block) {
+    buffer_fini(&after);
+    return NULL;
+  }
+  *b = after;
+  return block;
+}
+
+void bytes_take(lua_State *L, buffer *b, size_t n, size_t cut) {
+  size_t head = rt_of(L)->alloc.head;
+  char *block = take_block(b, head, n);
+  if (block) {
+    bytes_push(L, block, head, n - cut);
+    return;
+  }
+  lua_pushlstring(L, n ? buffer_bytes(b) : "", n - cut);
+  buffer_consume(b, n);
 }

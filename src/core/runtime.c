@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/bytes.h"
 #include "core/coroutine.h"
 #include "core/error.h"
 #include "core/handle.h"
@@ -43,6 +44,7 @@ static int make_table(lua_State *L, const char *mode) {
 
 static int l_open(lua_State *L) {
   rt *r = rt_of(L);
+  bytes_open(L);
   luaL_openlibs(L);
   err_open(L);
   coroutine_open(L);
@@ -257,7 +259,8 @@ static void end_deadlock(rt *r) {
 static void poll_events(rt *r) {
   r->stats.polls++;
   timer_expire(r);  // what is due comes before what the poll may bring
-  if (r->ready.count) {
+  if (r->alloc.dead) alloc_release(&r->alloc);
+  if (r->ready.count || r->alloc.dead) {
     uv_ref((uv_handle_t *)&r->wakeup);  // libuv does not even look when nothing keeps it alive
     uv_run(&r->loop, UV_RUN_NOWAIT);
     uv_unref((uv_handle_t *)&r->wakeup);

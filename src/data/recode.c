@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/bytes.h"
 #include "core/error.h"
 #include "core/runtime.h"
 #include "core/site.h"
@@ -14,6 +15,7 @@
 #include "core/wait.h"
 
 #define KEPT ((size_t)64 << 10)  // memory for output that a stream keeps between calls
+#define FIRST ((size_t)4 << 10)  // memory for output that a call begins with
 
 typedef struct recode_work {
   work base;
@@ -102,8 +104,7 @@ static int conclude(lua_State *L, recoder *r) {
     return fail(L, r);
   }
   buffer *out = &r->call.out;
-  lua_pushlstring(L, out->data ? buffer_bytes(out) : "", buffer_len(out));
-  buffer_consume(out, buffer_len(out));
+  bytes_take(L, out, buffer_len(out), 0);
   buffer_trim(out, KEPT);
   if (r->call.goal == CODEC_FINISH) recoder_close(r, r->finished_at, 0);
   return 1;
@@ -152,6 +153,7 @@ int recoder_feed(lua_State *L, recoder *r, const char *in, size_t len, codec_goa
   if (r->rc == CODEC_FULL) r->rc = UV_ECANCELED;
   if (r->rc < 0) return fail(L, r);
   buffer out = r->call.out;
+  buffer_begin(&out, bytes_head(rt_of(L)), FIRST);  // if it fails so will the codec
   r->call = (codec_call){(const unsigned char *)in, len, goal, out};
   r->rc = len > r->codec->pace ? CODEC_FULL : codec_run(r->codec, &r->call, r->codec->pace);
   if (r->rc == CODEC_FULL) return go_on(L, r);

@@ -5,6 +5,7 @@
 #include <lauxlib.h>
 #include <math.h>
 
+#include "core/bytes.h"
 #include "core/error.h"
 #include "core/runtime.h"
 #include "core/task.h"
@@ -149,7 +150,7 @@ static int push_message(lua_State *L, http_connection *c) {
   if (c->whole.s)
     lua_pushlstring(L, c->whole.s, c->whole.n);
   else
-    lua_pushlstring(L, buffer_len(&c->body) ? buffer_bytes(&c->body) : "", buffer_len(&c->body));
+    bytes_take(L, &c->body, buffer_len(&c->body), 0);
   lua_pushboolean(L, http_parser_keepalive(p) && c->send_rc == 0);
   if (is_request) lua_pushinteger(L, p->head.minor);
   return is_request ? 6 : 4;
@@ -162,9 +163,11 @@ static int take_body(http_connection *c) {
     c->whole = p->body;
     return 0;
   }
-  if (p->head.framing == HTTP_BODY_LENGTH && !buffer_len(&c->body) && p->head.length <= TRUST &&
-      buffer_reserve(&c->body, (size_t)p->head.length) < 0)
-    return UV_ENOMEM;
+  if (!buffer_len(&c->body)) {
+    int is_known = p->head.framing == HTTP_BODY_LENGTH && p->head.length <= TRUST;
+    size_t n = is_known ? (size_t)p->head.length : p->body.n;
+    if (buffer_begin(&c->body, bytes_head(c->s->h.r), n + BYTES_TAIL) < 0) return UV_ENOMEM;
+  }
   return buffer_append(&c->body, p->body.s, p->body.n) < 0 ? UV_ENOMEM : 0;
 }
 
@@ -181,7 +184,6 @@ static int complete(lua_State *L, http_connection *c, size_t used) {
   int n = push_message(L, c);
   stream_consume(c->s, used);
   c->whole = (http_text){NULL, 0};
-  buffer_consume(&c->body, buffer_len(&c->body));
   buffer_trim(&c->body, KEEP);
   c->busy = 0;
   return n;

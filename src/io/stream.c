@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "core/bytes.h"
 #include "core/runtime.h"
 #include "core/scope.h"
 #include "core/task.h"
@@ -80,6 +81,21 @@ static int is_full(const stream *s) {
   return buffer_len(&s->in) >= (is_wanted ? s->want : STREAM_AHEAD);
 }
 
+// Make room for `n` more bytes. More than a block's worth is a long piece for one reader: from then
+// on in memory that can become its string (core/bytes.h), and grows without being copied.
+static int gather(stream *s, size_t n) {
+  size_t len = buffer_len(&s->in);
+  buffer b;
+  if (s->in.capacity > IO_BLOCK || len + n <= IO_BLOCK) return buffer_reserve(&s->in, n);
+  buffer_init(&b);
+  if (buffer_begin(&b, bytes_head(s->h.r), len + n + BYTES_TAIL) < 0) return -1;
+  if (len) buffer_append(&b, buffer_bytes(&s->in), len);
+  buffer_consume(&s->in, len);
+  io_buffer_release(s->io, &s->in);
+  s->in = b;
+  return 0;
+}
+
 void stream_room(stream *s, uv_buf_t *buf) {
   size_t room = s->in.capacity - s->in.end;
   if (is_full(s) || s->direct) {
@@ -98,9 +114,11 @@ void stream_fed(stream *s, const char *base, size_t n) {
     s->in.end += n;
   } else if (n > SMALL && !buffer_len(&s->in)) {
     io_block_give(s->io, &s->in, n);
-  } else if (buffer_append(&s->in, base, n) < 0) {
+  } else if (gather(s, n) < 0) {
     stream_ended(s, UV_ENOMEM);
     return;
+  } else {
+    buffer_append(&s->in, base, n);
   }
   wake_reader(s);
 }
@@ -133,11 +151,15 @@ void stream_expect(stream *s, size_t n) {
   size_t len = buffer_len(&s->in);
   if (n < len || n - len < DIRECT) return;
   n -= len;
-  buffer_reserve(&s->in, n < TRUST ? n : TRUST);  // if it fails the buffer grows as it fills
+  gather(s, n < TRUST ? n : TRUST);  // if it fails the buffer grows as it fills
 }
 
 void stream_consume(stream *s, size_t n) {
   buffer_consume(&s->in, n);
+  stream_consumed(s);
+}
+
+void stream_consumed(stream *s) {
   s->refused = 0;
   if (!buffer_len(&s->in) && s->in.capacity > KEEP) io_buffer_release(s->io, &s->in);
 }

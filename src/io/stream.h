@@ -163,6 +163,9 @@ static inline const char *stream_peek(const stream *s, size_t *n) {
 // Drop `n` of them from the front. [loop]
 void stream_consume(stream *s, size_t n);
 
+// Bytes were taken out of the buffer itself. [loop]
+void stream_consumed(stream *s);
+
 // Give the memory back that no bytes are in: nothing is expected for long. [loop]
 void stream_trim(stream *s);
 

@@ -57,9 +57,8 @@ static int fail_with(lua_State *L, const stream *s, const char *code, const char
 
 // Give `n` bytes from the front without the last `cut` of them.
 static int give(lua_State *L, stream *s, size_t n, size_t cut) {
-  size_t len;
-  lua_pushlstring(L, n ? stream_peek(s, &len) : "", n - cut);
-  stream_consume(s, n);
+  bytes_take(L, &s->in, n, cut);
+  stream_consumed(s);
   return 1;
 }
 
@@ -139,7 +138,7 @@ static int attempt_count(lua_State *L, stream *s) {
 // copy of it. Answers 0 when it is to be read into the buffer as ever.
 static int take_direct(lua_State *L, stream *s) {
   ssize_t there = s->t->read_now(s, NULL, 0);
-  size_t n = there > 0 ? (size_t)there : 0, head = bytes_head(L);
+  size_t n = there > 0 ? (size_t)there : 0, head = bytes_head(rt_of(L));
   if (n > s->rq.n) n = s->rq.n;
   if (n > IO_BLOCK) n = IO_BLOCK;
   char *block = n >= DIRECT ? malloc(head + n + BYTES_TAIL) : NULL;

@@ -264,7 +264,7 @@ int file_begin(lua_State *L, file *f, file_kind kind, uint64_t when, const wait_
 
 int file_slurp(lua_State *L, file *f, size_t limit, size_t max, uint64_t when,
                const wait_ops *ops) {
-  size_t ahead = buffer_len(&f->s.in), head = bytes_head(L);
+  size_t ahead = buffer_len(&f->s.in), head = bytes_head(rt_of(L));
   wait_check(L);
   free(f->slurp.block);
   f->slurp = (fs_slurp){.fd = f->fd, .by_offset = 1, .head = head, .limit = limit, .max = max};

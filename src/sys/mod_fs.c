@@ -261,7 +261,7 @@ static int l_read(lua_State *L) {
   static const fs_optype type = {
     .op = "read", .run = fs_run_read, .done = on_read, .drop = fs_read_drop};
   const char *path = fs_check_path(L, 1);
-  size_t head = bytes_head(L);
+  size_t head = bytes_head(rt_of(L));
   fs_read *p = fs_new(L, &type, sizeof *p + strlen(path) + 1);
   p->s.fd = -1;
   p->s.head = head;

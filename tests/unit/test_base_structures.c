@@ -110,6 +110,26 @@ static void buffer_gives_back_what_was_appended(void **state) {
   assert_null(b.data);
 }
 
+static void buffer_leaves_room_in_front_while_it_grows(void **state) {
+  (void)state;
+  static char piece[64 << 10];
+  buffer b;
+  buffer_init(&b);
+  assert_int_equal(0, buffer_begin(&b, 24, 10));
+  assert_int_equal(0, buffer_len(&b));
+  while (buffer_len(&b) < (size_t)9 << 20) {
+    piece[0] = (char)(buffer_len(&b) >> 16);
+    assert_int_equal(0, buffer_append(&b, piece, sizeof piece));
+  }
+  assert_int_equal(24, b.start);
+  for (size_t at = 0; at < buffer_len(&b); at += sizeof piece)
+    assert_int_equal((char)(at >> 16), buffer_bytes(&b)[at]);
+  buffer_consume(&b, buffer_len(&b));
+  assert_int_equal(0, buffer_begin(&b, 24, 10));
+  assert_int_equal(24, b.start);
+  buffer_fini(&b);
+}
+
 static void buffer_refuses_a_size_that_cannot_be(void **state) {
   (void)state;
   buffer b;
@@ -143,6 +163,7 @@ int main(void) {
     cmocka_unit_test(queue_is_first_in_first_out_while_it_grows),
     cmocka_unit_test(queue_gives_any_element_and_keeps_the_others),
     cmocka_unit_test(buffer_gives_back_what_was_appended),
+    cmocka_unit_test(buffer_leaves_room_in_front_while_it_grows),
     cmocka_unit_test(buffer_refuses_a_size_that_cannot_be),
     cmocka_unit_test(list_keeps_order_and_forgives_removing_twice),
   };
