@@ -7,7 +7,8 @@
 --- random values. All are strings of bytes.
 ---
 --- Compression and hashes of long inputs run on threads, so that other tasks go on; what takes no
---- longer than about a millisecond is done at once.
+--- longer than about a millisecond is done at once, and after about a millisecond of such calls one
+--- lets other tasks run.
 ---@class corun.codec
 local codec = {}
 

@@ -5,8 +5,9 @@
 -- luacheck: no unused
 
 --- Tasks that wait without blocking, in scopes that lose none of them. Every function marked
---- "Suspends: yes" lets other tasks run, and raises the cancellation when the scope of its caller
---- has been cancelled, before it does anything else (S13). Durations are seconds, fractions
+--- "Suspends: yes" raises the cancellation when the scope of its caller has been cancelled, before
+--- it does anything else (S13), and lets other tasks run: while it waits, or, where it would never
+--- have to wait, after about a millisecond of such calls. Durations are seconds, fractions
 --- included; sizes are bytes. Options come last, in one table; an unknown option raises.
 ---
 --- What touches the outside world returns its value, or `nil` and a `corun.err`. Misuse raises at

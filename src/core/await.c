@@ -168,6 +168,7 @@ static void refuse_circle(lua_State *L, task *me, task *t) {
 int task_await(lua_State *L) {
   task *me = task_current(L), *t = task_check(L, 1);
   task_checkpoint(L);
+  if (!wait_may_go_on(L, WAIT_QUICK)) return wait_rest(L, task_await);
   if (task_ended(t)) return deliver(L, t);
   wait_check(L);
   refuse_circle(L, me, t);

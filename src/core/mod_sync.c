@@ -94,6 +94,7 @@ static void check_item(lua_State *L, const char *name) {
 static int l_send(lua_State *L) {
   check_self(L);
   check_item(L, "send");
+  if (!wait_may_go_on(L, WAIT_QUICK)) return wait_rest(L, l_send);
   return channel_send(L);
 }
 
@@ -112,6 +113,7 @@ static const char *const no_timeout =
 static int l_recv(lua_State *L) {
   check_self(L);
   refuse_arguments(L, no_timeout);
+  if (!wait_may_go_on(L, WAIT_QUICK)) return wait_rest(L, l_recv);
   return channel_recv(L);
 }
 
@@ -119,6 +121,7 @@ static int l_recv(lua_State *L) {
 static int l_channel_call(lua_State *L) {
   check_self(L);
   lua_settop(L, 1);
+  if (!wait_may_go_on(L, WAIT_QUICK)) return wait_rest(L, l_channel_call);
   return channel_recv(L);
 }
 
@@ -158,7 +161,9 @@ static int l_select(lua_State *L) {
   static const char *const names[] = {"timeout", NULL};
   luaL_checktype(L, 1, LUA_TTABLE);
   opt_check(L, 2, "select", names);
-  return select_begin(L, opt_seconds(L, 2, "select", "timeout", HUGE_VAL));
+  double seconds = opt_seconds(L, 2, "select", "timeout", HUGE_VAL);
+  if (!wait_may_go_on(L, WAIT_QUICK)) return wait_rest(L, l_select);
+  return select_begin(L, seconds);
 }
 
 // --- Semaphores and mutexes ------------------------------------------------------------------
@@ -185,6 +190,7 @@ static guard *push_guard(lua_State *L) {
 static int l_acquire(lua_State *L) {
   check_self(L);
   refuse_arguments(L, "acquire takes no arguments: a guard holds one permit");
+  if (!wait_may_go_on(L, WAIT_QUICK)) return wait_rest(L, l_acquire);
   return semaphore_acquire(L, push_guard(L));
 }
 
@@ -261,6 +267,7 @@ static int l_wait(lua_State *L) {
   check_self(L);
   refuse_arguments(L,
                    "wait takes no arguments: for a time limit use corun.timeout or corun.select");
+  if (!wait_may_go_on(L, WAIT_QUICK)) return wait_rest(L, l_wait);
   return event_wait(L);
 }
 

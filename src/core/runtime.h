@@ -69,6 +69,8 @@ struct rt {
   uint32_t nslices, most_slices;  // that run, and may run at once: the loop keeps a core
   uint64_t next_id;               // tasks and scopes
   uint64_t random;                // state of the seeded generator
+  uint64_t shared_step;           // the step in which `share` was counted
+  size_t share;                   // what its calls cost that did not suspend (core/wait.h)
   thread_pool threads;
   site_table sites;
   scope *spare_scopes;  // freed scope structures, linked by parent

@@ -126,6 +126,36 @@ int wait_yield(lua_State *L) {
   return lua_yieldk(L, 0, 0, on_resumed);
 }
 
+void wait_count(lua_State *L, size_t cost) {
+  rt *r = rt_of(L);
+  if (r->shared_step != r->stats.steps) {
+    r->shared_step = r->stats.steps;
+    r->share = 0;
+  }
+  r->share += cost;
+}
+
+int wait_may_go_on(lua_State *L, size_t cost) {
+  wait_count(L, cost);
+  return rt_of(L)->share <= WAIT_MILLISECOND || !wait_is_possible(L);
+}
+
+static int rested(lua_State *L, void *arg, int rc) {
+  (void)arg;
+  (void)rc;
+  lua_CFunction again = lua_tocfunction(L, -1);
+  lua_pop(L, 1);
+  return again(L);
+}
+
+static const wait_ops rest_ops = {"other tasks", NULL, rested, NULL};
+
+int wait_rest(lua_State *L, lua_CFunction again) {
+  luaL_checkstack(L, 1, NULL);
+  lua_pushcfunction(L, again);
+  return wait_begin_until(L, &rest_ops, NULL, timer_after(rt_of(L), 0));
+}
+
 int wait_relay(lua_State *L, lua_KFunction k, lua_KContext ctx) {
   return lua_yieldk(L, 0, ctx, k);
 }

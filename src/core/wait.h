@@ -45,6 +45,21 @@ int wait_begin_until(lua_State *L, const wait_ops *ops, void *arg, uint64_t when
 // Let the other ready tasks run first; to be returned from a lua_CFunction. [loop]
 int wait_yield(lua_State *L);
 
+// What a call costs that need not wait, in microseconds more or less. It is reckoned, not measured,
+// so that a seed gives the same order again.
+enum { WAIT_QUICK = 1, WAIT_SYSTEM_CALL = 8, WAIT_MILLISECOND = 1024 };
+
+// Count what a call costs that does not wait. [loop]
+void wait_count(lua_State *L, size_t cost);
+
+// Count it, and say whether the running step may go on: not after a millisecond of such calls, if
+// it can suspend. A task that never has to wait must let others run now and then. [loop]
+int wait_may_go_on(lua_State *L, size_t cost);
+
+// Let others run and the loop poll, then call `again` with the arguments of the running function,
+// in its place; to be returned from a lua_CFunction, before any effect. [loop]
+int wait_rest(lua_State *L, lua_CFunction again);
+
 // Say whether the running function may suspend. [loop]
 int wait_is_possible(lua_State *L);
 

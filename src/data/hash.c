@@ -129,6 +129,7 @@ int hash_update(lua_State *L, hash *h, const char *in, size_t len) {
     return work_begin(L, w, TIMER_NEVER);
   }
   h->ssl->EVP_DigestUpdate(h->digest, in, len);
+  wait_count(L, len * WAIT_MILLISECOND / AT_ONCE);
   lua_settop(L, 1);
   return 1;
 }
@@ -252,6 +253,7 @@ int hash_mac(lua_State *L, const EVP_MD *md, const char *key, size_t key_len, co
   mac m = {.ssl = openssl_load(), .md = md, .key = key, .in = in, .key_len = key_len, .len = len};
   if (len <= AT_ONCE && key_len <= AT_ONCE) {
     make_mac(&m);
+    wait_count(L, (key_len + len) * WAIT_MILLISECOND / AT_ONCE);
     return push_mac(L, &m);
   }
   wait_check(L);

@@ -249,6 +249,7 @@ static int l_hash_update(lua_State *L) {
   hash *h = check_hash(L);
   const char *s = check_string(L, 2, &len);
   task_checkpoint(L);
+  if (!wait_may_go_on(L, WAIT_QUICK)) return wait_rest(L, l_hash_update);
   return hash_update(L, h, s, len);
 }
 
@@ -299,6 +300,7 @@ static int l_hmac(lua_State *L) {
   const EVP_MD *md = check_algorithm(L, 1, NULL, &name);
   const char *key = check_string(L, 2, &key_len), *s = check_string(L, 3, &len);
   task_checkpoint(L);
+  if (!wait_may_go_on(L, WAIT_QUICK)) return wait_rest(L, l_hmac);
   return hash_mac(L, md, key, key_len, s, len);
 }
 

@@ -17,6 +17,8 @@
 #define KEPT ((size_t)64 << 10)  // memory for output that a stream keeps between calls
 #define FIRST ((size_t)4 << 10)  // memory for output that a call begins with
 
+enum { ENCODER_COST = 16, DECODER_COST = 2 };  // microseconds, more or less
+
 typedef struct recode_work {
   work base;
   recoder *r;
@@ -49,6 +51,7 @@ recoder *recoder_new(lua_State *L, const codec_class *cls, int level, uint64_t m
   r->max = max;
   r->codec = codec_new(cls, level, max, hint);
   if (!r->codec) luaL_error(L, "not enough memory");
+  wait_count(L, cls->is_decoder ? DECODER_COST : ENCODER_COST);
   return r;
 }
 
@@ -146,16 +149,43 @@ static int go_on(lua_State *L, recoder *r) {
   return work_begin(L, w, TIMER_NEVER);
 }
 
+// --- Calls -----------------------------------------------------------------------------------
+
+// Do at once what does not take long.
+static int begin(lua_State *L, recoder *r) {
+  codec *c = r->codec;
+  uint64_t before = c->taken + c->given;
+  r->rc = r->call.len > c->pace ? CODEC_FULL : codec_run(c, &r->call, c->pace);
+  wait_count(L, (size_t)(c->taken + c->given - before) * WAIT_MILLISECOND / c->pace);
+  if (r->rc == CODEC_FULL) return go_on(L, r);
+  return conclude(L, r);
+}
+
+static wait_answer cancel_rest(task *t, void *arg) {
+  (void)t;
+  ((recoder *)arg)->is_resting = 0;
+  return WAIT_STOPPED;
+}
+
+static int on_rested(lua_State *L, void *arg, int rc) {
+  recoder *r = arg;
+  (void)rc;
+  r->is_resting = 0;
+  return r->is_closed ? conclude(L, r) : begin(L, r);
+}
+
+static const wait_ops rest_ops = {"other tasks", cancel_rest, on_rested, NULL};
+
 int recoder_feed(lua_State *L, recoder *r, const char *in, size_t len, codec_goal goal) {
   if (r->is_closed) return raise_closed(L, r);
-  if (r->busy && !r->busy->is_withdrawn)
+  if (r->is_resting || (r->busy && !r->busy->is_withdrawn))
     return err_raise(L, "EBUSY", op_of(r), r->cls->name, "another task's call is under way");
   if (r->rc == CODEC_FULL) r->rc = UV_ECANCELED;
   if (r->rc < 0) return fail(L, r);
   buffer out = r->call.out;
   buffer_begin(&out, bytes_head(rt_of(L)), FIRST);  // if it fails so will the codec
   r->call = (codec_call){(const unsigned char *)in, len, goal, out};
-  r->rc = len > r->codec->pace ? CODEC_FULL : codec_run(r->codec, &r->call, r->codec->pace);
-  if (r->rc == CODEC_FULL) return go_on(L, r);
-  return conclude(L, r);
+  if (wait_may_go_on(L, WAIT_QUICK)) return begin(L, r);
+  r->is_resting = 1;
+  return wait_begin_until(L, &rest_ops, r, timer_after(rt_of(L), 0));
 }

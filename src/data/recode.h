@@ -25,6 +25,7 @@ typedef struct recoder {
   const char *reason;
   uint64_t offset, max;
   int is_closed, by_scope;
+  int is_resting;                   // a call waits until others have run, and has not begun
   uint32_t closed_at, finished_at;  // sites
 } recoder;
 

@@ -266,14 +266,14 @@ static void forget_head(http_connection *c) {
 
 int http_connection_receive(lua_State *L, http_connection *c) {
   size_t n;
-  rt *r = c->s->h.r;
   task_checkpoint(L);
   stream_peek(c->s, &n);
   c->answered = 0;
   c->head_until = TIMER_NEVER;
   if (!n) forget_head(c);
-  if (n && !io_may_go_on(r, c->s->io))  // a peer that sends without a pause must not keep the loop
-    return wait_begin_until(L, &rest_ops, c, timer_after(r, 0));
+  // A peer that sends without a pause must not keep the loop.
+  if (n && !wait_may_go_on(L, WAIT_SYSTEM_CALL))
+    return wait_begin_until(L, &rest_ops, c, timer_after(rt_of(L), 0));
   return receive(L, c);
 }
 

@@ -7,8 +7,6 @@
 
 #include "core/runtime.h"
 
-#define CALLS 128  // a batch of the scheduler has 256 steps; half of that for one task is plenty
-
 static const char key = 0;  // its address names the state in the registry
 
 static int l_gc(lua_State *L) {
@@ -74,12 +72,4 @@ void io_buffer_release(io_state *io, buffer *b) {
   } else {
     buffer_fini(b);
   }
-}
-
-int io_may_go_on(rt *r, io_state *io) {
-  if (io->step != r->stats.steps) {
-    io->step = r->stats.steps;
-    io->calls = 0;
-  }
-  return ++io->calls < CALLS;
 }

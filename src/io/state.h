@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// What the streams of one runtime share: the block into which arriving bytes are read, spare
-// blocks, and the count of calls that did not suspend. Counted references: one of the Lua state,
-// one of each stream, since streams end after the Lua state. Runs on the loop thread.
+// What the streams of one runtime share: the block into which arriving bytes are read, and spare
+// blocks. Counted references: one of the Lua state, one of each stream, since streams end after the
+// Lua state. Runs on the loop thread.
 #ifndef IO_STATE_H
 #define IO_STATE_H
 
@@ -15,8 +15,6 @@
 
 typedef struct io_state {
   uint32_t refs;
-  uint32_t calls;        // calls in the running step that did not suspend
-  uint64_t step;         // the step in which they were counted
   uint64_t flush_until;  // when writing at the end of the runtime gives up; 0 before it began
   char *block;           // where the next bytes are read to, NULL when it was handed out
   char *raw;             // where bytes are read to that a transport decodes at once
@@ -45,9 +43,5 @@ void io_block_give(io_state *io, buffer *b, size_t n);
 
 // Release the memory of the empty buffer `b`; a block is kept as a spare. [loop]
 void io_buffer_release(io_state *io, buffer *b);
-
-// Count a call that is about to go on without suspending, and say whether it may: a task whose
-// calls never have to wait must let others run now and then. [loop]
-int io_may_go_on(rt *r, io_state *io);
 
 #endif

@@ -161,7 +161,7 @@ static int l_write(lua_State *L) {
   int rc = stream_write(s, bufs, (unsigned)(last - 1));
   finish_write(L, s, rc);
   if (rc < 0) return 2;
-  if (!io_may_go_on(r, s->io) && wait_is_possible(L))
+  if (!wait_may_go_on(L, WAIT_SYSTEM_CALL))
     return wait_begin_until(L, &rest_ops, s, timer_after(r, 0));
   return 1;
 }

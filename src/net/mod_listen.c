@@ -188,13 +188,13 @@ static int accept_rested(lua_State *L, void *arg, int rc) {
 }
 
 static int l_accept(lua_State *L) {
-  rt *r = rt_of(L);
   listener *l = check_listener(L, "accept");
   task_checkpoint(L);
   lua_settop(L, 1);
   stream_newbox(L, l->is_path ? UNIX_CLASS : TCP_CLASS);
   if (listener_is_taken(l)) return listener_wait(L, l, 0, &accept_ops);
-  if (!io_may_go_on(r, io_state_of(L))) return wait_begin_until(L, &rest_ops, l, timer_after(r, 0));
+  if (!wait_may_go_on(L, WAIT_SYSTEM_CALL))
+    return wait_begin_until(L, &rest_ops, l, timer_after(rt_of(L), 0));
   return try_accept(L, l, 1);
 }
 

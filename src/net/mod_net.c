@@ -170,6 +170,7 @@ static int l_resolve(lua_State *L) {
     c.family = read_family(L);
   }
   task_checkpoint(L);
+  if (!wait_may_go_on(L, WAIT_QUICK)) return wait_rest(L, l_resolve);
   lua_settop(L, 1);
   memcpy(lua_newuserdatauv(L, sizeof c, 0), &c, sizeof c);
   lua_insert(L, CALL);

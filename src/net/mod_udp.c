@@ -193,9 +193,8 @@ static const wait_ops rest_ops = {"other tasks", NULL, on_rested, NULL};
 
 // The datagram has gone, or could not: a task that never has to wait lets others run now and then.
 static int finish_send(lua_State *L, const udp *u, int rc) {
-  rt *r = rt_of(L);
-  if (rc == 0 && !io_may_go_on(r, io_state_of(L)) && wait_is_possible(L))
-    return wait_begin_until(L, &rest_ops, NULL, timer_after(r, 0));
+  if (rc == 0 && !wait_may_go_on(L, WAIT_SYSTEM_CALL))
+    return wait_begin_until(L, &rest_ops, NULL, timer_after(rt_of(L), 0));
   return give(L, u, rc, "send", lua_tostring(L, TARGET));
 }
 
@@ -301,7 +300,7 @@ static int l_recv(lua_State *L) {
     return err_raise(L, "EBUSY", "recv", NULL, "another task is receiving from this socket");
   lua_settop(L, 1);
   memcpy(lua_newuserdatauv(L, sizeof c, 0), &c, sizeof c);
-  if (!io_may_go_on(rt_of(L), io_state_of(L))) return udp_wait_recv(L, u, c.when, &recv_ops);
+  if (!wait_may_go_on(L, WAIT_SYSTEM_CALL)) return udp_wait_recv(L, u, c.when, &recv_ops);
   return recv_now(L, u);
 }
 

@@ -162,7 +162,7 @@ static int write_now(lua_State *L, file *f) {
     return file_begin(L, f, FILE_WRITE, TIMER_NEVER, &write_ops);
   }
   file_pass(f);
-  if (!io_may_go_on(r, f->s.io) && wait_is_possible(L))
+  if (!wait_may_go_on(L, WAIT_SYSTEM_CALL))
     return wait_begin_until(L, &rest_ops, f, timer_after(r, 0));
   lua_settop(L, 1);
   return 1;
