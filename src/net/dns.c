@@ -2,14 +2,18 @@
 // Queries of the domain name system. See dns.h.
 #include "net/dns.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include "base/list.h"
 #include "core/runtime.h"
 
 #define CONFIG "/etc/resolv.conf"
+#define HOSTS "/etc/hosts"
 #define SERVERS "CORUN_DNS"  // servers to ask instead: "127.0.0.1:5353,[::1]:53"
 #define TIMEOUT_MS 2000      // of the first try; each further one has twice as long
 #define TRIES 3
@@ -129,7 +133,7 @@ static dns_socket *watch_socket(dns *d, ares_socket_t fd) {
   return s;
 }
 
-// Without memory or descriptors for a socket its queries run into their time limit.
+// Without memory for a socket its queries run into their time limit.
 static void on_socket(void *arg, ares_socket_t fd, int readable, int writable) {
   dns *d = arg;
   dns_socket *s = find_socket(d, fd);
@@ -237,6 +241,14 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
   if (info) ares_freeaddrinfo(info);
 }
 
+// Say why no file can be opened, 0 if one can: c-ares would take files that it cannot open for
+// missing ones, name servers and hosts for unknown, and not tell.
+static int find_shortage(void) {
+  int fd = open(HOSTS, O_RDONLY | O_CLOEXEC);
+  if (fd >= 0) close(fd);
+  return fd < 0 && (errno == EMFILE || errno == ENFILE) ? uv_translate_sys_error(errno) : 0;
+}
+
 // Begin with as many as may go out in this millisecond.
 static void pump(dns *d) {
   uint64_t now = uv_now(&d->r->loop);
@@ -245,9 +257,10 @@ static void pump(dns *d) {
   while (d->queries < d->window && d->paced < PACE && !list_empty(&d->waiting)) {
     query *q = list_entry(list_shift(&d->waiting), query, link);
     struct ares_addrinfo_hints hints = {.ai_family = q->family, .ai_socktype = SOCK_STREAM};
-    int rc = configure(d);
-    if (rc != ARES_SUCCESS) {
-      finish(q, translate(rc), NULL);
+    int rc = find_shortage();
+    if (rc == 0) rc = translate(configure(d));
+    if (rc < 0) {
+      finish(q, rc, NULL);
       continue;
     }
     d->queries++;

@@ -4,6 +4,7 @@
 local corun = require "corun"
 local net = require "corun.net"
 local dns = dofile("tests/spec/support/dns.lua")
+local programs = dofile("tests/spec/support/programs.lua")
 local outcomes = dofile("tests/spec/support/outcomes.lua")
 
 local assert_error = outcomes.assert_error
@@ -84,6 +85,31 @@ nil	listen nx.test:80: there is no such host name (EAI_NONAME)
       print(net.connect("nx.test:80"))
       print(net.connect("silent.test:80", {timeout = 0.05}))
       print(net.listen("nx.test:80"))]])
+  end)
+
+  -- Without a descriptor neither the hosts file nor the name servers' addresses can be read: the
+  -- name is not unknown, and when there are descriptors again all is well.
+  it("says that descriptors have run out, and goes on when there are some", function()
+    for _, first in ipairs{"", "net.resolve('localhost')"} do
+      local out, status = programs.run(([[
+        local net, held = require("corun.net"), {}
+        %s
+        repeat held[#held + 1] = io.open("/dev/null") or false until not held[#held]
+        print(net.resolve("localhost"))
+        print(net.resolve("nx.test"))
+        print(net.connect("localhost:1"))
+        print(net.listen("localhost:0"))
+        for _, file in ipairs(held) do if file then file:close() end end
+        print(#net.resolve("localhost") > 0)]]):format(first), {before = "ulimit -n 40;"})
+      assert.equal([[
+nil	resolve localhost: too many open files (EMFILE)
+nil	resolve nx.test: too many open files (EMFILE)
+nil	connect localhost:1: too many open files (EMFILE)
+nil	listen localhost:0: too many open files (EMFILE)
+true
+]], out)
+      assert.equal(0, status)
+    end
   end)
 
   it("of names that are not ASCII asks for the ASCII form", function()
