@@ -269,6 +269,8 @@ int resolve_begin(lua_State *L, const endpoint *e, uint64_t when, const wait_ops
   resolver *v = resolver_of(L);
   char name[ADDRESS_HOST + 1];
   int rc = to_ascii(e->host, name, sizeof name);
+  // The hosts file, the only one to know this name (RFC 6761), has it without the dot.
+  if (rc == 0 && strcasecmp(name, "localhost.") == 0) name[strlen(name) - 1] = 0;
   lookup *k = rc < 0 ? NULL : find(v, name);
   if (k)
     k->refs++;

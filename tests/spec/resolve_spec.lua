@@ -37,6 +37,11 @@ describe("net.resolve", function()
     local ips = assert(net.resolve("localhost"))
     table.sort(ips)
     assert.equal("127.0.0.1", ips[1])
+    for _, name in ipairs{"LOCALHOST", "localhost.", "LocalHost."} do
+      local same = assert(net.resolve(name))
+      table.sort(same)
+      assert.same(ips, same)
+    end
     assert.same({"10.1.2.3"}, net.resolve("10.1.2.3"))
     assert.same({"::1"}, net.resolve("0:0::1"))
     assert_error("EAI_NONAME", "resolve", net.resolve("::1", {family = 4}))
