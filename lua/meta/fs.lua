@@ -11,8 +11,8 @@
 --- Paths are bytes, as the system has them; they need not be UTF-8. A path with a zero byte raises.
 --- Errors name the operation and the path: `ENOENT`, `EACCES`, `ENOSPC`, `EMFILE` ... What a
 --- thread has begun with cannot be stopped (S16): a cancelled task sleeps until it has ended, which
---- reading, listing, removing and atomic writing cut short; what waits for a thread is dropped at
---- once.
+--- reading, listing, removing, copying and atomic writing cut short; what waits for a thread is
+--- dropped at once.
 ---@class corun.fs
 local fs = {}
 
@@ -335,7 +335,8 @@ function fs.remove(path, o) end
 function fs.rename(from, to) end
 
 --- Copy a file with its mode, by sharing its blocks where the file system can; with `recursive` a
---- directory with all that is in it, links as links.
+--- directory with all that is in it, links as links. A file whose copy fails or is cancelled is not
+--- there.
 ---
 --- - Fails: `EEXIST`, `EISDIR`, `ENOSPC` ...; `EINVAL` for what is no file, link or directory, and
 ---   for a directory into itself.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Operations on paths. See fs_path.h. They call libuv's functions without a callback, which works
-// on any thread; what libuv lacks is plain POSIX. Trees stand in fs_tree.c.
+// on any thread; what libuv lacks is plain POSIX. Trees stand in fs_tree.c, copying in
+// fs_copy.c.
 #include "sys/fs_path.h"
 
 #include <errno.h>
@@ -100,19 +101,6 @@ int fs_run_utime(fs_op *o) {
   fs_path *p = of(o);
   uv_fs_t req;
   return finish(p, &req, uv_fs_utime(NULL, &req, p->a, p->atime, p->mtime, NULL), 0);
-}
-
-int fs_run_copy(fs_op *o) {
-  fs_path *p = of(o);
-  struct stat st;
-  uv_fs_t req;
-  if (stat(p->a, &st) < 0) return uv_translate_sys_error(errno);
-  if (S_ISDIR(st.st_mode)) return UV_EISDIR;
-  if (!S_ISREG(st.st_mode)) return UV_EINVAL;  // opening a pipe could hold the thread for ever
-  if (stat(p->b, &st) == 0 && !S_ISREG(st.st_mode))
-    return S_ISDIR(st.st_mode) ? UV_EISDIR : UV_EINVAL;
-  int flags = UV_FS_COPYFILE_FICLONE | (p->flag ? UV_FS_COPYFILE_EXCL : 0);
-  return finish(p, &req, uv_fs_copyfile(NULL, &req, p->a, p->b, flags, NULL), 0);
 }
 
 int fs_run_tempdir(fs_op *o) {

@@ -16,8 +16,9 @@ typedef struct fs_path {
   uv_stat_t st;                // of stat
   char *text;                  // a text that is the result
   struct fs_removal *removal;  // of remove: how far it is
+  struct fs_copying *copying;  // of copy: how far it is
   struct fs_names *names;      // of list
-  char *culprit;               // the path below `a` that failed
+  char *culprit;               // the path that failed, if not `a`: one below it, or `b`
   char bytes[];
 } fs_path;
 

@@ -100,8 +100,8 @@ static int on_text(lua_State *L, fs_op *o) {
   return 1;
 }
 
-// The path below that failed says more than the one that was given.
-static int on_removed(lua_State *L, fs_op *o) {
+// The path that failed, below the one that was given or the copy's, says more than that one.
+static int on_blamed(lua_State *L, fs_op *o) {
   fs_path *p = (fs_path *)(void *)o;
   if (p->culprit) o->target = p->culprit;
   return on_done(L, o);
@@ -131,7 +131,7 @@ static int l_mkdir(lua_State *L) {
 
 static int l_remove(lua_State *L) {
   static const fs_optype type = {
-    .op = "remove", .run = fs_run_remove, .done = on_removed, .drop = fs_path_drop};
+    .op = "remove", .run = fs_run_remove, .done = on_blamed, .drop = fs_path_drop};
   fs_path *p = make(L, &type, 1);
   p->flag = lua_toboolean(L, 2);
   return begin(L, &p->o);
@@ -188,10 +188,9 @@ static int l_utime(lua_State *L) {
 
 static int l_copy(lua_State *L) {
   static const fs_optype type = {
-    .op = "copy", .run = fs_run_copy, .done = on_done, .drop = fs_path_drop};
+    .op = "copy", .run = fs_run_copy, .done = on_blamed, .drop = fs_path_drop};
   fs_path *p = make(L, &type, 2);
   p->flag = lua_toboolean(L, 3);
-  p->o.is_long = 1;
   return begin(L, &p->o);
 }
 

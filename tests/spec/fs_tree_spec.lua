@@ -382,6 +382,55 @@ describe("fs.copy", function()
     assert.equal("new", get(dir .. "/a"))
   end)
 
+  it("goes by what it reads, not by the size that the system tells", function()
+    local _ <close>, dir = folder()
+    local told_none, told_more = "/proc/cpuinfo", "/sys/kernel/mm/transparent_hugepage/enabled"
+    for _, path in ipairs{told_none, told_more} do
+      local text = get(path)
+      if text then
+        assert.is_true(fs.copy(path, dir .. "/copy"))
+        assert.equal(text, get(dir .. "/copy"))
+      end
+    end
+  end)
+
+  it("ends when the file is cut while it is copied", function()
+    local _ <close>, dir = folder()
+    local before, whole, was_cut = descriptors(), ("0123456789abcdef"):rep(2 << 20), false
+    for i = 1, 20 do
+      put(dir .. "/a", whole)
+      corun.scope(function(s)
+        s:spawn(fs.copy, dir .. "/a", dir .. "/b")
+        corun.sleep(i * 0.0005)
+        put(dir .. "/a", "short")
+      end)
+      local copy = get(dir .. "/b")
+      assert.is_true(copy == "short" or copy == whole:sub(1, #copy))
+      was_cut = was_cut or #copy < #whole
+    end
+    assert.is_true(was_cut)
+    assert.equal(before, descriptors())
+  end)
+
+  it("S16 stops when it is cancelled, and leaves no part of the copy", function()
+    local _ <close>, dir = folder()
+    local before = descriptors()
+    assert(fs.open(dir .. "/hole", "w")):truncate(1 << 30)
+    for i = 1, 10 do
+      local done = files.cancelled(i * 0.0005, fs.copy, dir .. "/hole", dir .. "/copy")
+      assert.is_true(done or not fs.exists(dir .. "/copy"))
+    end
+    collectgarbage()
+    assert.equal(before, descriptors())
+  end)
+
+  it("names the one of both that could not be read or made", function()
+    local _ <close>, dir = folder()
+    put(dir .. "/a", "x")
+    assert_error("ENOENT", "copy", dir .. "/none", fs.copy(dir .. "/none", dir .. "/b"))
+    assert_error("ENOENT", "copy", dir .. "/none/b", fs.copy(dir .. "/a", dir .. "/none/b"))
+  end)
+
   it("refuses what is no file, without waiting for it", function()
     local _ <close>, dir = folder()
     sh(dir, "mkfifo p; touch f; mkdir d")
