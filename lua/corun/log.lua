@@ -120,14 +120,14 @@ end
 local function task_name()
   local ok, t = pcall(task.current)
   if not ok then return "-" end
-  return t.name or (t.id == 1 and "main" or "task " .. t.id)
+  return t.name and text_of(t.name) or (t.id == 1 and "main" or "task " .. t.id)
 end
 
 local function format_text(level, name, message, fields, color)
   local now = core.time()
   local parts = {("%s.%03d %s%-5s%s [%s] %s"):format(os.date("%Y-%m-%d %H:%M:%S", now // 1 | 0),
-    now % 1 * 1000 // 1, color and COLORS[level] or "", level, color and "\27[0m" or "", name,
-    clean(text_of(message)))}
+    now % 1 * 1000 // 1, color and COLORS[level] or "", level, color and "\27[0m" or "",
+    name:gsub("%c", escape), clean(text_of(message)))}
   for _, key in ipairs(names_of(fields)) do
     parts[#parts + 1] = ("%s=%s"):format(clean(text_of(key)), show(fields[key]))
   end

@@ -76,6 +76,18 @@ describe("corun.log as text", function()
     end)
     assert.matches("%[fetcher%] x\n$", lines[1])
   end)
+
+  it("lets no name of a task begin a line, or command the terminal", function()
+    local lines = lines_of({}, function()
+      corun.scope(function()
+        local t = corun.async(function() log.info("x") end)
+        t.name = "one\n\27two"
+        t:await()
+      end)
+    end)
+    assert.same(1, #lines)
+    assert.matches("%[one\\x0a\\x1btwo%] x\n$", lines[1])
+  end)
 end)
 
 describe("corun.log as JSON", function()
