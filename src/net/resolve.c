@@ -246,9 +246,7 @@ static lookup *ask(resolver *v, const char *name) {
   return k;
 }
 
-// The name as it is asked for: what is not ASCII in the form of RFC 5891, which idn2 makes. Answers
-// 0 or an error.
-static int to_ascii(const char *host, char *out, size_t size) {
+int resolve_to_ascii(const char *host, char *out, size_t size) {
   const char *p = host;
   while (*p && (unsigned char)*p < 0x80) p++;
   if (!*p) {
@@ -268,7 +266,7 @@ int resolve_begin(lua_State *L, const endpoint *e, uint64_t when, const wait_ops
   wait_check(L);
   resolver *v = resolver_of(L);
   char name[ADDRESS_HOST + 1];
-  int rc = to_ascii(e->host, name, sizeof name);
+  int rc = resolve_to_ascii(e->host, name, sizeof name);
   // The hosts file, the only one to know this name (RFC 6761), has it without the dot.
   if (rc == 0 && strcasecmp(name, "localhost.") == 0) name[strlen(name) - 1] = 0;
   lookup *k = rc < 0 ? NULL : find(v, name);

@@ -21,6 +21,10 @@ typedef struct address_list {
 // UV_EINVAL when the host is a name.
 int resolve_numeric(const endpoint *e, address_list *out);
 
+// Put the form of a host name that is asked for into `out`: what is not ASCII as RFC 5891 has it.
+// [any] Answers 0 or an error.
+int resolve_to_ascii(const char *host, char *out, size_t size);
+
 // Suspend until the name is resolved or the instant `when`. `ops` has resolve_cancel; its done
 // function gets 0 and calls resolve_take with its argument, or UV_ETIMEDOUT and must not. To be
 // returned in tail position. [loop] Raises on out of memory.

@@ -11,6 +11,7 @@
 #include "core/runtime.h"
 #include "core/site.h"
 #include "core/task.h"
+#include "net/resolve.h"
 #include "net/tls_error.h"
 #include "net/tls_write.h"
 
@@ -291,6 +292,12 @@ static int set_name(tls *x) {
          f->SSL_ctrl(x->ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, x->name);
 }
 
+// Certificates and SNI have names in ASCII. One that cannot be put so is in no certificate.
+static char *ascii_name(const char *name) {
+  char ascii[ADDRESS_HOST + 1];
+  return strdup(resolve_to_ascii(name, ascii, sizeof ascii) < 0 ? name : ascii);
+}
+
 static int set_up(tls *x, const char *name, const char *key) {
   const openssl_tls *f = x->f;
   f->ERR_clear_error();
@@ -301,7 +308,7 @@ static int set_up(tls *x, const char *name, const char *key) {
   f->BIO_set_init(bio, 1);
   f->SSL_set_bio(x->ssl, bio, bio);
   f->SSL_set_ex_data(x->ssl, 0, x);
-  if (name && !(x->name = strdup(name))) return 0;
+  if (name && !(x->name = ascii_name(name))) return 0;
   if (key && !(x->key = strdup(key))) return 0;
   if (x->ctx->is_server) {
     f->SSL_set_accept_state(x->ssl);

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <uv.h>
 
+#include "net/resolve.h"
 #include "net/tls.h"
 #include "net/trust.h"
 
@@ -265,6 +266,8 @@ static int on_server_name(SSL *ssl, int *alert, void *arg) {
 }
 
 int tls_context_add_name(tls_context *c, const char *name, tls_context *other) {
+  char ascii[ADDRESS_HOST + 1];
+  if (resolve_to_ascii(name, ascii, sizeof ascii) == 0) name = ascii;  // as clients ask for it
   tls_named *k = malloc(sizeof *k + strlen(name) + 1);
   if (!k) return UV_ENOMEM;
   memcpy(k->name, name, strlen(name) + 1);

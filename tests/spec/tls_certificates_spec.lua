@@ -113,6 +113,13 @@ describe("certificates of servers", function()
     try("elsewhere", nil, {server_name = "WWW.Other.Example."})
   end)
 
+  it("a name in any script is looked for in its ASCII form", function()
+    try("umlaut", nil, {server_name = "bücher.example"})
+    try("umlaut", nil, {server_name = "BÜCHER.example."})
+    try("umlaut", "the certificate is for xn--bcher-kva.example, not for xn--bucher-9ya.example",
+      {server_name = "xn--bucher-9ya.example"})
+  end)
+
   it("a wildcard stands for one label", function()
     try("wild", nil, {server_name = "a.example.test"})
     local words = "the certificate is for *.example.test, not for "

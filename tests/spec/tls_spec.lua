@@ -164,10 +164,12 @@ describe("tls", function()
   it("a server has a certificate for each name", function()
     local key = folder .. "key.pem"
     local names = {["other.example"] = {cert = folder .. "elsewhere.pem", key = key},
+      ["bücher.example"] = {cert = folder .. "umlaut.pem", key = key},
       ["*.example.test"] = {cert = folder .. "wild.pem", key = key}}
     local server <close> = support.echo(with(good, {names = names, alpn = "x"}))
     for name, subject in pairs{localhost = "good", ["other.example"] = "elsewhere",
-      ["Other.Example"] = "elsewhere", ["a.example.test"] = "wild"} do
+      ["Other.Example"] = "elsewhere", ["a.example.test"] = "wild",
+      ["bücher.example"] = "umlaut", ["xn--bcher-kva.example"] = "umlaut"} do
       local c <close> = assert(connect(server, {server_name = name, alpn = "x"}))
       assert.equal("CN = " .. subject, c:tls().peer_certificate.subject)
       assert.equal("x", c:tls().alpn)
