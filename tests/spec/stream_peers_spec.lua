@@ -3,6 +3,7 @@
 -- Python.
 local net = require "corun.net"
 local outcomes = dofile("tests/spec/support/outcomes.lua")
+local programs = dofile("tests/spec/support/programs.lua")
 
 local assert_error = outcomes.assert_error
 
@@ -123,5 +124,33 @@ s.close()]], function(s)
       assert.is_nil(value)
       assert.is_string(err.code)
     end)
+  end)
+end)
+
+describe("200 clients of a server with 64 descriptors", function()
+  it("are served as there are descriptors again, and cost nothing meanwhile", function()
+    if not has_python then return pending("python3 is not installed") end
+    local stat <close> = io.open("/proc/self/stat")
+    if not stat then return pending("no /proc here") end
+    local path = os.tmpname()
+    local file <close> = assert(io.open(path, "w"))
+    file:write([[
+      local corun = require "corun"
+      local count, last = 0, corun.event()
+      local server = assert(corun.net.serve("127.0.0.1:0", function(s)
+        for line in s:lines() do s:write(line, "\n") end
+        count = count + 1
+        if count == 200 then last:set() end
+      end))
+      print(server:address():match("%d+$"))
+      io.stdout:flush()
+      last:wait()
+      server:close()]])
+    file:close()
+    local crowd <close> = io.popen(("python3 tests/fixtures/net/crowd.py '%s' %s 2>&1"):format(
+      programs.path(), path))
+    local answer = crowd:read("a")
+    os.remove(path)
+    assert.equal("True 200 True True 0\n", answer)
   end)
 end)
