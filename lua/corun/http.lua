@@ -168,7 +168,7 @@ end
 
 local function check_request(self, method, target)
   if self.closed then
-    core.raise("ECLOSED", "request", ("the session was closed at %s"):format(self.closed))
+    inside.raise("ECLOSED", "request", nil, ("the session was closed at %s"):format(self.closed))
   end
   if type(method) ~= "string" or not core.is_token(method) then
     options.misuse("the method must be a token such as GET")

@@ -9,6 +9,8 @@ local tlscore = require "corun.tlscore"
 local options = require "corun.options"
 local debug_ = require "corun.debug"
 
+local raise = require("corun.inside").raise
+
 local now, scope, shield, spawn, try = corun.now, corun.scope, corun.shield, corun.spawn, corun.try
 
 local net = {
@@ -139,6 +141,7 @@ end
 
 -- Stop accepting; what is still open at the instant `deadline` is cancelled.
 local function stop(server, deadline)
+  server.closed_at = server.closed_at or options.here() or "?"
   server.deadline = math.min(deadline, server.deadline or deadline)
   server.listener:close()
   server.changed:set()
@@ -178,8 +181,18 @@ end
 ---@return true? ok
 ---@return table? err
 function methods:set_tls(o)
-  local secure, err = tls().server(o)
+  if self.deadline then
+    raise("ECLOSED", "set_tls", self.name, "the server was closed at " .. self.closed_at)
+  elseif not self.secure then
+    options.misuse(("set_tls needs a server with TLS: serve at %s was given no option \"tls\"")
+      :format(self.name))
+  end
+  local secure, err = tls().server(o, "set_tls", self.name)
   if not secure then return nil, err end
+  if self.deadline then
+    return nil, corun.err("ECLOSED", "the server was closed meanwhile at " .. self.closed_at,
+      {op = "set_tls", target = self.name})
+  end
   self.secure = secure
   return true
 end
@@ -217,7 +230,7 @@ function net.serve(addr, fn, o)
   end
   local secure, listener, err
   if o.tls then
-    secure, err = tls().server(o.tls)
+    secure, err = tls().server(o.tls, "serve", select(2, tls().target_of(addr)))
     if not secure then return nil, err end
   end
   listener, err = listen(addr, {

@@ -113,8 +113,8 @@ end
 -- Contexts ----------------------------------------------------------------------------------------
 
 -- A server's context, with those of its further names: each has the other options in common.
-local function make(o, set, op)
-  local context, err = tlscore.context(set)
+local function make(o, set, op, target)
+  local context, err = tlscore.context(set, op, target)
   if not context or not o.names then return context, err end
   for name, own in pairs(o.names) do
     if type(name) ~= "string" or type(own) ~= "table" then
@@ -126,7 +126,7 @@ local function make(o, set, op)
     for k, v in pairs(set) do copy[k] = v end
     copy.cert, copy.key, copy.passphrase = own.cert, own.key, own.passphrase
     local other
-    other, err = tlscore.context(copy)
+    other, err = tlscore.context(copy, op, target)
     if not other then return nil, err end
     tlscore.add_name(context, name, other)
   end
@@ -136,14 +136,14 @@ end
 local kept, order = {}, {} -- contexts by signature; signatures, the oldest first
 local making -- a mutex: tasks that connect at once share one context, and its sessions
 
-local function shared(o, set, op)
-  if o.names then return make(o, set, op) end
+local function shared(o, set, op, target)
+  if o.names then return make(o, set, op, target) end
   local sign = signature(set)
   if kept[sign] then return kept[sign] end
   making = making or corun.mutex()
   local _ <close> = making:acquire()
   if kept[sign] then return kept[sign] end
-  local context, err = make(o, set, op)
+  local context, err = make(o, set, op, target)
   if not context then return nil, err end
   kept[sign] = context
   order[#order + 1] = sign
@@ -159,23 +159,42 @@ local function check_side(context, is_server, op)
   end
 end
 
--- The options of one side as a table, and its settings, nil where a context was given.
-local function read(o, is_server, op)
+-- What is for the connection, and may stand beside a context; all else the context has.
+local BESIDE = {context = true, server_name = true, timeout = true, server = true}
+
+local function refuse_beside(o, op)
+  local names = {}
+  for name in pairs(o) do
+    if not BESIDE[name] then names[#names + 1] = name end
+  end
+  if not names[1] then return end
+  table.sort(names)
+  misuse(('option "%s" for %s has no place beside "context", which was made with its own')
+    :format(names[1], op))
+end
+
+-- The options of one side as a table, and its settings, nil where a context was given. `what` they
+-- are, for the message when they are not even that.
+local function read(o, is_server, op, what)
   if o == true then o = {} end
   if type(o) == "userdata" then o = {context = o} end
   if type(o) ~= "table" then
-    misuse(('option "tls" for %s must be %sa table or a context, got %s'):format(op,
-      is_server and "" or "true, ", type(o)))
+    misuse(("%s must be %sa table or a context, got %s"):format(
+      (what or 'option "tls" for %s'):format(op), is_server and "" or "true, ", type(o)))
   end
   options.check(o, op, is_server and SERVER or CLIENT)
+  if o.server ~= nil and o.server ~= is_server then
+    misuse(('option "server" for %s must be %s'):format(op, is_server))
+  end
   if not o.context then return o, settings(o, is_server, op) end
   check_side(o.context, is_server, op)
+  refuse_beside(o, op)
   return o
 end
 
-local function context_of(o, set, op)
+local function context_of(o, set, op, target)
   if o.context then return o.context end
-  return shared(o, set, op)
+  return shared(o, set, op, target)
 end
 
 -- The name that the server's certificate must be for.
@@ -191,7 +210,7 @@ end
 -- Connections -----------------------------------------------------------------------------------
 
 -- The host in an address, and the address as a text.
-local function target_of(addr)
+function tls.target_of(addr)
   if type(addr) == "table" then
     if type(addr.host) ~= "string" then return nil, "unix:" .. tostring(addr.path) end
     return addr.host, ("%s:%s"):format(addr.host, addr.port)
@@ -209,14 +228,14 @@ function tls.connect(connect, addr, o)
   local plain = {}
   for k, v in next, o do if k ~= "tls" then plain[k] = v end end
   local own, set = read(o.tls, false, "connect")
-  local host, target = target_of(addr)
+  local host, target = tls.target_of(addr)
   if not host and (not target:find("^unix:") or type(addr) == "table" and not addr.path) then
     return connect(addr, plain) -- which says what is wrong with the address
   end
   local name = own.server_name or host
   check_name(name, own, "connect")
   local start = now()
-  local context, err = context_of(own, set, "connect")
+  local context, err = context_of(own, set, "connect", target)
   if not context then return nil, err end
   local stream
   stream, err = connect(addr, plain)
@@ -232,26 +251,28 @@ end
 function tls.starttls(stream, o)
   local is_server = type(o) == "table" and o.server == true
     or type(o) == "userdata" and tlscore.is_context(o) == "server"
-  local own, set = read(o == nil or o, is_server, "starttls")
-  local name, key
+  local own, set = read(o == nil or o, is_server, "starttls", "the options of %s")
+  local peer, name, key = tlscore.target(stream, "starttls"), nil, nil
   if not is_server then
     name = own.server_name
     check_name(name, own, "starttls")
-    key = ("%s %s"):format(stream.peer and stream:peer() or "", tostring(name))
+    key = ("%s %s"):format(peer, tostring(name))
   end
-  local context, err = context_of(own, set, "starttls")
+  local context, err = context_of(own, set, "starttls", peer)
   if not context then return nil, err end
   return tlscore.start(stream, context, name, key, own.timeout or math.huge, "starttls")
 end
 
 ---What a server needs for the connections that it accepts.
 ---@param o table|userdata
+---@param op string the function that it was given to
+---@param target string the address
 ---@return table? secure
 ---@return table? err
-function tls.server(o)
-  local own, set = read(o, true, "serve")
+function tls.server(o, op, target)
+  local own, set = read(o, true, op, op ~= "serve" and "the options of %s" or nil)
   local context, err = own.context, nil
-  if not context then context, err = make(own, set, "serve") end
+  if not context then context, err = make(own, set, op, target) end
   if not context then return nil, err end
   return {context = context, timeout = own.timeout or HANDSHAKE}
 end

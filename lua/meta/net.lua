@@ -132,8 +132,9 @@ function server:wait() end
 
 --- Use other certificates, or other options of TLS, for new connections.
 ---
---- - Raises: when the options make no sense.
---- - Fails: `ETLS` when they cannot be used; then the old ones stay.
+--- - Raises: `ECLOSED`; when the server has no TLS; when the options make no sense.
+--- - Fails: `ETLS` when they cannot be used; then the old ones stay. `ECLOSED` when the server was
+---   closed meanwhile (S20).
 ---@async
 ---@param o corun.tls.server_options|corun.tls.context
 ---@return true? ok
@@ -159,7 +160,7 @@ function server:set_tls(o) end
 ---@field max? "1.2"|"1.3" (default "1.3")
 ---@field session? boolean resume sessions (default true)
 ---@field timeout? corun.seconds for the handshake (default for servers of `serve` 10)
----@field context? corun.tls.context instead of the options that it was made of
+---@field context? corun.tls.context instead of all others but `timeout`, `server_name`, `server`
 
 --- Options of a client.
 ---@class corun.tls.client_options: corun.tls.options

@@ -86,12 +86,24 @@ static int l_misuse(lua_State *L) {
   return err_misuse(L, "%s", luaL_checkstring(L, 1));
 }
 
+// raise(code, op, target, message): the error, at the line of the script that called into corun.
+static int l_raise(lua_State *L) {
+  return err_raise(L, luaL_checkstring(L, 1), luaL_checkstring(L, 2), luaL_optstring(L, 3, NULL),
+                   "%s", luaL_checkstring(L, 4));
+}
+
 int luaopen_corun_inside(lua_State *L) {
-  static const luaL_Reg functions[] = {{"failure", l_failure},       {"is_inside", l_is_inside},
-                                       {"checkpoint", l_checkpoint}, {"depth", l_depth},
-                                       {"dependents", l_dependents}, {"children", l_children},
-                                       {"fence", l_fence},           {"group", l_group},
-                                       {"misuse", l_misuse},         {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"failure", l_failure},
+                                       {"is_inside", l_is_inside},
+                                       {"checkpoint", l_checkpoint},
+                                       {"depth", l_depth},
+                                       {"dependents", l_dependents},
+                                       {"children", l_children},
+                                       {"fence", l_fence},
+                                       {"group", l_group},
+                                       {"misuse", l_misuse},
+                                       {"raise", l_raise},
+                                       {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;
 }

@@ -227,12 +227,6 @@ static int l_is_target(lua_State *L) {
   return 1;
 }
 
-// raise(code, op, message): an error object with the position of the script's line.
-static int l_raise(lua_State *L) {
-  return err_raise(L, luaL_checkstring(L, 1), luaL_checkstring(L, 2), NULL, "%s",
-                   luaL_checkstring(L, 3));
-}
-
 static void make_class(lua_State *L, const char *name, const luaL_Reg *methods,
                        const luaL_Reg *meta) {
   luaL_newmetatable(L, name);
@@ -253,10 +247,13 @@ int luaopen_corun_httpcore(lua_State *L) {
   static const luaL_Reg idle_methods[] = {
     {"add", l_idle_add}, {"close_all", l_idle_close_all}, {"close", l_idle_close}, {NULL, NULL}};
   static const luaL_Reg idle_meta[] = {{"__gc", l_idle_close}, {NULL, NULL}};
-  static const luaL_Reg functions[] = {{"connection", l_connection}, {"idle", l_idle},
-                                       {"headers", l_headers},       {"is_token", l_is_token},
-                                       {"is_value", l_is_value},     {"is_target", l_is_target},
-                                       {"raise", l_raise},           {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"connection", l_connection},
+                                       {"idle", l_idle},
+                                       {"headers", l_headers},
+                                       {"is_token", l_is_token},
+                                       {"is_value", l_is_value},
+                                       {"is_target", l_is_target},
+                                       {NULL, NULL}};
   make_class(L, CLASS, methods, meta);
   make_class(L, IDLE_CLASS, idle_methods, idle_meta);
   luaL_newlib(L, functions);

@@ -54,14 +54,18 @@ static void make_context(work *w) {
   m->made = tls_context_new(&m->set, m->why, sizeof m->why);
 }
 
-// The frame is the userdata of the context and that of the work.
+// The frame of context: its settings, the function that the script called and its target, the
+// userdata.
+enum { SETTINGS = 1, CALLED, TARGET, MADE };
+
 static int give_context(lua_State *L, work *w, int rc) {
   context_work *m = (context_work *)(void *)w;
   (void)rc;
-  if (!m->made) return err_return(L, "ETLS", "tls_context", NULL, "%s", m->why);
-  *(tls_context **)lua_touserdata(L, 1) = m->made;
+  if (!m->made)
+    return err_return(L, "ETLS", lua_tostring(L, CALLED), lua_tostring(L, TARGET), "%s", m->why);
+  *(tls_context **)lua_touserdata(L, MADE) = m->made;
   m->made = NULL;
-  lua_settop(L, 1);
+  lua_settop(L, MADE);
   return 1;
 }
 
@@ -84,14 +88,15 @@ static char *copy(lua_State *L, const char *s, size_t n) {
   return p;
 }
 
-// The fields of the table at `idx`, which tls.lua has checked.
-static void read_settings(lua_State *L, int idx, tls_settings *set) {
+// The fields of the table of settings, which tls.lua has checked.
+static void read_settings(lua_State *L, tls_settings *set) {
   static const char *const names[TLS_TEXTS] = {
     [TLS_CA] = "ca",        [TLS_CERT] = "cert",
     [TLS_KEY] = "key",      [TLS_PASSPHRASE] = "passphrase",
     [TLS_CRL] = "crl",      [TLS_CIPHERS] = "ciphers",
     [TLS_SUITES] = "suites"};
-  const char *op = "tls_context";
+  const char *op = lua_tostring(L, CALLED);
+  const int idx = SETTINGS;
   size_t n;
   for (int i = 0; i < TLS_TEXTS; i++) {
     const char *text = opt_string(L, idx, op, names[i], &n);
@@ -109,17 +114,18 @@ static void read_settings(lua_State *L, int idx, tls_settings *set) {
   set->has_resumed = opt_flag(L, idx, op, "resume", 1);
 }
 
+// context(settings, op[, target])
 static int l_context(lua_State *L) {
-  luaL_checktype(L, 1, LUA_TTABLE);
+  luaL_checktype(L, SETTINGS, LUA_TTABLE);
+  luaL_checkstring(L, CALLED);
   task_checkpoint(L);
   wait_check(L);
-  lua_settop(L, 1);
+  lua_settop(L, TARGET);
   tls_context **box = lua_newuserdatauv(L, sizeof *box, 0);
   *box = NULL;
   luaL_setmetatable(L, CONTEXT_CLASS);
   context_work *m = (context_work *)(void *)work_new(L, &context_type, sizeof *m);
-  read_settings(L, 1, &m->set);
-  lua_remove(L, 1);
+  read_settings(L, &m->set);
   return work_begin(L, &m->w, TIMER_NEVER);
 }
 
@@ -224,6 +230,15 @@ static int l_start(lua_State *L) {
   task_checkpoint(L);
   wait_check(L);
   return begin_drained(L, s);
+}
+
+// target(stream, op): whom it leads to, for the function that the script called.
+static int l_target(lua_State *L) {
+  const stream *s = stream_check(L, 1, luaL_checkstring(L, 2));
+  char target[128] = "";
+  s->t->describe(s, target, sizeof target);
+  lua_pushstring(L, target);
+  return 1;
 }
 
 // --- What is known of a connection -----------------------------------------------------------
@@ -335,8 +350,8 @@ static int l_is_context(lua_State *L) {
 
 int luaopen_corun_tlscore(lua_State *L) {
   static const luaL_Reg functions[] = {
-    {"context", l_context},       {"add_name", l_add_name}, {"start", l_start}, {"info", l_info},
-    {"is_context", l_is_context}, {"extend", l_extend},     {NULL, NULL}};
+    {"context", l_context},       {"add_name", l_add_name}, {"start", l_start},   {"info", l_info},
+    {"is_context", l_is_context}, {"extend", l_extend},     {"target", l_target}, {NULL, NULL}};
   if (luaL_newmetatable(L, CONTEXT_CLASS)) {
     static const luaL_Reg meta[] = {
       {"__gc", l_context_gc}, {"__tostring", l_context_tostring}, {NULL, NULL}};

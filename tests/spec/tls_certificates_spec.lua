@@ -328,8 +328,32 @@ describe("certificates that cannot be used", function()
       assert.same({"ETLS", words}, {err.code, err.message})
       assert.equal(words, select(2, net.connect("localhost:1", {tls = o})).message)
     end
-    local server, err = net.serve("127.0.0.1:0", print, {tls = {cert = "/no/such"}})
-    assert.is_nil(server)
-    assert.equal("ETLS", err.code)
+  end)
+
+  it("are failures of what was called, and name it", function()
+    local bad = {cert = "/no/such"}
+    local own = {cert = file("good.pem"), key = file("key.pem")}
+    local function assert_named(beginning, value, err)
+      assert.is_nil(value)
+      assert.equal("ETLS", err.code)
+      assert.equal(beginning .. ": the certificate cannot be read from /no/such: " ..
+        "no such file or directory (ETLS)", tostring(err))
+    end
+    assert_named("tls_context", net.tls_context(bad))
+    assert_named("connect localhost:1", net.connect("localhost:1", {tls = bad}))
+    assert_named("serve 127.0.0.1:0", net.serve("127.0.0.1:0", print, {tls = bad}))
+    assert_named("serve localhost:0", net.serve({host = "localhost", port = 0}, print,
+      {tls = {cert = own.cert, key = own.key, names = {["a.example"] = bad}}}))
+    local server <close> = assert(net.serve("127.0.0.1:0", print, {tls = own}))
+    assert_named("set_tls " .. server:address(), server:set_tls(bad))
+    local listener <close> = assert(net.listen("127.0.0.1:0"))
+    local client <close> = assert(net.connect(listener:address()))
+    local accepted <close> = assert(listener:accept())
+    assert_named("starttls " .. client:peer(), client:starttls{cert = "/no/such", insecure = true})
+    bad.server = true
+    assert_named("starttls " .. accepted:peer(), accepted:starttls(bad))
+    client:close()
+    local ok, err = pcall(client.starttls, client, {insecure = true})
+    assert.same({false, "ECLOSED", "starttls"}, {ok, err.code, err.op})
   end)
 end)

@@ -185,7 +185,29 @@ describe("tls", function()
     before:write("still here\n")
     assert.equal("still here", before:read("l"))
     local _, err = server:set_tls{cert = "/none", key = "/none"}
-    assert.same({"ETLS", "tls_context"}, {err.code, err.op})
+    assert.same({"ETLS", "set_tls"}, {err.code, err.op})
+  end)
+
+  it("S20 a server that is closed, or has no TLS, takes no certificate", function()
+    local plain <close> = assert(net.serve("127.0.0.1:0", print))
+    assert_misuse("set_tls needs a server with TLS: serve at 127.0.0.1:%d+ was given no option",
+      plain.set_tls, plain, good)
+    local server <close> = support.echo(good)
+    for pattern, o in pairs{
+      ['unknown option "crt" for set_tls %(did you mean "cert"%?%)'] = {crt = "x"},
+      ["the server's side of set_tls needs a certificate"] = {},
+      ["the options of set_tls must be a table or a context, got nil"] = false,
+      ['option "server" for set_tls must be true'] = with(good, {server = false}),
+    } do
+      assert_misuse(pattern, server.set_tls, server, o or nil)
+    end
+    local meanwhile = waiting(server.set_tls, server, good)
+    server:close()
+    assert_error("ECLOSED", "set_tls", meanwhile:await())
+    local ok, err = pcall(server.set_tls, server, good)
+    assert.same({false, "ECLOSED", "set_tls"}, {ok, err.code, err.op})
+    assert.matches("tls_spec.lua:%d+: set_tls 127.0.0.1:%d+: the server was closed at " ..
+      "tests/spec/tls_spec.lua:%d+ %(ECLOSED%)", tostring(err))
   end)
 
   it("a context can be made beforehand and shared", function()
@@ -208,6 +230,28 @@ describe("tls", function()
     assert_misuse("serve needs a context of the server's side", net.serve, "127.0.0.1:0", print,
       {tls = context})
     assert_misuse("must be one of net.tls_context", net.connect, "a:1", {tls = io.stdout})
+  end)
+
+  it("options that a context would not heed are refused beside it", function()
+    local context = assert(net.tls_context(trust))
+    local secure = assert(net.tls_context(with(good, {server = true})))
+    for name, value in pairs{alpn = "x", ca = "x", insecure = true, min = "1.3", session = false} do
+      assert_misuse(('option "%s" for connect has no place beside "context"'):format(name),
+        net.connect, "a:1", {tls = {context = context, [name] = value}})
+    end
+    assert_misuse('option "names" for serve has no place beside "context"', net.serve,
+      "127.0.0.1:0", print, {tls = {context = secure, names = {}, verify_client = true}})
+    assert_misuse('option "server" for connect must be false', net.connect, "a:1",
+      {tls = {server = true, cert = "x"}})
+    local server <close> = support.echo({context = secure, timeout = 5, server = true})
+    assert_misuse('option "alpn" for set_tls has no place beside "context"', server.set_tls, server,
+      {context = secure, alpn = "x"})
+    local c <close> = assert(net.connect("localhost" .. port(server:address()),
+      {tls = {context = context, server_name = "localhost", timeout = 5}}))
+    assert_misuse('option "ca" for starttls has no place beside "context"', c.starttls, c,
+      {context = context, ca = "x"})
+    assert_misuse("the options of starttls must be true, a table or a context, got number",
+      c.starttls, c, 5)
   end)
 
   it("S39 tasks that connect at once share one context", function()
