@@ -135,9 +135,13 @@ void wait_count(lua_State *L, size_t cost) {
   r->share += cost;
 }
 
+// A task that is cancelled goes on to its checkpoint, which raises: if it catches that and begins
+// anew, without an end, its step must not end either, or no interrupt would ever be due.
 int wait_may_go_on(lua_State *L, size_t cost) {
   wait_count(L, cost);
-  return rt_of(L)->share <= WAIT_MILLISECOND || !wait_is_possible(L);
+  if (rt_of(L)->share <= WAIT_MILLISECOND || !wait_is_possible(L)) return 1;
+  const task *t = task_current(L);
+  return t->in && t->in->by;
 }
 
 static int rested(lua_State *L, void *arg, int rc) {
