@@ -55,7 +55,7 @@ char *io_block(io_state *io) {
 }
 
 char *io_raw_block(io_state *io) {
-  if (!io->raw) io->raw = malloc(IO_BLOCK);
+  if (!io->raw) io->raw = malloc(IO_RAW);
   return io->raw;
 }
 

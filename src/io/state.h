@@ -12,6 +12,7 @@
 #include "core/types.h"
 
 #define IO_BLOCK ((size_t)64 << 10)  // bytes that one read takes at most
+#define IO_RAW ((size_t)68 << 10)    // the same when they are encrypted, with what that adds
 
 typedef struct io_state {
   uint32_t refs;
@@ -34,8 +35,8 @@ void io_state_unref(io_state *io);
 // The block to read into, which holds IO_BLOCK bytes. [loop] NULL on out of memory.
 char *io_block(io_state *io);
 
-// A second block, for bytes that a transport decodes before it reads more. [loop] NULL on out of
-// memory.
+// A second block, for bytes that a transport decodes before it reads more; it holds IO_RAW. [loop]
+// NULL on out of memory.
 char *io_raw_block(io_state *io);
 
 // Make the block with `n` bytes in it the memory of the empty buffer `b`: nothing is copied. [loop]

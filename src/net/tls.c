@@ -167,7 +167,7 @@ static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf) {
   const stream *s = h->data;
   (void)suggested;
   buf->base = io_raw_block(s->io);
-  buf->len = buf->base ? IO_BLOCK : 0;
+  buf->len = buf->base ? IO_RAW : 0;
 }
 
 // Nothing will arrive any more, and OpenSSL was not told so by the peer.
@@ -236,7 +236,7 @@ static void drain(const tls *x) {
   uv_os_fd_t fd;
   char *block = io_raw_block(x->s->io);
   if (!block || uv_fileno((uv_handle_t *)uv_of(x), &fd) < 0) return;
-  for (int i = 0; i < DRAINS && recv(fd, block, IO_BLOCK, MSG_DONTWAIT) > 0;) i++;
+  for (int i = 0; i < DRAINS && recv(fd, block, IO_RAW, MSG_DONTWAIT) > 0;) i++;
 }
 
 static void close_transport(stream *s) {
