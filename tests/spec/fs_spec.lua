@@ -343,6 +343,26 @@ describe("S16 a cancelled operation", function()
   end)
 end)
 
+describe("no room for threads", function()
+  it("is an error of the operation, not the end of the program", function()
+    local seen = {}
+    for kb = 30000, 60000, 2000 do
+      local limit = ("ulimit -v %d; "):format(kb)
+      if files.sh(limit .. [[exec "$CORUN" -e 'print(1)']]).out ~= "1\n" then goto continue end
+      for _, code in ipairs{'c.fs.read("/etc/hostname")', 'c.fs.list("/")', 'c.stdin:read("a")'} do
+        local r = files.sh(limit .. ([[exec "$CORUN" -e 'local c = require "corun"
+          local ok, err = %s
+          print(ok and "done" or err.code)' </etc/hostname]]):format(code))
+        assert.equal(0, r.status, r.err)
+        seen[r.out] = true
+      end
+      ::continue::
+    end
+    -- A sanitizer's program has no such limits: then there is nothing to see.
+    assert.is_true(next(seen) == nil or (seen["EAGAIN\n"] or seen["ENOMEM\n"]) and seen["done\n"])
+  end)
+end)
+
 describe("descriptors exhausted", function()
   it("each operation says so, and all is well when there are some again", function()
     local _ <close>, dir = folder()
