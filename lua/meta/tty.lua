@@ -49,7 +49,7 @@ function tty.prompt(text) end
 --- Ask for a line that is not shown while it is typed: a password.
 ---
 --- The terminal shows again what is typed when it returns, is cancelled, times out, or the program
---- ends in whatever way; after Ctrl-Z and `fg` it is hidden again. Without a terminal it is
+--- ends (as `raw` says); after Ctrl-Z and `fg` it is hidden again. Without a terminal it is
 --- `prompt`.
 ---
 --- - Raises: `EBUSY` in raw mode, or when another task reads standard input.

@@ -43,7 +43,7 @@ static struct {
   rt *owner;  // of the signals
   int started, pipe[2];
   atomic_int parked, stops, quits, signal;
-  struct sigaction old_urg, old_int, old_term, old_quit, old_pipe;
+  struct sigaction old_urg, old_int, old_term, old_hup, old_quit, old_pipe;
   atomic_int tty;  // 0: no mode to restore, 1: being written, 2: there is one
   int tty_fd, tty_at_exit;
   struct termios tty_mode;
@@ -204,6 +204,8 @@ static void handle(int sig, void (*fn)(int), struct sigaction *old) {
 static void take_signals(void) {
   handle(SIGINT, on_stop, &host.old_int);
   handle(SIGTERM, on_stop, &host.old_term);
+  handle(SIGHUP, on_stop, &host.old_hup);
+  if (host.old_hup.sa_handler == SIG_IGN) set_action(SIGHUP, &host.old_hup, NULL);  // nohup
   handle(SIGQUIT, on_quit, &host.old_quit);
   handle(SIGPIPE, on_pipe, &host.old_pipe);
 }
@@ -211,6 +213,7 @@ static void take_signals(void) {
 static void give_signals_back(void) {
   set_action(SIGINT, &host.old_int, NULL);
   set_action(SIGTERM, &host.old_term, NULL);
+  set_action(SIGHUP, &host.old_hup, NULL);
   set_action(SIGQUIT, &host.old_quit, NULL);
   set_action(SIGPIPE, &host.old_pipe, NULL);
 }

@@ -92,7 +92,7 @@ struct rt {
   int closing;
   int closing_coroutines;  // depth of coroutine.close, which must not suspend (S30)
   lua_State *pinned;  // resumes a coroutine where it cannot suspend itself, so neither can that one
-  int stopped_by;     // the INT or TERM that cancelled the root scope
+  int stopped_by;     // the INT, TERM or HUP that cancelled the root scope
   int warn_off, warn_continues;  // state of Lua's warnings
   alloc_pool alloc;
 };

@@ -18,7 +18,7 @@ typedef enum {
   CANCEL_TIMEOUT,   // its deadline passed
   CANCEL_FAILURE,   // its body or a child failed
   CANCEL_DAEMONS,   // all but its daemons have ended
-  CANCEL_SIGNAL,    // SIGINT or SIGTERM reached the program
+  CANCEL_SIGNAL,    // SIGINT, SIGTERM or SIGHUP reached the program
   CANCEL_EXIT,      // corun.exit
   CANCEL_DEADLOCK,  // nothing can wake any task
 } cancel_cause;

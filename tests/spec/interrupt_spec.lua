@@ -531,13 +531,21 @@ describe("S27 signals", function()
     print "ready"
     corun.sleep(100)]]
 
-  it("S27 the first INT or TERM cancels the root scope; the process ends by the signal", function()
-    for name, number in pairs {INT = 2, TERM = 15} do
+  it("S27 the first INT, TERM or HUP cancels the root scope; the process ends by the signal",
+    function()
+    for name, number in pairs {INT = 2, TERM = 15, HUP = 1} do
       local r = signalled(WAITS, {{after = "ready", signal = name}})
       assert.equal("ready\ncleaned\n", r.out)
       assert.equal("", r.err)
       assert.is_true(r.signal == number or r.status == 128 + number)
     end
+  end)
+
+  it("HUP stays ignored where it was so before: under nohup", function()
+    local r = assert(corun.process.run{
+      shell = [[trap '' HUP; exec "$1" -e 'os.execute("kill -HUP $PPID") print "here"']],
+      program.path, check = true})
+    assert.equal("here\n", r.stdout)
   end)
 
   it("S27 it ends a spinning script", function()
