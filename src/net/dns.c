@@ -249,20 +249,29 @@ static int find_shortage(void) {
   return fd < 0 && (errno == EMFILE || errno == ENFILE) ? uv_translate_sys_error(errno) : 0;
 }
 
+static void fail_waiting(dns *d, int rc) {
+  list *l = d->waiting.next, *next;
+  for (; l != &d->waiting; l = next) {
+    next = l->next;
+    finish(list_entry(l, query, link), rc, NULL);
+  }
+  list_init(&d->waiting);
+}
+
 // Begin with as many as may go out in this millisecond.
 static void pump(dns *d) {
   uint64_t now = uv_now(&d->r->loop);
   if (now != d->paced_at) d->paced = 0;
   d->paced_at = now;
   while (d->queries < d->window && d->paced < PACE && !list_empty(&d->waiting)) {
-    query *q = list_entry(list_shift(&d->waiting), query, link);
-    struct ares_addrinfo_hints hints = {.ai_family = q->family, .ai_socktype = SOCK_STREAM};
     int rc = find_shortage();
     if (rc == 0) rc = translate(configure(d));
     if (rc < 0) {
-      finish(q, rc, NULL);
-      continue;
+      fail_waiting(d, rc);
+      break;
     }
+    query *q = list_entry(list_shift(&d->waiting), query, link);
+    struct ares_addrinfo_hints hints = {.ai_family = q->family, .ai_socktype = SOCK_STREAM};
     d->queries++;
     d->paced++;
     ares_getaddrinfo(d->channel, q->name, NULL, &hints, on_answer, q);
@@ -281,23 +290,14 @@ void dns_query(dns *d, const char *name, int family, dns_done *done, void *arg) 
   pump(d);
 }
 
-static void drop_waiting(dns *d) {
-  list *l = d->waiting.next, *next;
-  for (; l != &d->waiting; l = next) {
-    next = l->next;
-    finish(list_entry(l, query, link), UV_ECANCELED, NULL);
-  }
-  list_init(&d->waiting);
-}
-
 void dns_cancel(dns *d) {
-  drop_waiting(d);
+  fail_waiting(d, UV_ECANCELED);
   if (d->has_channel) ares_cancel(d->channel);
   if (d->has_channel) schedule(d);
 }
 
 void dns_free(dns *d) {
-  drop_waiting(d);
+  fail_waiting(d, UV_ECANCELED);
   if (d->has_channel) ares_destroy(d->channel);
   d->is_freed = 1;
   uv_close((uv_handle_t *)&d->timer, on_timer_closed);
