@@ -469,13 +469,10 @@ describe("an open file", function()
 end)
 
 describe("faults of files", function()
-  local library = dofile("tests/fixtures/cli/program.lua").path:gsub("[^/]*$", "ext/short_files.so")
-
   for seed = 1, 4 do
     it(("lose, double or reorder no byte, seed %d"):format(seed), function()
-      local env = ("ASAN_OPTIONS=verify_asan_link_order=0 LD_PRELOAD=%s FAULT_SEED=%d")
-        :format(library, seed)
-      local r = files.run({"--timeout=60", "tests/fixtures/faults/files.lua"}, {env = env})
+      local r = files.run({"--timeout=60", "tests/fixtures/faults/files.lua"},
+        {env = files.faults(seed)})
       assert.equal("", r.err)
       assert.equal("all is there\n", r.out)
     end)

@@ -5,7 +5,7 @@ local fs = require "corun.fs"
 
 local program = dofile("tests/fixtures/cli/program.lua")
 
-local files = {sh = program.sh, code = program.code, run = program.run}
+local files = {sh = program.sh, code = program.code, run = program.run, faults = program.faults}
 
 ---A folder that is removed when the block ends, and its path.
 function files.folder()
