@@ -241,15 +241,14 @@ static void say_farewell(tls *x) {
 
 int tls_shutdown(stream *s, uv_shutdown_t *req) {
   tls *x = tls_of(s);
-  if (x->state != TLS_READY) {
-    if (!s->closed) return x->state == TLS_FAILED ? UV_EPROTO : UV_ENOTCONN;
-    stream_shut(s, 0);
-    return 0;
+  if (x->state == TLS_READY) {
+    say_farewell(x);
+    tls_send(x);
+  } else if (!s->closed) {
+    return x->state == TLS_FAILED ? UV_EPROTO : UV_ENOTCONN;
   }
-  say_farewell(x);
-  tls_send(x);
   x->end = req;
-  if (!x->busy) end_side(x);
+  if (!x->busy) end_side(x);  // else an alert, perhaps, is under way
   return 0;
 }
 
@@ -315,7 +314,6 @@ int tls_is_clean(const tls *x) {
 
 void tls_farewell_now(tls *x) {
   const io_state *io = x->s->io;
-  if (!tls_is_clean(x)) return;
-  say_farewell(x);
+  if (tls_is_clean(x)) say_farewell(x);
   flush_raw(x, io->flush_until ? io->flush_until : uv_hrtime() + 100000000);
 }

@@ -6,7 +6,6 @@ local net = require "corun.net"
 local program = dofile("tests/fixtures/cli/program.lua")
 local support = dofile("tests/spec/support/tls.lua")
 
-local library = program.path:gsub("[^/]*$", "ext/short_calls.so")
 local SCRIPT = "tests/fixtures/faults/tls_traffic.lua"
 
 local folder
@@ -18,14 +17,28 @@ describe("tls faults", function()
 
   for seed = 1, 4 do
     it(("S19 S41 lose, double or reorder no byte, seed %d"):format(seed), function()
-      local env = ("ASAN_OPTIONS=verify_asan_link_order=0 LD_PRELOAD=%s FAULT_SEED=%d")
-        :format(library, seed)
-      local r = program.run({"--timeout=60", SCRIPT, folder, "60000"}, {env = env})
+      local r = program.run({"--timeout=60", SCRIPT, folder, "60000"},
+        {env = program.faults(seed)})
       assert.equal("", r.err)
       assert.equal("tls\t65116 65116 65116 65116 65116 65116\n", r.out)
       assert.equal(0, r.status)
     end)
   end
+
+  it("the alert that refuses a handshake arrives, also when it has to wait", function()
+    for seed = 1, 4 do
+      local r = program.code(([[
+        local net = require "corun.net"
+        local folder = %q
+        local server <close> = assert(net.serve("127.0.0.1:0", print,
+          {tls = {cert = folder .. "good.pem", key = folder .. "key.pem", min = "1.3"}}))
+        for _ = 1, 8 do
+          local c, err = net.connect(server:address(), {tls = {insecure = true, max = "1.2"}})
+          print(c or err.message)
+        end]]):format(folder), {env = program.faults(seed)})
+      assert.equal(('the peer refused it with the alert "protocol version"\n'):rep(8), r.out)
+    end
+  end)
 
   it("without memory there are errors, and nothing worse", function()
     local function run(nth)
