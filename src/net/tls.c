@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "core/runtime.h"
@@ -16,7 +17,7 @@
 #include "net/tls_write.h"
 
 #define CHATTER ((size_t)64 << 10)  // bytes of its own that OpenSSL may leave to a peer that stalls
-#define DRAINS 16                   // blocks that are read and dropped before closing
+#define DRAIN ((ssize_t)1 << 20)    // bytes that are read and dropped before closing
 
 static const stream_transport tls_transport;
 
@@ -236,7 +237,11 @@ static void drain(const tls *x) {
   uv_os_fd_t fd;
   char *block = io_raw_block(x->s->io);
   if (!block || uv_fileno((uv_handle_t *)uv_of(x), &fd) < 0) return;
-  for (int i = 0; i < DRAINS && recv(fd, block, IO_RAW, MSG_DONTWAIT) > 0;) i++;
+  int there;
+  for (ssize_t left = DRAIN; left > 0 && ioctl(fd, FIONREAD, &there) == 0 && there > 0;) {
+    ssize_t n = recv(fd, block, IO_RAW, MSG_DONTWAIT);
+    left -= n > 0 ? n : (ssize_t)IO_BLOCK;
+  }
 }
 
 static void close_transport(stream *s) {
