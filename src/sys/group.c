@@ -11,6 +11,19 @@
 #include <string.h>
 #include <unistd.h>
 
+// Read a file that fits into `n` bytes: its length, or -1.
+static ssize_t read_all(int fd, char *to, size_t n) {
+  size_t len = 0;
+  for (ssize_t got = 1; got && len < n;) {
+    got = read(fd, to + len, n - len);
+    if (got >= 0)
+      len += (size_t)got;
+    else if (errno != EINTR)
+      return -1;
+  }
+  return (ssize_t)len;
+}
+
 // Say whether the process runs and is of the group, by its line in /proc (proc(5)): what follows
 // the name, which may hold anything, in parentheses.
 static int is_member(int proc, const char *pid, pid_t group) {
@@ -18,7 +31,7 @@ static int is_member(int proc, const char *pid, pid_t group) {
   snprintf(path, sizeof path, "%.32s/stat", pid);
   int fd = openat(proc, path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return errno == EMFILE || errno == ENFILE;  // perhaps
-  ssize_t n = read(fd, line, sizeof line - 1);
+  ssize_t n = read_all(fd, line, sizeof line - 1);
   close(fd);
   if (n <= 0) return 0;
   line[n] = 0;

@@ -56,6 +56,22 @@ describe("a kernel", function()
   end
 end)
 
+describe("calls that are short or interrupted", function()
+  it("do not hide who is left of a group", function()
+    for seed = 1, 4 do
+      assert.same({"true", "0"}, lines_of([[
+        local p = assert(process.spawn{grace = 10, shell = "(trap 'sleep 0.1; exit' TERM; echo 1; "
+          .. "while :; do sleep 0.01; done) & read x; exec sleep 1000"})
+        p.stdout:read("l")
+        p.stdin:write("\n")
+        local start = corun.now()
+        p:close()
+        print(corun.now() - start >= 0.09)
+        print(children())]], {env = program.faults(seed)}))
+    end
+  end)
+end)
+
 describe("a status that other code took", function()
   it("is an error, not a wrong answer", function()
     assert.same({"ECHILD\trun", "a", "ECHILD\twait", "0"}, lines_of([[
