@@ -164,7 +164,8 @@ l = socket.socket(); l.bind(("127.0.0.1", 0)); l.listen(16)
 print("port", l.getsockname()[1], flush=True)
 while True:
     c, _ = l.accept()
-    head = c.recv(65536)
+    head = b""
+    while not head.endswith(b"\r\n\r\n"): head += c.recv(65536)
     kind = head.split(b" ")[1]
     extra = {b"/fixed": b"content-length: 100\r\n", b"/chunked": b"transfer-encoding: chunked\r\n"}
     c.sendall(b"HTTP/1.1 200 OK\r\n" + extra.get(kind, b"") + b"\r\n")

@@ -158,10 +158,10 @@ l.bind(sys.argv[1])
 l.listen(1)
 print("ready", flush=True)
 s = l.accept()[0]
-while True:
-    data = s.recv(1000)
-    if not data: break
-    s.sendall(data[::-1])
+data = b""
+while len(data) < 3: data += s.recv(1000)
+s.sendall(data[::-1])
+s.recv(1000)
 ' %s]]):format(path)))
     peer:read("l")
     local c <close> = assert(net.connect("unix:" .. path))

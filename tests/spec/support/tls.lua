@@ -48,16 +48,22 @@ function support.echo(o, fn)
   end, {tls = o}))
 end
 
+---Read one record as it came, in clear or not: its header and its contents.
+function support.read_record(s)
+  local head = s:read_exactly(5)
+  return head and head .. s:read_exactly(((">I2"):unpack(head, 4)))
+end
+
 ---Pass on what two streams say to each other until both have ended. `o.cut`: close both once so
 ---many bytes have come from the server; `o.chunk`: so many bytes at a time; `o.seen`: called with
----what passes and its direction.
+---what passes, its direction, and something that is the same for all of this connection.
 local function relay(client, server, o)
   local passed = 0
   local function pump(from, to, name)
     while true do
       local data = from:recv(o.chunk)
       if not data then break end
-      if o.seen then data = o.seen(data, name) or data end
+      if o.seen then data = o.seen(data, name, client) or data end
       if name == "server" and o.cut then
         data = data:sub(1, o.cut - passed)
         passed = passed + #data
