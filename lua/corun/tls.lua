@@ -52,12 +52,27 @@ local function version(o, key, op)
     or misuse(('option "%s" for %s must be "1.2" or "1.3", got "%s"'):format(key, op, text))
 end
 
+local function versions(o, op)
+  local min, max = version(o, "min", op), version(o, "max", op)
+  if min and max and min > max then
+    misuse(('option "min" for %s is "%s", above "max", "%s"'):format(op, o.min, o.max))
+  end
+  return min, max
+end
+
 -- The names of ciphers of TLS 1.3 begin with "TLS_"; OpenSSL wants them apart from the others.
-local function split_ciphers(text)
+local function split_ciphers(o, op)
+  if o.ciphers == nil then return nil, nil end
   local old, new = {}, {}
-  for name in (text or ""):gmatch("[^:%s]+") do
+  for name in o.ciphers:gmatch("[^:%s]+") do
     local list = name:find("^TLS_") and new or old
     list[#list + 1] = name
+  end
+  if not (old[1] or new[1]) then misuse(('option "ciphers" for %s names none'):format(op)) end
+  local only = o.min == "1.3" and o.min or o.max == "1.2" and o.max
+  if only and not (only == "1.3" and new or old)[1] then
+    misuse(('option "ciphers" for %s names none of TLS %s, the only version allowed')
+      :format(op, only))
   end
   return old[1] and table.concat(old, ":"), new[1] and table.concat(new, ":")
 end
@@ -65,6 +80,20 @@ end
 local function require_both(o, one, other, op)
   if o[one] ~= nil and o[other] == nil then
     misuse(('option "%s" for %s needs the option "%s"'):format(one, op, other))
+  end
+end
+
+-- The certificates of a server's further names.
+local function check_names(names, op)
+  for name, own in pairs(names) do
+    if type(name) ~= "string" or type(own) ~= "table" then
+      misuse(('option "names" for %s must map names to {cert=, key=}'):format(op))
+    end
+    if not tlscore.is_name(name, true) then
+      misuse(('option "names" for %s: no client can ask for %q'):format(op, name))
+    end
+    options.check(own, op, {cert = "string", key = "string", passphrase = "string"})
+    if not own.cert then misuse(('the name "%s" for %s needs a certificate'):format(name, op)) end
   end
 end
 
@@ -80,6 +109,7 @@ local function check_server(o, op)
   if o.ca and not want then
     misuse(('option "ca" for %s needs the option "verify_client"'):format(op))
   end
+  if o.names then check_names(o.names, op) end
   return want == "optional" and WELCOME or want and DEMANDED or nil
 end
 
@@ -88,14 +118,14 @@ local function settings(o, is_server, op)
   require_both(o, "key", "cert", op)
   require_both(o, "passphrase", "cert", op)
   require_both(o, "crl", "ca", op)
-  local ciphers, suites = split_ciphers(o.ciphers)
+  local min, max = versions(o, op)
+  local ciphers, suites = split_ciphers(o, op)
   local verify = not o.insecure and DEMANDED or nil
   if is_server then verify = check_server(o, op) end
   return {
     server = is_server, ca = o.ca, cert = o.cert, key = o.key, passphrase = o.passphrase,
     crl = o.crl, alpn = o.alpn and alpn_text(o.alpn, op), ciphers = ciphers or nil,
-    suites = suites or nil, min = version(o, "min", op), max = version(o, "max", op),
-    resume = o.session, verify = verify,
+    suites = suites or nil, min = min, max = max, resume = o.session, verify = verify,
   }
 end
 
@@ -117,11 +147,6 @@ local function make(o, set, op, target)
   local context, err = tlscore.context(set, op, target)
   if not context or not o.names then return context, err end
   for name, own in pairs(o.names) do
-    if type(name) ~= "string" or type(own) ~= "table" then
-      misuse(('option "names" for %s must map names to {cert=, key=}'):format(op))
-    end
-    options.check(own, op, {cert = "string", key = "string", passphrase = "string"})
-    if not own.cert then misuse(('the name "%s" for %s needs a certificate'):format(name, op)) end
     local copy = {}
     for k, v in pairs(set) do copy[k] = v end
     copy.cert, copy.key, copy.passphrase = own.cert, own.key, own.passphrase
@@ -202,8 +227,9 @@ local function check_name(name, o, op)
   if not name and not o.insecure and not o.context then
     misuse(('%s needs the option "server_name": whom the certificate must be for'):format(op))
   end
-  if name and (#name == 0 or #name > 255 or name:find("\0", 1, true)) then
-    misuse(("%s cannot ask for the server name %q"):format(op, name))
+  if o.server_name and not tlscore.is_name(o.server_name) then
+    misuse(('option "server_name" for %s must be the name of a host or an address, got %q')
+      :format(op, o.server_name))
   end
 end
 

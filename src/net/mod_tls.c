@@ -18,6 +18,7 @@
 #include "net/mods.h"
 #include "net/tls.h"
 #include "net/tls_error.h"
+#include "net/tls_name.h"
 
 #define CONTEXT_CLASS "corun.tls_context"
 
@@ -131,9 +132,19 @@ static int l_context(lua_State *L) {
 
 static int l_add_name(lua_State *L) {
   tls_context *c = check_context(L, 1), *other = check_context(L, 3);
-  if (tls_context_add_name(c, luaL_checkstring(L, 2), other) < 0)
+  if (tls_context_add_name(c, luaL_checkstring(L, 2), other) < 0)  // the name was checked
     return luaL_error(L, "not enough memory");
   return 0;
+}
+
+// is_name(text, is_pattern): whether a host can have this name, or such a pattern be one of names.
+static int l_is_name(lua_State *L) {
+  char host[ADDRESS_HOST + 1];
+  size_t len;
+  const char *name = luaL_checklstring(L, 1, &len);
+  int rc = lua_toboolean(L, 2) ? tls_name_make_pattern(name, host) : tls_name_make(name, host);
+  lua_pushboolean(L, rc != UV_EINVAL && strlen(name) == len);
+  return 1;
 }
 
 // --- The handshake: the frame is what start was given ----------------------------------------
@@ -151,6 +162,14 @@ static int fail(lua_State *L, stream *s, int rc) {
     stream_fail(L, s, rc, op);
   stream_close(s, site);
   return 2;
+}
+
+// Close the stream, since there can be no handshake. `fmt` has one %s.
+static int refuse(lua_State *L, stream *s, const char *fmt, const char *what) {
+  char target[128] = "";
+  s->t->describe(s, target, sizeof target);
+  stream_close(s, 0);
+  return err_return(L, "ETLS", lua_tostring(L, OP), target, fmt, what);
 }
 
 static int on_shaken(lua_State *L, void *arg, int rc) {
@@ -183,18 +202,18 @@ static int begin(lua_State *L, stream *s) {
     return err_raise(L, "EBUSY", op, NULL, "another task is reading from this stream");
   if (s->layer) return err_misuse(L, "%s: the stream has TLS already", op);
   if (is_injected(s, c)) {
-    char target[128] = "";
     size_t n;
     stream_peek(s, &n);
-    s->t->describe(s, target, sizeof target);
-    stream_close(s, 0);
-    return err_return(L, "ETLS", op, target,
-                      "%d bytes came before the handshake that are no part of it: somebody on the "
-                      "way may have put them in",
-                      (int)n);
+    lua_pushinteger(L, (lua_Integer)n);
+    return refuse(L, s,
+                  "%s bytes came before the handshake that are no part of it: somebody on the way "
+                  "may have put them in",
+                  lua_tostring(L, -1));
   }
   if (s->in_rc) return fail(L, s, s->in_rc == UV_EOF ? UV_ENOTCONN : s->in_rc);
-  int rc = tls_attach(s, c, lua_tostring(L, NAME), lua_tostring(L, KEY));
+  const char *name = lua_tostring(L, NAME);
+  int rc = tls_attach(s, c, name, lua_tostring(L, KEY));
+  if (rc == UV_EINVAL) return refuse(L, s, "no certificate can be for the name \"%s\"", name);
   if (rc < 0) return fail(L, s, rc);
   return tls_handshake(L, s, limit_of(L), &handshake_ops);
 }
@@ -350,8 +369,9 @@ static int l_is_context(lua_State *L) {
 
 int luaopen_corun_tlscore(lua_State *L) {
   static const luaL_Reg functions[] = {
-    {"context", l_context},       {"add_name", l_add_name}, {"start", l_start},   {"info", l_info},
-    {"is_context", l_is_context}, {"extend", l_extend},     {"target", l_target}, {NULL, NULL}};
+    {"context", l_context}, {"add_name", l_add_name}, {"is_name", l_is_name},
+    {"start", l_start},     {"info", l_info},         {"is_context", l_is_context},
+    {"extend", l_extend},   {"target", l_target},     {NULL, NULL}};
   if (luaL_newmetatable(L, CONTEXT_CLASS)) {
     static const luaL_Reg meta[] = {
       {"__gc", l_context_gc}, {"__tostring", l_context_tostring}, {NULL, NULL}};

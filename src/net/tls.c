@@ -12,8 +12,8 @@
 #include "core/runtime.h"
 #include "core/site.h"
 #include "core/task.h"
-#include "net/resolve.h"
 #include "net/tls_error.h"
+#include "net/tls_name.h"
 #include "net/tls_write.h"
 
 #define CHATTER ((size_t)64 << 10)  // bytes of its own that OpenSSL may leave to a peer that stalls
@@ -279,54 +279,43 @@ static const stream_transport tls_transport = {
 
 // --- Attaching -------------------------------------------------------------------------------
 
-// A numeric host, for which there is no SNI, and another field in certificates.
-static int is_address(const char *name) {
-  unsigned char a[16];
-  return uv_inet_pton(AF_INET, name, a) == 0 || uv_inet_pton(AF_INET6, name, a) == 0;
-}
-
 static int set_name(tls *x) {
   const openssl_tls *f = x->f;
   X509_VERIFY_PARAM *p = f->SSL_get0_param(x->ssl);
-  size_t len = strlen(x->name);
-  if (is_address(x->name)) return f->X509_VERIFY_PARAM_set1_ip_asc(p, x->name);
-  if (len > 1 && x->name[len - 1] == '.') x->name[len - 1] = 0;
+  if (tls_name_is_address(x->name)) return f->X509_VERIFY_PARAM_set1_ip_asc(p, x->name);
   f->X509_VERIFY_PARAM_set_hostflags(
     p, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
   return f->X509_VERIFY_PARAM_set1_host(p, x->name, 0) &&
          f->SSL_ctrl(x->ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, x->name);
 }
 
-// Certificates and SNI have names in ASCII. One that cannot be put so is in no certificate.
-static char *ascii_name(const char *name) {
-  char ascii[ADDRESS_HOST + 1];
-  return strdup(resolve_to_ascii(name, ascii, sizeof ascii) < 0 ? name : ascii);
-}
-
 static int set_up(tls *x, const char *name, const char *key) {
   const openssl_tls *f = x->f;
+  char host[ADDRESS_HOST + 1];
+  int rc = name ? tls_name_make(name, host) : 0;
+  if (rc < 0) return rc;
   f->ERR_clear_error();
   x->ssl = f->SSL_new(x->ctx->ctx);
   BIO *bio = x->ssl ? f->BIO_new(x->ctx->bio) : NULL;
-  if (!bio) return 0;
+  if (!bio) return UV_ENOMEM;
   f->BIO_set_data(bio, x);
   f->BIO_set_init(bio, 1);
   f->SSL_set_bio(x->ssl, bio, bio);
   f->SSL_set_ex_data(x->ssl, 0, x);
-  if (name && !(x->name = ascii_name(name))) return 0;
-  if (key && !(x->key = strdup(key))) return 0;
+  if (name && !(x->name = strdup(host))) return UV_ENOMEM;
+  if (key && !(x->key = strdup(key))) return UV_ENOMEM;
   if (x->ctx->is_server) {
     f->SSL_set_accept_state(x->ssl);
-    return 1;
+    return 0;
   }
   f->SSL_set_connect_state(x->ssl);
-  if (name && !set_name(x)) return 0;
+  if (name && !set_name(x)) return UV_ENOMEM;  // for the name itself is a good one
   SSL_SESSION *session = key ? tls_session_take(x->ctx, key) : NULL;
   if (session) {
     f->SSL_set_session(x->ssl, session);
     f->SSL_SESSION_free(session);
   }
-  return 1;
+  return 0;
 }
 
 int tls_attach(stream *s, tls_context *c, const char *name, const char *key) {
@@ -337,9 +326,11 @@ int tls_attach(stream *s, tls_context *c, const char *name, const char *key) {
   x->s = s;
   x->f = c->f;
   x->ctx = tls_context_ref(c);
-  if (!set_up(x, name, key) || buffer_append(&x->in, early, n) < 0) {
+  int rc = set_up(x, name, key);
+  if (rc == 0 && buffer_append(&x->in, early, n) < 0) rc = UV_ENOMEM;
+  if (rc < 0) {
     free_tls(x);
-    return UV_ENOMEM;
+    return rc;
   }
   stream_consume(s, n);
   x->full = 1;  // there may be something to begin with

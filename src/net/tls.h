@@ -48,8 +48,8 @@ typedef struct tls {
 enum { TLS_SHAKING, TLS_READY, TLS_FAILED };
 
 // Put TLS on an open stream over libuv that has nothing queued. Takes bytes that a client has sent
-// already as the begin of its handshake; for a client there must be none. [loop] 0 or an error,
-// then the stream is as it was.
+// already as the begin of its handshake; for a client there must be none. [loop] 0; UV_EINVAL when
+// no host can have this name; UV_ENOMEM. After an error the stream is as it was.
 int tls_attach(stream *s, tls_context *c, const char *name, const char *key);
 
 // Suspend until the handshake has ended, the stream is closed, or the instant `when`. `ops` has

@@ -11,8 +11,8 @@
 #include <sys/stat.h>
 #include <uv.h>
 
-#include "net/resolve.h"
 #include "net/tls.h"
+#include "net/tls_name.h"
 #include "net/trust.h"
 
 #define LARGEST ((size_t)16 << 20)  // bytes of a file of certificates
@@ -266,11 +266,12 @@ static int on_server_name(SSL *ssl, int *alert, void *arg) {
 }
 
 int tls_context_add_name(tls_context *c, const char *name, tls_context *other) {
-  char ascii[ADDRESS_HOST + 1];
-  if (resolve_to_ascii(name, ascii, sizeof ascii) == 0) name = ascii;  // as clients ask for it
-  tls_named *k = malloc(sizeof *k + strlen(name) + 1);
+  char host[ADDRESS_HOST + 1];  // as clients ask for it
+  int rc = tls_name_make_pattern(name, host);
+  if (rc < 0) return rc;
+  tls_named *k = malloc(sizeof *k + strlen(host) + 1);
   if (!k) return UV_ENOMEM;
-  memcpy(k->name, name, strlen(name) + 1);
+  memcpy(k->name, host, strlen(host) + 1);
   k->ctx = tls_context_ref(other);
   k->next = c->names;
   c->names = k;

@@ -62,7 +62,7 @@ tls_context *tls_context_new(const tls_settings *s, char *why, size_t n);
 void tls_settings_fini(tls_settings *s);
 
 // Use `other` for clients that ask for `name`, which may begin with "*."; counts a reference.
-// [loop] Answers 0 or UV_ENOMEM.
+// [loop] Answers 0, UV_EINVAL when no host can have this name, or UV_ENOMEM.
 int tls_context_add_name(tls_context *c, const char *name, tls_context *other);
 
 tls_context *tls_context_ref(tls_context *c);

@@ -137,6 +137,7 @@ describe("certificates of servers", function()
   it("an address is looked for among the addresses", function()
     try("address", nil, {server_name = "127.0.0.1"})
     try("address", nil, {server_name = "::1"})
+    try("address", nil, {server_name = "::1%lo"})  -- a zone is of this machine alone
     try("address", "the certificate is for 127.0.0.1, ::1, not for 127.0.0.2",
       {server_name = "127.0.0.2"})
     try("elsewhere", "the certificate is for other.example, www.other.example, not for 127.0.0.1",

@@ -276,7 +276,17 @@ describe("tls", function()
     try('option "alpn" for connect must name a protocol', {alpn = {}})
     try('option "key" for connect needs the option "cert"', {key = "x"})
     try('option "crl" for connect needs the option "ca"', {crl = "x"})
-    try('cannot ask for the server name "a\\0b"', {server_name = "a\0b"})
+    for _, name in ipairs{"", "a b", "a..b", ".a", "a\0b", "*.a", "a:1", ("x"):rep(64), "bü..x"} do
+      try('option "server_name" for connect must be the name of a host or an address, got "',
+        {server_name = name})
+    end
+    try('option "min" for connect is "1.3", above "max", "1.2"', {min = "1.3", max = "1.2"})
+    try('option "ciphers" for connect names none$', {ciphers = ""})
+    try('option "ciphers" for connect names none$', {ciphers = " : "})
+    try('option "ciphers" for connect names none of TLS 1.3, the only version allowed',
+      {ciphers = "ECDHE-ECDSA-AES128-GCM-SHA256", min = "1.3"})
+    try('option "ciphers" for connect names none of TLS 1.2, the only version allowed',
+      {ciphers = "TLS_AES_128_GCM_SHA256", max = "1.2"})
     try('unknown option "names" for connect', {names = {}})
     assert_misuse("it must be \"host:port\"", net.connect, "nonsense", {tls = true})
     assert_misuse("must be a string or a table, got nil", net.connect, nil, {tls = true})
@@ -289,6 +299,10 @@ describe("tls", function()
     serve('option "ca" for serve needs the option "verify_client"', with(good, {ca = "x"}))
     serve('option "names" for serve must map names to {cert=, key=}', with(good, {names = {a = 1}}))
     serve('the name "a" for serve needs a certificate', with(good, {names = {a = {}}}))
+    for _, name in ipairs{"", "a..b", "a b", "*", "*.*.a", "a.*.b", "a\0b"} do
+      serve('option "names" for serve: no client can ask for "',
+        with(good, {names = {[name] = good}}))
+    end
     serve('must be true, false or "optional"', with(good, {ca = "x", verify_client = "maybe"}))
     assert_misuse('option "timeout" is for connections', net.tls_context, {timeout = 1})
     assert_misuse("options of tls_context must be a table", net.tls_context)
