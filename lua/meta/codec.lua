@@ -78,9 +78,12 @@ local format = {}
 ---   levels, from 1 KiB at the slowest. A cancelled task waits until its thread has stopped, which
 ---   takes some milliseconds (at the slowest levels half a second).
 --- - Raises: when it would have to suspend where that is impossible (S30).
+--- - Fails: `EAGAIN` when it would suspend and no thread can be started; so do all that compress or
+---   decompress.
 ---@param s string
 ---@param o? corun.codec.encode_options
----@return string packed
+---@return string? packed
+---@return corun.err? err
 function format.encode(s, o) end
 
 ---@class corun.codec.encode_options
@@ -201,11 +204,13 @@ local hash = {}
 
 --- Add bytes.
 ---
---- - Suspends: when there are more than 512 KiB. An update that was cancelled in the middle leaves
----   the hash useless: later calls raise `ECANCELED`.
+--- - Suspends: when there are more than 512 KiB. An update that was cancelled in the middle, or has
+---   failed, leaves the hash useless: later calls raise `ECANCELED`.
 --- - Raises: `EBUSY` while another task's update is under way.
+--- - Fails: `EAGAIN` when it would suspend and no thread can be started.
 ---@param s string
----@return corun.hash hash the same
+---@return corun.hash? hash the same
+---@return corun.err? err
 function hash:update(s) end
 
 --- The digest of what was added so far, in small hexadecimal letters. More can be added after it.
@@ -225,7 +230,8 @@ function hash:bytes() end
 --- A cancelled task does not wait for it: the thread stops after the read under way.
 ---
 --- - Raises: for an unknown algorithm; `ENOSYS` as `codec.hash`.
---- - Fails: the system's reason: `ENOENT`, `EACCES`, `EISDIR`, `EIO` ...
+--- - Fails: the system's reason: `ENOENT`, `EACCES`, `EISDIR`, `EIO` ...; `EAGAIN` when no thread
+---   can be started.
 ---@async
 ---@param path string
 ---@param algorithm? string as for `codec.hash` (default "sha256")
@@ -237,11 +243,13 @@ function codec.hash_file(path, algorithm) end
 ---
 --- - Suspends: when the text or the key has more than 512 KiB.
 --- - Raises: for an unknown algorithm; `ENOSYS` as `codec.hash`.
+--- - Fails: `EAGAIN` when it would suspend and no thread can be started.
 --- - Source: RFC 2104.
 ---@param algorithm string as for `codec.hash`
 ---@param key string
 ---@param s string
----@return string bytes
+---@return string? bytes
+---@return corun.err? err
 function codec.hmac(algorithm, key, s) end
 
 --- Say whether two strings are equal, in a time that does not depend on where they differ: for

@@ -190,7 +190,8 @@ function server:set_tls(o) end
 --- sessions that can be resumed: after a file has changed, make a new one.
 ---
 --- - Raises: when the options make no sense.
---- - Fails: `ETLS`, naming the file and what is wrong with it.
+--- - Fails: `ETLS`, naming the file and what is wrong with it; `EAGAIN` when no thread can be
+---   started.
 ---@async
 ---@param o corun.tls.client_options|corun.tls.server_options with `server = true` for servers
 ---@return corun.tls.context? context

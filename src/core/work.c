@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/error.h"
 #include "core/host.h"
 #include "core/runtime.h"
 #include "core/task.h"
@@ -234,21 +235,22 @@ static void describe(const task *t, const void *arg, char *buf, size_t n) {
 
 static const wait_ops work_ops = {"a thread to do", cancel, resumed, describe};
 
+int work_fail(lua_State *L, const char *op, const char *target) {
+  return err_return(L, "EAGAIN", op, target, "no thread can be started");
+}
+
 int work_begin(lua_State *L, work *w, uint64_t when) {
   wait_check(L);
-  const char *op = w->type->op;
   assert(w->phase == IDLE && w->refs == 1);
   assert(when == TIMER_NEVER || w->type->is_abandoned);
   rt *r = w->r;
-  w->t = task_current(L);
+  if (submit(w) < 0) {
+    w->is_withdrawn = 1;
+    return w->type->done(L, w, UV_EAGAIN);
+  }
+  w->t = task_current(L);  // when it has ended, this thread is told
   w->refs++;
   r->nworks++;
-  job_begin(r, &w->job, op, w->target ? w->target : "");
-  if (submit(w) < 0) {
-    w->t = NULL;
-    w->is_withdrawn = 1;
-    finish(w);
-    return luaL_error(L, "%s: no thread can be started", op);
-  }
+  job_begin(r, &w->job, w->type->op, w->target ? w->target : "");
   return wait_begin_until(L, &work_ops, w, when);
 }

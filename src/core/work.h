@@ -21,7 +21,8 @@ typedef struct work_type {
   void (*run)(work *w);
   // In the coroutine: push results and answer their number, or raise. `rc` is 0 once `run` has
   // ended, UV_ETIMEDOUT when the time limit passed: then `run` never began, or goes on
-  // (is_abandoned) and its part of the work must not be looked at. [loop]
+  // (is_abandoned) and its part of the work must not be looked at; UV_EAGAIN when no thread could
+  // be started and `run` never began: answer work_fail. [loop]
   int (*done)(lua_State *L, work *w, int rc);
   // Release what the work holds, exactly once; the memory is freed after it. NULL: nothing. [loop]
   void (*drop)(work *w);
@@ -39,7 +40,7 @@ struct work {
   unsigned refs;
   int phase;  // guarded by the pool's lock
   atomic_int cancelled;
-  int is_withdrawn;    // never came to a thread: neither run nor done is called [loop]
+  int is_withdrawn;    // never came to a thread: run is not called [loop]
   const char *target;  // whom it concerns, for messages; lives as long as the work. May be NULL
 };
 
@@ -50,8 +51,11 @@ work *work_new(lua_State *L, const work_type *type, size_t size);
 // Suspend until it has run; the time limit `when` applies as long as it can be stopped. The
 // userdata must be on the stack of the calling function, and so may be what `run` reads, unless the
 // work can be abandoned. A time limit is for work that can be. To be returned in tail position,
-// after task_checkpoint. [loop] Raises when no thread can be had.
+// after task_checkpoint. [loop]
 int work_begin(lua_State *L, work *w, uint64_t when);
+
+// Push nil and the error for UV_EAGAIN; answer 2. `target` may be NULL. [loop]
+int work_fail(lua_State *L, const char *op, const char *target);
 
 // Let the work end early, though the task still waits for it. [loop]
 static inline void work_stop(work *w) {

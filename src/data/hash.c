@@ -64,8 +64,7 @@ hash *hash_new(lua_State *L, const EVP_MD *md, const char *name) {
 static void check(lua_State *L, const hash *h) {
   if (h->busy && !h->busy->is_withdrawn)
     err_raise(L, "EBUSY", "hash", h->name, "another task's update is under way");
-  if (h->is_broken)
-    err_raise(L, "ECANCELED", "hash", h->name, "an update was given up in the middle");
+  if (h->is_broken) err_raise(L, "ECANCELED", "hash", h->name, "an update was given up");
 }
 
 void hash_value(lua_State *L, hash *h, unsigned char out[EVP_MAX_MD_SIZE], unsigned *len) {
@@ -96,9 +95,9 @@ static void run_update(work *w) {
 
 static int done_update(lua_State *L, work *w, int rc) {
   update_work *u = (update_work *)(void *)w;
-  (void)rc;  // there is no time limit
   u->h->busy = NULL;
   u->h->is_broken = u->len > 0;
+  if (rc < 0) return work_fail(L, "hash", u->h->name);
   if (u->len) task_checkpoint(L);
   lua_settop(L, 1);
   return 1;
@@ -177,7 +176,7 @@ static void run_file(work *w) {
 
 static int done_file(lua_State *L, work *w, int rc) {
   const file_work *f = (file_work *)(void *)w;
-  (void)rc;  // there is no time limit
+  if (rc < 0) return work_fail(L, "hash_file", f->path);
   if (f->rc < 0) return err_return_uv(L, f->rc, "hash_file", f->path);
   char text[2 * EVP_MAX_MD_SIZE];
   hex_encode(f->value, f->len, text);
@@ -241,7 +240,7 @@ static void run_mac(work *w) {
 }
 
 static int done_mac(lua_State *L, work *w, int rc) {
-  (void)rc;  // there is no time limit
+  if (rc < 0) return work_fail(L, "hmac", NULL);
   return push_mac(L, &((mac_work *)(void *)w)->m);
 }
 

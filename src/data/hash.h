@@ -19,7 +19,7 @@ typedef struct hash {
   const char *name;
   work *busy;     // the work of the update under way
   unsigned refs;  // one of the userdata, one of the work
-  int is_broken;  // an update was given up in the middle
+  int is_broken;  // an update was given up
 } hash;
 
 // The algorithm of that name ("sha256"), NULL for any that is not offered; its name as a constant

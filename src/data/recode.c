@@ -79,6 +79,7 @@ static int fail(lua_State *L, const recoder *r) {
   const char *op = op_of(r), *name = r->cls->name;
   switch (r->rc) {
     case UV_ENOMEM: return luaL_error(L, "not enough memory");
+    case UV_EAGAIN: return work_fail(L, op, name);
     case UV_EMSGSIZE:
       err_return(L, "EMSGSIZE", op, name, "there is more than the %I bytes of \"max\"",
                  (LUAI_UACINT)r->max);
@@ -124,8 +125,8 @@ static void run(work *w) {
 
 static int done(lua_State *L, work *w, int rc) {
   recoder *r = ((recode_work *)(void *)w)->r;
-  (void)rc;  // there is no time limit
   r->busy = NULL;
+  if (rc < 0) r->rc = rc;
   return conclude(L, r);
 }
 

@@ -61,7 +61,7 @@ enum { SETTINGS = 1, CALLED, TARGET, MADE };
 
 static int give_context(lua_State *L, work *w, int rc) {
   context_work *m = (context_work *)(void *)w;
-  (void)rc;
+  if (rc < 0) return work_fail(L, lua_tostring(L, CALLED), lua_tostring(L, TARGET));
   if (!m->made)
     return err_return(L, "ETLS", lua_tostring(L, CALLED), lua_tostring(L, TARGET), "%s", m->why);
   *(tls_context **)lua_touserdata(L, MADE) = m->made;

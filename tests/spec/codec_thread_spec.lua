@@ -422,3 +422,34 @@ describe("out of memory", function()
     assert.equal(0, status)
   end)
 end)
+
+describe("without a thread", function()
+  it("work is a failure, as those of the world are", function()
+    local limit = "ulimit -s 1000000; ulimit -v 300000; " -- no room for the stack of a thread
+    if select(2, programs.run("print(1)", {before = limit})) ~= 0 then
+      return pending("a sanitizer needs more memory")
+    end
+    local out, status = programs.run([[
+      local c, net = require("corun").codec, require("corun.net")
+      local s = ("0123456789"):rep(200000)
+      local function show(value, err) print(value, err) end
+      show(c.gzip.encode(s))
+      show(c.gzip.decoder():update(c.gzip.encode("0") .. s))
+      show(c.hmac("md5", "key", s))
+      show(c.hash_file("LICENSE"))
+      show(net.tls_context{})
+      show(net.connect("localhost:1", {tls = true}))
+      local h = c.hash("md5"):update("x")
+      show(h:update(s))
+      local ok, err = pcall(h.hex, h)
+      print(ok, err.code)
+    ]], {before = limit})
+    local expected = ""
+    for _, what in ipairs{"encode gzip", "decode gzip", "hmac", "hash_file LICENSE", "tls_context",
+      "connect localhost:1", "hash md5"} do
+      expected = ("%snil\t%s: no thread can be started (EAGAIN)\n"):format(expected, what)
+    end
+    assert.equal(expected .. "false\tECANCELED\n", out)
+    assert.equal(0, status)
+  end)
+end)
