@@ -313,7 +313,8 @@ function stream:close() end
 ---@class corun.tcp: corun.stream
 local tcp = {}
 
---- Send the end of the stream after all that was written; reading goes on.
+--- Send the end of the stream after all that was written; reading goes on. During a handshake of
+--- TLS it waits for its end, as what is written does.
 ---
 --- - Raises: `ECLOSED`.
 --- - Fails: `EPIPE`, `ECONNRESET` ...
@@ -329,8 +330,9 @@ function tcp:shutdown() end
 --- since anybody could have put them in (CVE-2011-0411); of a client they may be the begin of its
 --- handshake.
 ---
---- - Raises: `EBUSY`, `ECLOSED`; when TLS is on already; when the options make no sense: a client
----   needs `server_name` or `insecure`, a server `server = true` and `cert`.
+--- - Raises: `EBUSY`, also while another task's handshake is under way; `ECLOSED`; when TLS is on
+---   already; when the options make no sense: a client needs `server_name` or `insecure`, a
+---   server `server = true` and `cert`.
 --- - Fails: `ETLS` with the reason in words; `ETIMEDOUT`; `ECONNRESET` ...
 ---@async
 ---@param o? corun.tls.client_options|corun.tls.server_options|corun.tls.context

@@ -195,12 +195,19 @@ static int is_injected(const stream *s, const tls_context *c) {
   return n && !(c->is_server && p[0] == 0x16 && (n < 2 || p[1] == 3));
 }
 
+static void refuse_twice(lua_State *L, const stream *s, const char *op) {
+  const tls *x = tls_of(s);
+  if (x && x->state == TLS_SHAKING)
+    err_raise(L, "EBUSY", op, NULL, "another task's TLS handshake is under way");
+  if (s->layer) err_misuse(L, "%s: the stream has TLS already", op);
+}
+
 static int begin(lua_State *L, stream *s) {
   tls_context *c = check_context(L, CONTEXT);
   const char *op = lua_tostring(L, OP);
   if (stream_is_busy(s))
     return err_raise(L, "EBUSY", op, NULL, "another task is reading from this stream");
-  if (s->layer) return err_misuse(L, "%s: the stream has TLS already", op);
+  refuse_twice(L, s, op);
   if (is_injected(s, c)) {
     size_t n;
     stream_peek(s, &n);
@@ -241,7 +248,7 @@ static int l_start(lua_State *L) {
   stream *s = stream_check(L, STREAM, op);
   check_context(L, CONTEXT);
   lua_settop(L, OP);
-  if (s->layer) return err_misuse(L, "%s: the stream has TLS already", op);
+  refuse_twice(L, s, op);
   if (!tls_is_possible(s)) luaL_typeerror(L, STREAM, "stream over a socket");
   if (s->shut) return err_raise(L, "ECLOSED", op, NULL, "the write side was shut down");
   if (stream_is_busy(s))

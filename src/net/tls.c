@@ -354,10 +354,17 @@ wait_answer tls_cancel(task *t, void *arg) {
 }
 
 int tls_finish(stream *s, int rc) {
+  tls *x = tls_of(s);
   if (rc == UV_ETIMEDOUT) return rc;
-  if (s->closed) return STREAM_CLOSED;
+  if (s->closed) {
+    if (x && x->state == TLS_SHAKING) {  // it will never end
+      x->state = TLS_FAILED;
+      tls_advance(x);
+    }
+    return STREAM_CLOSED;
+  }
   stream_vacate(s);
-  return tls_of(s)->state == TLS_READY ? 0 : s->in_rc;
+  return x->state == TLS_READY ? 0 : s->in_rc;
 }
 
 int tls_handshake(lua_State *L, stream *s, uint64_t when, const wait_ops *ops) {

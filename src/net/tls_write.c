@@ -223,11 +223,12 @@ static void on_shutdown(uv_shutdown_t *req, int status) {
   stream_shut(req->handle->data, status);
 }
 
-// All is sent, close_notify too. On a stream that is closed nobody cares whether that got out.
+// All is sent, close_notify too, or nothing can be. On a stream that is closed nobody cares whether
+// that got out.
 static void end_side(tls *x) {
   uv_shutdown_t *req = x->end;
   x->end = NULL;
-  int rc = x->s->closed ? 0 : x->out_rc;
+  int rc = x->s->closed ? 0 : x->state == TLS_FAILED ? UV_EPROTO : x->out_rc;
   if (rc == 0 && !x->s->closed) rc = uv_shutdown(req, uv_of(x), on_shutdown);
   if (rc < 0 || x->s->closed) stream_shut(x->s, rc);
 }
@@ -239,16 +240,24 @@ static void say_farewell(tls *x) {
   x->f->ERR_clear_error();
 }
 
-int tls_shutdown(stream *s, uv_shutdown_t *req) {
-  tls *x = tls_of(s);
-  if (x->state == TLS_READY) {
+// Send close_notify, once, and what is before it.
+static void advance_end(tls *x) {
+  if (x->state == TLS_READY && !(x->f->SSL_get_shutdown(x->ssl) & SSL_SENT_SHUTDOWN)) {
     say_farewell(x);
     tls_send(x);
-  } else if (!s->closed) {
-    return x->state == TLS_FAILED ? UV_EPROTO : UV_ENOTCONN;
   }
+  if (!x->busy && x->state != TLS_SHAKING) end_side(x);
+}
+
+int tls_shutdown(stream *s, uv_shutdown_t *req) {
+  tls *x = tls_of(s);
+  if (x->state == TLS_SHAKING && s->closed) {
+    stream_shut(s, 0);
+    return 0;
+  }
+  if (x->state == TLS_FAILED && !s->closed) return UV_EPROTO;
   x->end = req;
-  if (!x->busy) end_side(x);  // else an alert, perhaps, is under way
+  advance_end(x);  // an alert, perhaps, is under way: then once it is sent
   return 0;
 }
 
@@ -262,7 +271,7 @@ void tls_advance(tls *x) {
     else if (x->state == TLS_READY && go_on(x) < 0 && x->writing)
       end_writing(x, x->out_rc ? x->out_rc : UV_EPROTO);
   } else if (x->end) {
-    end_side(x);
+    advance_end(x);
   }
 }
 

@@ -543,11 +543,51 @@ describe("tls streams", function()
     local shaking = waiting(c.starttls, c, with(trust, {server_name = "localhost"}))
     assert.is_nil(c:tls())
     assert_raises("EBUSY", c.recv, c)
-    assert_misuse("starttls: the stream has TLS already", c.starttls, c, {insecure = true})
+    assert_raises("EBUSY", c.starttls, c, {insecure = true})
     assert(c:write("early\n"))
     assert(s:starttls(with(good, {server = true})))
     assert.equal("early", s:read("l"))
     assert.equal(c, shaking:await())
+    assert_misuse("starttls: the stream has TLS already", c.starttls, c, {insecure = true})
+  end)
+
+  it("a shutdown during the handshake is done after it, as what is written is", function()
+    for _, text in ipairs{"", "early"} do
+      local l <close> = assert(net.listen("127.0.0.1:0"))
+      local c <close> = assert(net.connect(l:address()))
+      local s <close> = assert(l:accept())
+      local shaking = waiting(c.starttls, c, with(trust, {server_name = "localhost"}))
+      if text ~= "" then assert(c:write(text)) end
+      local ending = waiting(c.shutdown, c)
+      assert_raises("ECLOSED", c.write, c, "late")
+      assert(s:starttls(with(good, {server = true})))
+      assert.equal(text, s:read("a"))
+      assert.is_true(ending:await())
+      assert.equal(c, shaking:await())
+      assert(s:write("answer"))
+      s:close()
+      assert.equal("answer", c:read("a"))
+    end
+  end)
+
+  it("a shutdown ends with a handshake that fails, is given up or closed", function()
+    local endings = {
+      ETLS = function(_, s) s:write("nonsense\n") end,
+      ECLOSED = function(c) c:close() end,
+      EPROTO = function(_, _, shaking) shaking:cancel() end,
+    }
+    for code, make_end in pairs(endings) do
+      local l <close> = assert(net.listen("127.0.0.1:0"))
+      local c <close> = assert(net.connect(l:address()))
+      local s <close> = assert(l:accept())
+      local shaking = waiting(c.starttls, c, with(trust, {server_name = "localhost"}))
+      local ending = waiting(c.shutdown, c)
+      local start = corun.now()
+      make_end(c, s, shaking)
+      assert_error(code, "shutdown", ending:await())
+      assert.is_nil((shaking:await()))
+      assert.is_true(corun.now() - start < 3)
+    end
   end)
 
   it("starttls keeps the stream, once", function()
