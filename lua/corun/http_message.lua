@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- HTTP messages as scripts see them: header tables that ignore case, responses. Owns nothing.
+-- What requests and responses have in common: header tables that ignore case, header lines, JSON
+-- bodies. Owns nothing.
 local core = require "corun.httpcore"
 local options = require "corun.options"
 
@@ -35,21 +36,29 @@ local function header_line(name, value)
   return name .. ": " .. value .. "\r\n"
 end
 
----Append the lines of a header table to `out`; a list gives a line each. `except` is a set of names
----in lower case to leave out. Misuse raises.
+---Raise unless this can be sent as the name of a header.
+function message.check_name(name)
+  if type(name) ~= "string" or not core.is_token(name) then
+    options.misuse(("bad header name %q"):format(tostring(name)))
+  end
+end
+
+---The line of a header; a list of values gives a line each. Misuse raises.
+function message.header_lines(name, value)
+  if type(value) ~= "table" then return header_line(name, value) end
+  local out = {}
+  for i, v in ipairs(value) do out[i] = header_line(name, v) end
+  return table.concat(out)
+end
+
+---Append the lines of a header table to `out`. `except` is a set of names in lower case to leave
+---out. Misuse raises.
 function message.add_headers(out, headers, except)
   for name, value in pairs(headers) do
-    if type(name) ~= "string" or not core.is_token(name) then
-      options.misuse(("bad header name %q"):format(tostring(name)))
+    message.check_name(name)
+    if not (except and except[name:lower()]) then
+      out[#out + 1] = message.header_lines(name, value)
     end
-    if except and except[name:lower()] then
-      goto continue
-    elseif type(value) == "table" then
-      for _, v in ipairs(value) do out[#out + 1] = header_line(name, v) end
-    else
-      out[#out + 1] = header_line(name, value)
-    end
-    ::continue::
   end
 end
 
@@ -68,25 +77,5 @@ local function json(self, o)
   return value, err
 end
 message.json = json
-
-local response = {__name = "http response"}
-
-function response.__index(self, key)
-  if key == "json" then return json end
-  if key == "headers" then
-    local headers = message.headers(self.block)
-    rawset(self, "headers", headers)
-    return headers
-  end
-end
-
-function response:__tostring()
-  return ("http response (%d, %d bytes, %s)"):format(self.status, #self.body, self.url)
-end
-
-function message.response(status, block, body, url)
-  return setmetatable({status = status, ok = status >= 200 and status < 300, url = url,
-                       body = body, block = block}, response)
-end
 
 return message

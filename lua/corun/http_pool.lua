@@ -6,7 +6,7 @@
 -- free that some waiter may have, nobody waits.
 local task = require "corun.task"
 local core = require "corun.httpcore"
-local netcore = require "corun.netcore"
+local dial = require "corun.http_dial"
 local sync = require "corun.sync"
 
 local now = task.now
@@ -30,14 +30,12 @@ function pool.new(limit, per_host, idle)
   }, pool)
 end
 
----The origin of a parsed URL.
-function pool:origin(u)
+-- The origin of a parsed URL.
+local function origin_of(self, u)
   local origin = self.origins[u.origin]
   if not origin then
-    origin = {
-      key = u.origin, address = {host = u.host, port = u.port},
-      open = 0, active = 0, waiting = 0, idle = {},
-    }
+    origin = dial.origin(u)
+    origin.open, origin.active, origin.waiting, origin.idle = 0, 0, 0, {}
     self.origins[u.origin] = origin
   end
   return origin
@@ -217,7 +215,7 @@ local function connect(self, origin, timeout)
   local stream, err = task.scope(function(s) -- which close() cancels
     p.scope = s
     self.connecting[s] = true
-    return netcore.connect(origin.address, {timeout = timeout})
+    return dial.connect(origin, timeout)
   end)
   if self.closed then
     if stream then stream:close() end
@@ -233,13 +231,14 @@ local function connect(self, origin, timeout)
   return c
 end
 
----Get a connection to an origin, to be held in a `<close>` variable.
+---Get a connection to the origin of a parsed URL, to be held in a `<close>` variable.
 ---
 ---Waits for a slot until the instant `deadline` (nil: for ever), then for `timeout` seconds to
 ---connect. One that was kept has c.uses > 0; `fresh` asks for a new one.
 ---@return table? c
 ---@return table? err
-function pool:checkout(origin, deadline, timeout, fresh)
+function pool:checkout(u, deadline, timeout, fresh)
+  local origin = origin_of(self, u)
   if self.active < self.limit and origin.active < self.per_host then
     take_slot(self, origin)
   else

@@ -39,7 +39,8 @@ end
 ---The path stays as it is; characters that may not stand in a request line are percent-encoded,
 ---control characters are refused. The fragment is dropped.
 ---@param text string
----@return table? u {origin=, host=, port=, name=, target=}; nil and an error with code EURL
+---@return table? u {scheme=, origin=, host=, port=, name=, target=}
+---@return table? err with code EURL
 function url.parse(text)
   local why = fault(text)
   if why then return bad(text, why) end
@@ -50,7 +51,7 @@ function url.parse(text)
   if port == 0 then return bad(text, "the port is not in range") end
   local name = host:find(":", 1, true) and "[" .. host .. "]" or host
   return {
-    origin = ("%s:%d"):format(name, port), host = host, port = port,
+    scheme = "http", origin = ("%s:%d"):format(name, port), host = host, port = port,
     name = port == 80 and name or ("%s:%d"):format(name, port),
     target = u.query and u.path .. "?" .. u.query or u.path,
   }

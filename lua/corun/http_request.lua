@@ -1,0 +1,130 @@
+-- SPDX-License-Identifier: MIT
+-- Requests as they are sent: from a method, a URL and options to a head and a body. A request is
+-- made once for each call and owned by it; those without options are made once for each URL of a
+-- session and never changed. Never suspends.
+local core = require "corun.httpcore"
+local json = require "corun.json"
+local options = require "corun.options"
+local message = require "corun.http_message"
+local url = require "corun.http_url"
+
+local CONNECT_TIMEOUT, READ_TIMEOUT = 10, 30
+
+local IDEMPOTENT = {
+  GET = true, HEAD = true, PUT = true, DELETE = true, OPTIONS = true, TRACE = true,
+}
+local HAS_BODY = {POST = true, PUT = true, PATCH = true}
+local OWN = {["content-length"] = true, ["transfer-encoding"] = true, connection = true,
+             expect = true, upgrade = true, te = true, trailer = true}
+local DEFAULTS = {{"user-agent", "corun"}, {"accept", "*/*"}}
+
+local request = {}
+request.__index = request
+
+-- Headers: a line, or several, by the name in lower case, in the order in which they were set -----
+
+---Set a header; a list gives a line for each value. Misuse raises.
+function request:set(name, value)
+  local lower = name:lower()
+  if not self.lines[lower] then self.order[#self.order + 1] = lower end
+  self.lines[lower] = message.header_lines(name, value)
+end
+
+---Set the headers of a table that a script made, but those that are there already. Misuse raises.
+function request:add(headers)
+  local before = {}
+  for lower in pairs(self.lines) do before[lower] = true end
+  for name, value in next, headers do
+    message.check_name(name)
+    local lower = name:lower()
+    if OWN[lower] then options.misuse(("header %q is set by corun itself"):format(name)) end
+    if not before[lower] then self:set(name, value) end
+  end
+end
+
+local function serialise(self)
+  local out = {self.method .. " " .. self.target .. " HTTP/1.1\r\n"}
+  local lines = self.lines
+  if not lines.host then out[2] = "host: " .. self.u.name .. "\r\n" end
+  for _, lower in ipairs(self.order) do out[#out + 1] = lines[lower] end
+  if self.length then out[#out + 1] = "content-length: " .. self.length .. "\r\n" end
+  out[#out + 1] = "\r\n"
+  return table.concat(out)
+end
+
+-- Requests ----------------------------------------------------------------------------------------
+
+-- The time limits: seconds in all or nil, seconds to connect, seconds of silence.
+local function limits(timeout)
+  if timeout == nil then return nil, CONNECT_TIMEOUT, READ_TIMEOUT end
+  if type(timeout) == "number" then return timeout, timeout, timeout end
+  return timeout.total, timeout.connect or CONNECT_TIMEOUT, timeout.read or READ_TIMEOUT
+end
+
+local function merge_query(target, common, own)
+  if type(common) == "table" and type(own) == "table" then
+    local all = {}
+    for k, v in pairs(common) do all[k] = v end
+    for k, v in pairs(own) do all[k] = v end
+    return url.add_query(target, all)
+  end
+  if common then target = url.add_query(target, common) end
+  if own then target = url.add_query(target, own) end
+  return target
+end
+
+local function add_body(self, o)
+  local body = o.body
+  if o.json ~= nil then
+    if body then options.misuse('"json" and "body" exclude each other') end
+    body = json.encode(o.json)
+    if not self.lines["content-type"] then self:set("content-type", "application/json") end
+  end
+  self.body = body
+  if body or HAS_BODY[self.method] then self.length = #(body or "") end
+end
+
+-- The request's own option where it is given, else the session's.
+local function option(o, session, name)
+  local value = o[name]
+  if value == nil then return session[name] end
+  return value
+end
+
+---Make a request from a parsed URL and checked options. Misuse raises.
+---@param session table
+---@param method string
+---@param u table of http_url
+---@param o table
+function request.new(session, method, u, o)
+  local common, query = session.headers, session.query
+  if u.foreign then common, query = nil, nil end
+  local self = setmetatable({
+    method = method, u = u, url = u.url, target = u.target, lines = {}, order = {},
+    no_body = method == "HEAD", idempotent = IDEMPOTENT[method],
+    check = option(o, session, "check"), max_body = option(o, session, "max_body"),
+  }, request)
+  self.total, self.connect, self.read = limits(option(o, session, "timeout"))
+  if query or o.query then
+    self.target = merge_query(u.target, query, o.query)
+    self.url = u.scheme .. "://" .. u.name .. self.target
+  end
+  if o.headers then self:add(o.headers) end
+  if common then self:add(common) end
+  for _, header in ipairs(DEFAULTS) do
+    if not self.lines[header[1]] then self:set(header[1], header[2]) end
+  end
+  add_body(self, o)
+  self.head = serialise(self)
+  return self
+end
+
+---Check a method. Misuse raises.
+function request.check_method(method)
+  if type(method) ~= "string" or not core.is_token(method) then
+    options.misuse("the method must be a token such as GET")
+  end
+  if method == "CONNECT" then options.misuse("the method CONNECT is for proxies only") end
+end
+
+return request

@@ -1,0 +1,185 @@
+-- SPDX-License-Identifier: MIT
+-- Sessions: the options, the object, and the way of a request through the client. Owns its pool of
+-- connections, and remembers the URLs it was asked for. A request without options is made once for
+-- each URL.
+local task = require "corun.task"
+local core = require "corun.httpcore"
+local inside = require "corun.inside"
+local options = require "corun.options"
+local exchange = require "corun.http_exchange"
+local pool = require "corun.http_pool"
+local request = require "corun.http_request"
+local url = require "corun.http_url"
+
+local now, new_request = task.now, request.new
+
+local LIMIT, IDLE, MAX_BODY = 100, 15, 64 << 20
+local URLS_KEPT = 1000
+
+-- What can be said for one request, and for all of a session.
+local COMMON = {
+  headers = "table", query = "table|string", timeout = "duration|table", check = "boolean",
+  max_body = "count", null = "any",
+}
+
+local function with_common(spec)
+  for name, kind in pairs(COMMON) do spec[name] = kind end
+  return spec
+end
+
+local REQUEST = with_common{json = "any", body = "string"}
+local SESSION = with_common{
+  limit = "count", per_host = "count", idle = "duration", base = "string",
+}
+local TIMEOUT = {total = "duration", connect = "duration", read = "duration"}
+local VERBS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"}
+local METHODS = {}
+for _, method in ipairs(VERBS) do METHODS[method] = true end
+
+local NONE = {} -- the options of a request that gives none
+
+local session = {__name = "http session"}
+session.__index = session
+
+-- Requests --------------------------------------------------------------------------------------
+
+-- The parsed URL of a request; remembered, for each base.
+local function resolve(self, target)
+  local base = self.base
+  if base ~= self.urls_base or self.urls_kept >= URLS_KEPT then
+    self.urls, self.urls_base, self.urls_kept = {}, base, 0
+  end
+  local full = target
+  if base and not url.is_absolute(target) then full = url.join(base, target) end
+  local parsed, err = url.parse(full)
+  if not parsed then return nil, err end
+  local home = base and url.parse(base)
+  parsed.url = full
+  parsed.foreign = base ~= nil and not (home and home.origin == parsed.origin)
+  self.urls_kept = self.urls_kept + 1
+  self.urls[target] = parsed
+  return parsed
+end
+
+local function checked(res)
+  return nil, task.err("EHTTP", ("the server answered %d"):format(res.status),
+    {op = "request", target = res.url, status = res.status, response = res})
+end
+
+local function check_request(self, method, target)
+  if self.closed then
+    inside.raise("ECLOSED", "request", nil, ("the session was closed at %s"):format(self.closed))
+  end
+  request.check_method(method)
+  if type(target) ~= "string" then
+    options.misuse("the URL must be a string, got " .. type(target))
+  end
+end
+
+local function check_options(o)
+  options.check(o, "request", REQUEST)
+  if type(o.timeout) == "table" then options.check(o.timeout, "timeout", TIMEOUT) end
+end
+
+-- The request for a URL without options, which its session adds nothing to.
+local function plain_request(self, u)
+  if not u.plain then u.plain = new_request(self, "GET", u, NONE) end
+  return u.plain
+end
+
+local function send(self, method, target, o)
+  if self.closed or not METHODS[method] or type(target) ~= "string" then
+    check_request(self, method, target)
+  end
+  local u = self.base == self.urls_base and self.urls[target]
+  if not u then
+    local bad
+    u, bad = resolve(self, target)
+    if not u then
+      inside.checkpoint()
+      return nil, bad
+    end
+  end
+  local r
+  if o ~= nil then
+    check_options(o)
+    r = new_request(self, method, u, o)
+  elseif method == "GET" and not self.query and next(self.headers or NONE) == nil then
+    r = plain_request(self, u)
+  else
+    r = new_request(self, method, u, NONE)
+  end
+  local res, err = exchange(self, r, r.total and now() + r.total)
+  if not res then return nil, err end
+  if r.check and res.status >= 400 then return checked(res) end
+  return res
+end
+
+---Send a request; see lua/meta/http.lua.
+function session:request(method, target, o)
+  return send(self, method, target, o)
+end
+
+for _, method in ipairs(VERBS) do
+  session[method:lower()] = function(self, target, o)
+    return send(self, method, target, o)
+  end
+end
+
+---Get and decode JSON; see lua/meta/http.lua.
+function session:getjson(target, o)
+  local res, err = send(self, "GET", target, o)
+  if not res then return nil, err end
+  local null = o and o.null
+  if null == nil then null = self.null end
+  local value
+  value, err = res:json(null ~= nil and {null = null} or nil)
+  if value == nil then return nil, err end
+  return value, res
+end
+
+-- The object ------------------------------------------------------------------------------------
+
+---Close the session with its connections; see lua/meta/http.lua.
+function session:close()
+  self.closed = self.closed or options.here() or "?"
+  self.pool:close(self.closed)
+end
+session.__gc = session.close
+
+function session:__close()
+  if not self.closed then
+    self.closed = (options.here() or "?") .. ", where its <close> variable went out of scope; " ..
+      "wait for the tasks that use it in a corun.scope first"
+  end
+  self:close()
+end
+
+function session:__tostring()
+  local n = self.pool.open
+  return ("http session %p (%s, %d connection%s)"):format(self, self.closed and "closed" or "open",
+    n, n == 1 and "" or "s")
+end
+
+local function check_base(base)
+  local _, err = url.parse(base)
+  if err then options.misuse(('option "base" for session: %s'):format(err.message)) end
+  if base:find("[?#]") then
+    options.misuse('option "base" for session must have no query and no fragment')
+  end
+end
+
+---Make a session; see lua/meta/http.lua.
+local function new(o)
+  o = options.check(o, "session", SESSION)
+  if type(o.timeout) == "table" then options.check(o.timeout, "timeout", TIMEOUT) end
+  if o.base then check_base(o.base) end
+  return setmetatable({
+    pool = pool.new(o.limit or LIMIT, o.per_host, o.idle or IDLE),
+    base = o.base, headers = o.headers or {}, query = o.query, timeout = o.timeout,
+    check = o.check, max_body = o.max_body or MAX_BODY, null = o.null,
+    urls = {}, urls_base = o.base, urls_kept = 0,
+  }, session)
+end
+
+return {new = new, methods = session}
