@@ -1,20 +1,99 @@
 -- SPDX-License-Identifier: MIT
--- How a connection to an origin is made. Owns nothing; what it has opened belongs to the caller.
+-- How a connection to an origin is made: over TCP or a Unix socket, with or without TLS. Owns
+-- nothing; what it has opened belongs to the caller.
+local task = require "corun.task"
 local netcore = require "corun.netcore"
+local options = require "corun.options"
+
+local now = task.now
 
 local dial = {}
 
----Where the requests for a parsed URL go: what `connect` needs to know, under `key`, which is the
----same for those that may share connections.
-function dial.origin(u)
-  return {key = u.origin, address = {host = u.host, port = u.port}}
+local PROTOCOL = "http/1.1"
+
+-- TLS is loaded when it is first used.
+local function tls()
+  return require "corun.tls"
 end
 
----Connect to an origin within so many seconds.
+---Read the option `tls`, for any number of connections. Misuse raises.
+function dial.client(o)
+  if o == false then
+    options.misuse('option "tls" must not be false: the URL says whether there is TLS')
+  end
+  return tls().client(o, "tls", PROTOCOL)
+end
+
+---Check the option `unix`. Misuse raises.
+function dial.check_socket(path)
+  if path == "" or path:find("[%z\1-\31\127]") then
+    options.misuse('option "unix" must be the path of a socket')
+  end
+  return path
+end
+
+---The way to where a parsed URL points: `key` is the same for those who may share connections.
+---@param u table of http_url
+---@param client table? of dial.client, for https
+---@param socket string? the path of a Unix socket to go through
+---@return table route
+function dial.route(u, client, socket)
+  socket = socket or u.socket
+  local key = u.origin
+  local address = {host = u.host, port = u.port}
+  if socket then
+    key = key .. " unix:" .. socket
+    address = {path = socket}
+  end
+  if u.scheme ~= "https" then return {key = key, name = u.name, address = address} end
+  client = client or dial.client(true)
+  return {
+    key = key .. " " .. client.key, name = u.name, address = address, client = client,
+    host = u.host:gsub("%.$", ""), -- a certificate names no root
+  }
+end
+
+-- A name that could not be resolved is a phase of its own.
+local function connect(address, timeout)
+  local stream, err = netcore.connect(address, {timeout = timeout})
+  if not stream and err.code:find("^EAI_") then err.op = "resolve" end
+  return stream, err
+end
+
+-- The server may have picked another protocol only where a context of the script's offers it.
+local function check_protocol(stream, client, route)
+  if not client.own.context then return stream end
+  local alpn = stream:tls().alpn
+  if alpn == nil or alpn == PROTOCOL then return stream end
+  stream:close()
+  return nil, task.err("EPROTO", ("the server speaks %s, not %s"):format(alpn, PROTOCOL),
+    {op = "handshake", target = route.name})
+end
+
+-- With TLS; the time limit is for both.
+local function connect_secure(route, timeout)
+  local client, start = route.client, now()
+  local ok, err = tls().prepare(client, "connect")
+  if not ok then return nil, err end
+  local stream
+  stream, err = connect(route.address, timeout)
+  if not stream then return nil, err end
+  local connected = now()
+  local left = math.max(0, timeout - (connected - start))
+  local secure
+  secure, err = tls().handshake(stream, client, route.host, route.name, left)
+  if not secure then return nil, err end
+  secure, err = check_protocol(secure, client, route)
+  return secure, err, connected
+end
+
+---Connect within so many seconds.
 ---@return userdata? stream
 ---@return table? err
-function dial.connect(origin, timeout)
-  return netcore.connect(origin.address, {timeout = timeout})
+---@return number? connected the instant at which the handshake began, where there is one
+function dial.connect(route, timeout)
+  if route.client then return connect_secure(route, timeout) end
+  return connect(route.address, timeout)
 end
 
 return dial

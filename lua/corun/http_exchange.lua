@@ -12,7 +12,7 @@ local SURE = 0.001 -- seconds for which a connection that idles is taken for ope
 -- since the one it met had been closed by the server.
 local function try(session, request, deadline, fresh)
   local connections = session.pool
-  local c <close>, err = connections:checkout(request.u, deadline, request.connect, fresh)
+  local c <close>, err = connections:checkout(request.route, deadline, request.connect, fresh)
   if not c then return nil, err end
   if c.uses > 0 and not request.idempotent and now() - c.since > SURE then
     sleep(0) -- let the loop look whether the server has closed it: this cannot be sent twice

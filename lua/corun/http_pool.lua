@@ -30,13 +30,12 @@ function pool.new(limit, per_host, idle)
   }, pool)
 end
 
--- The origin of a parsed URL.
-local function origin_of(self, u)
-  local origin = self.origins[u.origin]
+-- What is known of where a route leads.
+local function origin_of(self, route)
+  local origin = self.origins[route.key]
   if not origin then
-    origin = dial.origin(u)
-    origin.open, origin.active, origin.waiting, origin.idle = 0, 0, 0, {}
-    self.origins[u.origin] = origin
+    origin = {key = route.key, name = route.name, open = 0, active = 0, waiting = 0, idle = {}}
+    self.origins[route.key] = origin
   end
   return origin
 end
@@ -133,7 +132,7 @@ end
 ---The outcome of a request that the close of the session ended.
 function pool:closed_error(origin, op)
   return nil, task.err("ECLOSED", "the session was closed meanwhile at " .. self.closed,
-    {op = op, target = origin.key})
+    {op = op, target = origin.name})
 end
 
 -- Wait for a slot, until the instant `deadline` at most.
@@ -153,7 +152,7 @@ local function wait_slot(self, origin, deadline)
   if self.closed then return self:closed_error(origin, "wait") end
   if not w.granted then
     return nil, task.err("ETIMEDOUT", "no connection was free in time",
-      {op = "wait", target = origin.key, retryable = true})
+      {op = "wait", target = origin.name, retryable = true})
   end
   w.taken = true
   return true
@@ -206,7 +205,7 @@ function place.__close(p)
   release(p.pool, p.origin)
 end
 
-local function connect(self, origin, timeout)
+local function connect(self, origin, route, timeout)
   while origin.open >= self.per_host and evict(self, origin) do end
   while self.open >= self.limit and evict(self) do end
   self.open = self.open + 1
@@ -215,7 +214,7 @@ local function connect(self, origin, timeout)
   local stream, err = task.scope(function(s) -- which close() cancels
     p.scope = s
     self.connecting[s] = true
-    return dial.connect(origin, timeout)
+    return dial.connect(route, timeout)
   end)
   if self.closed then
     if stream then stream:close() end
@@ -231,14 +230,14 @@ local function connect(self, origin, timeout)
   return c
 end
 
----Get a connection to the origin of a parsed URL, to be held in a `<close>` variable.
+---Get a connection by a route (http_dial.lua), to be held in a `<close>` variable.
 ---
 ---Waits for a slot until the instant `deadline` (nil: for ever), then for `timeout` seconds to
 ---connect. One that was kept has c.uses > 0; `fresh` asks for a new one.
 ---@return table? c
 ---@return table? err
-function pool:checkout(u, deadline, timeout, fresh)
-  local origin = origin_of(self, u)
+function pool:checkout(route, deadline, timeout, fresh)
+  local origin = origin_of(self, route)
   if self.active < self.limit and origin.active < self.per_host then
     take_slot(self, origin)
   else
@@ -259,7 +258,7 @@ function pool:checkout(u, deadline, timeout, fresh)
     end
   end
   if deadline then timeout = math.max(0, math.min(timeout, deadline - now())) end
-  return connect(self, origin, timeout)
+  return connect(self, origin, route, timeout)
 end
 
 ---Keep a connection whose exchange is over for the next request; called before it is closed.

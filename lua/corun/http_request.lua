@@ -5,6 +5,7 @@
 local core = require "corun.httpcore"
 local json = require "corun.json"
 local options = require "corun.options"
+local dial = require "corun.http_dial"
 local message = require "corun.http_message"
 local url = require "corun.http_url"
 
@@ -84,6 +85,17 @@ local function add_body(self, o)
   if body or HAS_BODY[self.method] then self.length = #(body or "") end
 end
 
+-- The way to the server. Those without options of their own share one.
+local function route_of(session, u, o)
+  local socket = not u.foreign and session.unix or nil
+  if o.tls == nil and o.unix == nil then
+    u.route = u.route or dial.route(u, session.client, socket)
+    return u.route
+  end
+  local client = o.tls ~= nil and dial.client(o.tls) or session.client
+  return dial.route(u, client, o.unix and dial.check_socket(o.unix) or socket)
+end
+
 -- The request's own option where it is given, else the session's.
 local function option(o, session, name)
   local value = o[name]
@@ -101,13 +113,13 @@ function request.new(session, method, u, o)
   if u.foreign then common, query = nil, nil end
   local self = setmetatable({
     method = method, u = u, url = u.url, target = u.target, lines = {}, order = {},
-    no_body = method == "HEAD", idempotent = IDEMPOTENT[method],
+    route = route_of(session, u, o), no_body = method == "HEAD", idempotent = IDEMPOTENT[method],
     check = option(o, session, "check"), max_body = option(o, session, "max_body"),
   }, request)
   self.total, self.connect, self.read = limits(option(o, session, "timeout"))
   if query or o.query then
     self.target = merge_query(u.target, query, o.query)
-    self.url = u.scheme .. "://" .. u.name .. self.target
+    self.url = u.url:match("^[^/]*//[^/?#]*") .. self.target
   end
   if o.headers then self:add(o.headers) end
   if common then self:add(common) end

@@ -6,6 +6,7 @@ local task = require "corun.task"
 local core = require "corun.httpcore"
 local inside = require "corun.inside"
 local options = require "corun.options"
+local dial = require "corun.http_dial"
 local exchange = require "corun.http_exchange"
 local pool = require "corun.http_pool"
 local request = require "corun.http_request"
@@ -19,7 +20,7 @@ local URLS_KEPT = 1000
 -- What can be said for one request, and for all of a session.
 local COMMON = {
   headers = "table", query = "table|string", timeout = "duration|table", check = "boolean",
-  max_body = "count", null = "any",
+  max_body = "count", null = "any", tls = "boolean|table|userdata", unix = "string",
 }
 
 local function with_common(spec)
@@ -55,7 +56,8 @@ local function resolve(self, target)
   if not parsed then return nil, err end
   local home = base and url.parse(base)
   parsed.url = full
-  parsed.foreign = base ~= nil and not (home and home.origin == parsed.origin)
+  parsed.foreign = base ~= nil and not (home and home.origin == parsed.origin
+    and home.socket == parsed.socket)
   self.urls_kept = self.urls_kept + 1
   self.urls[target] = parsed
   return parsed
@@ -178,6 +180,8 @@ local function new(o)
     pool = pool.new(o.limit or LIMIT, o.per_host, o.idle or IDLE),
     base = o.base, headers = o.headers or {}, query = o.query, timeout = o.timeout,
     check = o.check, max_body = o.max_body or MAX_BODY, null = o.null,
+    client = o.tls ~= nil and dial.client(o.tls) or nil,
+    unix = o.unix and dial.check_socket(o.unix),
     urls = {}, urls_base = o.base, urls_kept = 0,
   }, session)
 end

@@ -8,6 +8,7 @@ local options = require "corun.options"
 local url = {encode = core.encode}
 
 local LONGEST_HOST = 253 -- RFC 1035
+local PORTS = {http = 80, https = 443}
 
 local function bad(text, why)
   text = text:gsub("[%z\1-\31\127]", function(c) return ("\\x%02X"):format(c:byte()) end)
@@ -19,9 +20,7 @@ local function fault(text)
   if text:find("[%z\1-\31\127]") then return "a control character in the URL" end
   local scheme, authority = text:match("^(%a[%w+.-]*)://([^/?#]*)")
   if not scheme then return "not an absolute URL such as http://host/path" end
-  scheme = scheme:lower()
-  if scheme == "https" then return "https is not there yet, only http" end
-  if scheme ~= "http" then return "the scheme is not http" end
+  if not PORTS[scheme:lower()] then return "the scheme is not http or https" end
   if authority:find("@", 1, true) then return "user and password do not belong into a URL" end
   if authority == "" then return "the host is missing" end
   if authority:find("[^\33-\126]") or authority:find("\\", 1, true) then
@@ -34,26 +33,40 @@ function url.is_absolute(text)
   return text:find("^%a[%w+.-]*://") ~= nil
 end
 
+-- The parts of a URL over a Unix socket, whose path stands in place of the host: the socket's path,
+-- and the URL as it is sent over it; nil when it is another URL.
+local function split_unix(text)
+  local scheme, layer, path, rest = text:match("^(%a+)%+(%a+)://([^/?#]*)(.*)$")
+  if not scheme or layer:lower() ~= "unix" then return nil end
+  return core.decode(path), scheme .. "://localhost" .. rest
+end
+
 ---Parse an absolute URL.
 ---
 ---The path stays as it is; characters that may not stand in a request line are percent-encoded,
 ---control characters are refused. The fragment is dropped.
 ---@param text string
----@return table? u {scheme=, origin=, host=, port=, name=, target=}
+---@return table? u {scheme=, origin=, host=, port=, name=, target=, socket=}
 ---@return table? err with code EURL
 function url.parse(text)
-  local why = fault(text)
+  local socket, plain = split_unix(text)
+  if socket and (socket == "" or socket:find("[%z\1-\31\127]")) then
+    return bad(text, "the path of the socket is missing or has a control character")
+  end
+  plain = plain or text
+  local why = fault(plain)
   if why then return bad(text, why) end
-  local u, err = core.request(text)
+  local u, err = core.request(plain)
   if not u then return nil, err end
-  local host, port = u.host, u.port or 80
+  local host, usual = u.host, PORTS[u.scheme]
+  local port = u.port or usual
   if #host > LONGEST_HOST then return bad(text, "the host is too long") end
   if port == 0 then return bad(text, "the port is not in range") end
   local name = host:find(":", 1, true) and "[" .. host .. "]" or host
+  if port ~= usual then name = name .. ":" .. port end
   return {
-    scheme = "http", origin = ("%s:%d"):format(name, port), host = host, port = port,
-    name = port == 80 and name or ("%s:%d"):format(name, port),
-    target = u.query and u.path .. "?" .. u.query or u.path,
+    scheme = u.scheme, origin = u.scheme .. "://" .. name, host = host, port = port, name = name,
+    target = u.query and u.path .. "?" .. u.query or u.path, socket = socket,
   }
 end
 

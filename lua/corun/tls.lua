@@ -271,6 +271,46 @@ function tls.connect(connect, addr, o)
   return tlscore.start(stream, context, name, target .. " " .. tostring(name), left, "connect")
 end
 
+-- What an origin's connections have in common, so that a pool can tell who may share them.
+local function client_key(own, set)
+  local context = set and signature(set) or ("%p"):format(own.context)
+  return ("%s %s"):format(tostring(own.server_name), context)
+end
+
+---Read the options of a client once, for any number of connections. Misuse raises.
+---@param o true|table|userdata as `tls` for connect
+---@param op string for messages
+---@param alpn string the protocol that its connections speak
+---@return table client `key` is equal for those with equal options
+function tls.client(o, op, alpn)
+  local own, set = read(o, false, op)
+  if own.alpn then misuse(('option "alpn" for %s is always "%s"'):format(op, alpn)) end
+  if set then set.alpn = alpn_text(alpn, op) end
+  return {own = own, set = set, key = client_key(own, set)}
+end
+
+---Make what the connections of a client share, before the first is opened.
+---@return true? ok
+---@return table? err
+function tls.prepare(client, op)
+  if client.context then return true end
+  local context, err = context_of(client.own, client.set, op)
+  client.context = context
+  return context and true, err
+end
+
+---Shake hands over a connection of a client that was prepared.
+---@param stream userdata
+---@param client table
+---@param host string whom the certificate must be for, if the options do not say
+---@param target string whom sessions are kept for
+---@param timeout number
+function tls.handshake(stream, client, host, target, timeout)
+  local name = client.own.server_name or host
+  local seconds = math.min(client.own.timeout or math.huge, timeout)
+  return tlscore.start(stream, client.context, name, target .. " " .. name, seconds, "handshake")
+end
+
 ---Switch TLS on. The body of the stream method of this name.
 ---@param stream userdata
 ---@param o table|userdata|nil

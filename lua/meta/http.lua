@@ -5,6 +5,11 @@
 
 --- An HTTP/1.1 client with a pool of connections, and a server (RFC 9110, RFC 9112).
 ---
+--- The client speaks TLS for `https` URLs, and verifies the server's certificate unless `insecure`
+--- is spelled out. `http+unix://%2Frun%2Fx.sock/path` leads through a Unix socket: its path stands,
+--- percent-encoded, in place of the host; `https+unix` with TLS. Host and certificate are then
+--- localhost's; the option `unix` sends the requests for any URL through a socket.
+---
 --- A response is a value whatever its status; `check = true` makes 400 and above an error. What is
 --- truncated, malformed or too large is an error, and nothing of it is delivered.
 ---@class corun.http
@@ -14,19 +19,20 @@ local http = {}
 
 --- Send a request in the default session and read the response.
 ---
---- `err.op` is what the request was at: `"wait"` (for a connection), `"connect"`, `"send"`,
---- `"read"`.
+--- `err.op` is what the request was at: `"wait"` (for a connection), `"resolve"`, `"connect"`,
+--- `"handshake"`, `"send"`, `"read"`.
 ---
 --- - Raises: when a method, header or query cannot be sent, or a header is corun's to set
 ---   (`Content-Length`, `Transfer-Encoding`, `Connection`, `Expect`, `Upgrade`, `TE`, `Trailer`).
---- - Fails: `EURL` for a URL that is none; `ECONNREFUSED`, `ECONNRESET`, `ETIMEDOUT` ...; `EOF`
----   when the server closed without an answer, or in the middle of it; `EPROTO` for an answer that
----   is malformed; `EMSGSIZE` for one over a limit (16 KiB of headers, `max_body`); `ECLOSED` when
----   the session was closed meanwhile; `EHTTP` with `check`.
+--- - Fails: `EURL` for a URL that is none; `ECONNREFUSED`, `ECONNRESET`, `ETIMEDOUT` ...; `ETLS`
+---   for a certificate that is refused, or a connection cut without close_notify; `EOF` when the
+---   server closed without an answer, or in the middle of it; `EPROTO` for an answer that is
+---   malformed; `EMSGSIZE` for one over a limit (16 KiB of headers, `max_body`); `ECLOSED` when the
+---   session was closed meanwhile; `EHTTP` with `check`.
 --- - Source: RFC 9110, RFC 9112.
 ---@async
 ---@param method string
----@param url string `"http://host[:port]/path?query"`
+---@param url string `"https://host[:port]/path?query"`
 ---@param o? corun.http.options
 ---@return corun.http.response? res
 ---@return corun.err? err
@@ -117,6 +123,8 @@ function http.getjson(url, o) end
 ---@field check? boolean a status of 400 and above gives `nil, err` (`EHTTP`)
 ---@field max_body? integer the longest body of a response, in bytes (default 64 MiB)
 ---@field null? any what null becomes in `getjson` (default: `json.null`)
+---@field tls? true|corun.tls.client_options|corun.tls.context for https; ALPN is "http/1.1"
+---@field unix? string the path of a Unix socket to go through; of a session only to its `base`
 
 --- The options of a request.
 ---@class corun.http.options: corun.http.defaults
@@ -126,7 +134,7 @@ function http.getjson(url, o) end
 --- The time limits of a request.
 ---@class corun.http.timeouts
 ---@field total? corun.seconds for everything (default: none)
----@field connect? corun.seconds for connecting (default 10)
+---@field connect? corun.seconds for connecting, with the handshake of TLS (default 10)
 ---@field read? corun.seconds for each wait to send or for bytes (default 30)
 
 --- A response, complete.

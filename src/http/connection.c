@@ -77,13 +77,18 @@ static uint64_t patience(const http_connection *c) {
 
 // --- Failures --------------------------------------------------------------------------------
 
+// Say whether the connection ended. TLS says UV_EPROTO, when the peer does not say goodbye.
+static int is_end(int rc) {
+  return rc == UV_EOF || rc == UV_ECONNRESET || rc == UV_EPIPE || rc == UV_ECONNABORTED ||
+         rc == UV_EPROTO;
+}
+
 // Push nil, the error on top, the status for a server, and whether the peer had gone unanswered.
 static int give_up(lua_State *L, const http_connection *c, int status, int rc) {
-  int is_gone = rc == UV_EOF || rc == UV_ECONNRESET || rc == UV_EPIPE || rc == UV_ECONNABORTED;
   lua_pushnil(L);
   lua_insert(L, -2);
   lua_pushinteger(L, status);
-  lua_pushboolean(L, is_gone && !c->answered);
+  lua_pushboolean(L, is_end(rc) && !c->answered);
   return 4;
 }
 

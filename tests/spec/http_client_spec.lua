@@ -435,7 +435,9 @@ end)
 describe("http URLs", function()
   it("bad ones give EURL and connect nowhere", function()
     local s <close> = http.session()
-    for _, url in ipairs({"", "x", "/x", "http:", "http://", "http:///x", "ftp://h/", "https://h/",
+    for _, url in ipairs({"", "x", "/x", "http:", "http://", "http:///x", "ftp://h/", "htps://h/",
+      "https://", "https://u@h/", "https://h:0/", "http+unix:///x", "http+unix://%00/",
+      "http+unix://%0a/x",
       "http://h:0/", "http://h:65536/", "http://h:x/", "http://h:1:2/", "http://u@h/",
       "http://u:p@h/", "http://h/\r\nx", "http://h/\0", "http://h\r\n/", "http://a b/",
       "http://[::1",
@@ -472,7 +474,7 @@ describe("http URLs", function()
     assert.equal("localhost:" .. port, assert(s:get("HTTP://localhost:" .. port)).body)
     local res, err = s:get("http://no-such-host.invalid/")
     assert.is_nil(res)
-    assert.equal("connect", err.op)
+    assert.equal("resolve", err.op)
     assert.equal("no-such-host.invalid:80", err.target)
     server:close()
   end)

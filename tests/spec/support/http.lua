@@ -10,13 +10,14 @@ local support = {}
 -- Raw peers -------------------------------------------------------------------------------------
 
 -- Serve each connection with fn(stream, n), n counting from 1; a failure of fn to write is its own.
-function support.raw(fn)
+-- `secure`: the options of TLS, if it is to be spoken.
+function support.raw(fn, secure)
   local n = 0
   local server = assert(net.serve("127.0.0.1:0", function(stream)
     n = n + 1
     fn(stream, n)
-  end))
-  return server, "http://" .. server:address()
+  end, {tls = secure}))
+  return server, (secure and "https://" or "http://") .. server:address()
 end
 
 -- Read one request: head, body; nil when the client has closed.
@@ -29,14 +30,14 @@ function support.read_request(stream)
 end
 
 -- Serve each connection's first request with these bytes, and close.
-function support.canned(bytes)
+function support.canned(bytes, secure)
   return support.raw(function(stream)
     if support.read_request(stream) then stream:write(bytes) end
-  end)
+  end, secure)
 end
 
 -- Answer requests on kept connections with answer(head, body, n) until it gives nothing.
-function support.kept(answer)
+function support.kept(answer, secure)
   return support.raw(function(stream, n)
     while true do
       local head, body = support.read_request(stream)
@@ -44,7 +45,7 @@ function support.kept(answer)
       if not bytes then return end
       if not stream:write(bytes) then return end
     end
-  end)
+  end, secure)
 end
 
 function support.ok(body, extra)
