@@ -173,6 +173,7 @@ local function drop(self, c)
 end
 
 function connection.__close(c)
+  if c.lent then return end -- whoever has it gives it back
   if not c.kept then drop(c.pool, c) end
   release(c.pool, c.origin)
 end
@@ -274,6 +275,14 @@ function pool:keep(c)
     self.timer = timer
   end
   timer:add(c.core)
+end
+
+---Take a connection back that was lent beyond the variable it was checked out into.
+---@param keep boolean? its exchange is over, and it may serve another
+function pool:give_back(c, keep)
+  c.lent = false
+  if keep then self:keep(c) end
+  connection.__close(c)
 end
 
 ---Close all connections; requests under way and those that wait get ECLOSED.

@@ -10,6 +10,7 @@ local message = require "corun.http_message"
 local url = require "corun.http_url"
 
 local CONNECT_TIMEOUT, READ_TIMEOUT = 10, 30
+local MAX_BODY = 64 << 20
 
 local IDEMPOTENT = {
   GET = true, HEAD = true, PUT = true, DELETE = true, OPTIONS = true, TRACE = true,
@@ -114,8 +115,10 @@ function request.new(session, method, u, o)
   local self = setmetatable({
     method = method, u = u, url = u.url, target = u.target, lines = {}, order = {},
     route = route_of(session, u, o), no_body = method == "HEAD", idempotent = IDEMPOTENT[method],
-    check = option(o, session, "check"), max_body = option(o, session, "max_body"),
+    check = option(o, session, "check"), stream = option(o, session, "stream"),
+    max_body = option(o, session, "max_body"),
   }, request)
+  if not self.stream then self.max_body = self.max_body or MAX_BODY end
   self.total, self.connect, self.read = limits(option(o, session, "timeout"))
   if query or o.query then
     self.target = merge_query(u.target, query, o.query)

@@ -1,11 +1,16 @@
 -- SPDX-License-Identifier: MIT
--- Responses as scripts see them. Owns nothing: the body of a response is complete.
+-- Responses as scripts see them. One whose body is complete owns nothing. A streamed one owns its
+-- connection, with the slot in the pool, until its body was read to the end, or it is closed.
 local message = require "corun.http_message"
+local options = require "corun.options"
+local reader = require "corun.http_reader"
 
-local response = {__name = "http response"}
+local response = {}
 
-function response.__index(self, key)
-  if key == "json" then return message.json end
+local whole = {__name = "http response"}
+
+-- What both kinds have, made when it is asked for.
+local function lazy(self, key)
   if key == "headers" then
     local headers = message.headers(self.block)
     rawset(self, "headers", headers)
@@ -13,14 +18,102 @@ function response.__index(self, key)
   end
 end
 
-function response:__tostring()
+function whole.__index(self, key)
+  if key == "json" then return message.json end
+  return lazy(self, key)
+end
+
+function whole:__tostring()
   return ("http response (%d, %d bytes, %s)"):format(self.status, #self.body, self.url)
 end
 
----Make the response to a request.
+---Make the response to a request, complete.
 function response.new(status, block, body, url)
   return setmetatable({status = status, ok = status >= 200 and status < 300, url = url,
-                       body = body, block = block}, response)
+                       body = body, block = block}, whole)
+end
+
+-- Streamed ----------------------------------------------------------------------------------------
+
+local methods = {}
+local streamed = {__name = "http response"}
+
+function streamed.__index(self, key)
+  return methods[key] or lazy(self, key)
+end
+
+function streamed:__tostring()
+  return ("http response (%d, %s, %s)"):format(self.status,
+    self.connection and "streaming" or self.input.closed and "closed" or "read", self.url)
+end
+
+-- Let go of the connection, to be used again or closed.
+local function finish(self, keep)
+  local c = self.connection
+  if not c then return end
+  self.connection = nil
+  c.pool:give_back(c, keep)
+end
+
+-- The next piece of the body as it was sent; nil at its end.
+local function pull(self, seconds)
+  local c = self.connection
+  if not c then return nil end
+  local piece, last, keep = c.core:piece(seconds)
+  if not piece then
+    local err = last
+    if err.code == "ETIMEDOUT" then return nil, err end
+    local pool = c.pool
+    finish(self)
+    if pool.closed and err.code == "ECLOSED" then return pool:closed_error(c.origin, "read") end
+    return nil, err
+  end
+  if last then finish(self, keep) end
+  return piece
+end
+
+---Make the response to a request whose head has come over the connection `c`, which it takes over;
+---nil when the body is empty.
+function response.streamed(status, block, length, url, c)
+  local self = {
+    status = status, ok = status >= 200 and status < 300, url = url, block = block,
+    length = length, connection = c,
+  }
+  self.input = reader.new(function(seconds) return pull(self, seconds) end, url)
+  if c then c.lent = true end
+  return setmetatable(self, streamed)
+end
+
+for _, name in ipairs{"read", "recv", "read_exactly", "read_until", "lines"} do
+  methods[name] = function(self, ...)
+    return self.input[name](self.input, ...)
+  end
+end
+
+---Decode the rest of the body as JSON.
+function methods:json(o)
+  local body, err = self:read("a")
+  if not body then return nil, err end
+  return message.json({body = body, url = self.url}, o)
+end
+
+---Close the connection, unless the body was read to its end.
+function methods:close()
+  if self.input.closed then return end
+  self.input:close(options.here() or "?")
+  finish(self, false)
+end
+
+function streamed:__close()
+  if not self.input.closed then
+    self.input:close((options.here() or "?") .. ", where its <close> variable went out of scope; "
+      .. "wait for the tasks that use it in a corun.scope first")
+    finish(self, false)
+  end
+end
+
+function streamed:__gc()
+  finish(self, false)
 end
 
 return response

@@ -14,13 +14,15 @@ local url = require "corun.http_url"
 
 local now, new_request = task.now, request.new
 
-local LIMIT, IDLE, MAX_BODY = 100, 15, 64 << 20
+local LIMIT, IDLE = 100, 15
+local SHOWN = 64 << 10 -- bytes of a streamed answer that its error has
 local URLS_KEPT = 1000
 
 -- What can be said for one request, and for all of a session.
 local COMMON = {
   headers = "table", query = "table|string", timeout = "duration|table", check = "boolean",
   max_body = "count", null = "any", tls = "boolean|table|userdata", unix = "string",
+  stream = "boolean",
 }
 
 local function with_common(spec)
@@ -63,7 +65,12 @@ local function resolve(self, target)
   return parsed
 end
 
+-- The error that a response is with `check`. Its body is often what explains it.
 local function checked(res)
+  if res.input then
+    res.body = res:read(SHOWN) or ""
+    res:close()
+  end
   return nil, task.err("EHTTP", ("the server answered %d"):format(res.status),
     {op = "request", target = res.url, status = res.status, response = res})
 end
@@ -179,7 +186,7 @@ local function new(o)
   return setmetatable({
     pool = pool.new(o.limit or LIMIT, o.per_host, o.idle or IDLE),
     base = o.base, headers = o.headers or {}, query = o.query, timeout = o.timeout,
-    check = o.check, max_body = o.max_body or MAX_BODY, null = o.null,
+    check = o.check, max_body = o.max_body, stream = o.stream, null = o.null,
     client = o.tls ~= nil and dial.client(o.tls) or nil,
     unix = o.unix and dial.check_socket(o.unix),
     urls = {}, urls_base = o.base, urls_kept = 0,

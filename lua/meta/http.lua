@@ -34,7 +34,7 @@ local http = {}
 ---@param method string
 ---@param url string `"https://host[:port]/path?query"`
 ---@param o? corun.http.options
----@return corun.http.response? res
+---@return corun.http.response|corun.http.streamed|nil res
 ---@return corun.err? err
 function http.request(method, url, o) end
 
@@ -45,7 +45,7 @@ function http.request(method, url, o) end
 ---@async
 ---@param url string
 ---@param o? corun.http.options
----@return corun.http.response? res
+---@return corun.http.response|corun.http.streamed|nil res
 ---@return corun.err? err
 function http.get(url, o) end
 
@@ -56,7 +56,7 @@ function http.get(url, o) end
 ---@async
 ---@param url string
 ---@param o? corun.http.options
----@return corun.http.response? res
+---@return corun.http.response|corun.http.streamed|nil res
 ---@return corun.err? err
 function http.head(url, o) end
 
@@ -67,7 +67,7 @@ function http.head(url, o) end
 ---@async
 ---@param url string
 ---@param o? corun.http.options
----@return corun.http.response? res
+---@return corun.http.response|corun.http.streamed|nil res
 ---@return corun.err? err
 function http.post(url, o) end
 
@@ -78,7 +78,7 @@ function http.post(url, o) end
 ---@async
 ---@param url string
 ---@param o? corun.http.options
----@return corun.http.response? res
+---@return corun.http.response|corun.http.streamed|nil res
 ---@return corun.err? err
 function http.put(url, o) end
 
@@ -89,7 +89,7 @@ function http.put(url, o) end
 ---@async
 ---@param url string
 ---@param o? corun.http.options
----@return corun.http.response? res
+---@return corun.http.response|corun.http.streamed|nil res
 ---@return corun.err? err
 function http.patch(url, o) end
 
@@ -100,7 +100,7 @@ function http.patch(url, o) end
 ---@async
 ---@param url string
 ---@param o? corun.http.options
----@return corun.http.response? res
+---@return corun.http.response|corun.http.streamed|nil res
 ---@return corun.err? err
 function http.delete(url, o) end
 
@@ -121,7 +121,8 @@ function http.getjson(url, o) end
 ---@field query? table<string, any>|string added to the URL; a table is escaped, its keys sorted
 ---@field timeout? corun.seconds|corun.http.timeouts a number is the total, and the only limit
 ---@field check? boolean a status of 400 and above gives `nil, err` (`EHTTP`)
----@field max_body? integer the longest body of a response, in bytes (default 64 MiB)
+---@field max_body? integer the longest body of a response (default 64 MiB; streamed: any)
+---@field stream? boolean give the response when its head has come: see `corun.http.streamed`
 ---@field null? any what null becomes in `getjson` (default: `json.null`)
 ---@field tls? true|corun.tls.client_options|corun.tls.context for https; ALPN is "http/1.1"
 ---@field unix? string the path of a Unix socket to go through; of a session only to its `base`
@@ -153,6 +154,93 @@ local response = {}
 ---@return any value
 ---@return corun.err? err
 function response:json(o) end
+
+--- A response with `stream = true`, given as soon as its head has come: it has the reading methods
+--- of streams instead of `body`.
+---
+--- The server is held back while nobody reads. The connection, which counts for the session's
+--- limits, is free for the next request as soon as the whole body has come; `close`, a `<close>`
+--- variable or the collector closes one whose body was not read to its end. A body that is cut is
+--- an error after what came before it. With `check` the error's response has its first 64 KiB as
+--- `body`.
+---
+--- ```lua
+--- local res <close> = assert(http.get(url, {stream = true}))
+--- for event in json.lines(res) do print(event.id) end
+--- ```
+---@class corun.http.streamed
+---@field status integer
+---@field ok boolean
+---@field url string
+---@field headers table<string, string> as of `corun.http.response`
+---@field length? integer bytes of the body, where the server said so
+local streamed = {}
+
+--- Read by a format, as `stream:read` does.
+---
+--- - Raises: `EBUSY`, `ECLOSED`.
+--- - Fails: as `stream:read`; `EOF` when the connection ends within the body; as `http.request`.
+---@async
+---@param format? "l"|"L"|"a"|"n"|integer
+---@param o? corun.stream.read_options
+---@return string|number|nil data
+---@return corun.err? err
+function streamed:read(format, o) end
+
+--- Take what is there, as `stream:recv` does.
+---
+--- - Raises: `EBUSY`, `ECLOSED`.
+--- - Fails: as `read`.
+---@async
+---@param max? integer
+---@param o? corun.stream.timeout_options
+---@return string? data
+---@return corun.err? err
+function streamed:recv(max, o) end
+
+--- Read exactly `n` bytes, as `stream:read_exactly` does.
+---
+--- - Raises: `EBUSY`, `ECLOSED`.
+--- - Fails: as `read`.
+---@async
+---@param n integer
+---@param o? corun.stream.timeout_options
+---@return string? data
+---@return corun.err? err
+function streamed:read_exactly(n, o) end
+
+--- Read up to `str`, and with it, as `stream:read_until` does.
+---
+--- - Raises: `EBUSY`, `ECLOSED`.
+--- - Fails: as `read`; `EMSGSIZE`.
+---@async
+---@param str string
+---@param o? corun.stream.read_options
+---@return string? data
+---@return corun.err? err
+function streamed:read_until(str, o) end
+
+--- Loop over the lines, as `stream:lines` does.
+---
+--- - Suspends: `lines` itself no; each step of the loop.
+--- - Raises: each step: what `read` returns as an error.
+---@param format? "l"|"L"|"n"|integer
+---@param o? corun.stream.read_options
+---@return fun(): string?
+function streamed:lines(format, o) end
+
+--- Read the rest and decode it.
+---
+--- - Raises: `EBUSY`, `ECLOSED`.
+--- - Fails: as `read`; `EJSON`.
+---@async
+---@param o? corun.json.decode_options
+---@return any value
+---@return corun.err? err
+function streamed:json(o) end
+
+--- Close the connection, unless the whole body has come. A second call does nothing.
+function streamed:close() end
 
 -- ## Sessions
 
@@ -188,7 +276,7 @@ local session = {}
 ---@param method string
 ---@param url string
 ---@param o? corun.http.options
----@return corun.http.response? res
+---@return corun.http.response|corun.http.streamed|nil res
 ---@return corun.err? err
 function session:request(method, url, o) end
 
@@ -199,7 +287,7 @@ function session:request(method, url, o) end
 ---@async
 ---@param url string
 ---@param o? corun.http.options
----@return corun.http.response? res
+---@return corun.http.response|corun.http.streamed|nil res
 ---@return corun.err? err
 function session:get(url, o) end
 
@@ -210,7 +298,7 @@ function session:get(url, o) end
 ---@async
 ---@param url string
 ---@param o? corun.http.options
----@return corun.http.response? res
+---@return corun.http.response|corun.http.streamed|nil res
 ---@return corun.err? err
 function session:head(url, o) end
 
@@ -221,7 +309,7 @@ function session:head(url, o) end
 ---@async
 ---@param url string
 ---@param o? corun.http.options
----@return corun.http.response? res
+---@return corun.http.response|corun.http.streamed|nil res
 ---@return corun.err? err
 function session:post(url, o) end
 
@@ -232,7 +320,7 @@ function session:post(url, o) end
 ---@async
 ---@param url string
 ---@param o? corun.http.options
----@return corun.http.response? res
+---@return corun.http.response|corun.http.streamed|nil res
 ---@return corun.err? err
 function session:put(url, o) end
 
@@ -243,7 +331,7 @@ function session:put(url, o) end
 ---@async
 ---@param url string
 ---@param o? corun.http.options
----@return corun.http.response? res
+---@return corun.http.response|corun.http.streamed|nil res
 ---@return corun.err? err
 function session:patch(url, o) end
 
@@ -254,7 +342,7 @@ function session:patch(url, o) end
 ---@async
 ---@param url string
 ---@param o? corun.http.options
----@return corun.http.response? res
+---@return corun.http.response|corun.http.streamed|nil res
 ---@return corun.err? err
 function session:delete(url, o) end
 

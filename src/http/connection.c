@@ -33,10 +33,11 @@ void http_connection_init(http_connection *c, stream *s, http_kind kind,
   list_init(&c->idle);
   c->idle_since = 0;
   c->pause = 0;
-  c->until = c->head_until = TIMER_NEVER;
+  c->until = c->head_until = c->call_until = TIMER_NEVER;
   c->sent = 0;
   c->send_rc = 0;
   c->busy = c->answered = c->receive_next = 0;
+  c->part = HTTP_PART_WHOLE;
 }
 
 void http_connection_close(http_connection *c) {
@@ -70,6 +71,7 @@ int http_connection_is_reusable(const http_connection *c) {
 // The instant when waiting any longer is too long.
 static uint64_t patience(const http_connection *c) {
   uint64_t last = c->until < c->head_until ? c->until : c->head_until;
+  if (c->call_until < last) last = c->call_until;
   if (!c->pause) return last;
   uint64_t when = timer_now(c->s->h.r) + c->pause;
   return when < last ? when : last;
@@ -139,6 +141,19 @@ static int refuse_upgrade(lua_State *L, const http_connection *c) {
 
 static int receive(lua_State *L, http_connection *c);
 
+// Push what was gathered of the body, and take it out of the buffer.
+static void push_body(lua_State *L, http_connection *c) {
+  if (c->whole.s)
+    lua_pushlstring(L, c->whole.s, c->whole.n);
+  else
+    bytes_take(L, &c->body, buffer_len(&c->body), 0);
+}
+
+static void forget_body(http_connection *c) {
+  c->whole = (http_text){NULL, 0};
+  buffer_trim(&c->body, KEEP);
+}
+
 static int push_message(lua_State *L, http_connection *c) {
   const http_parser *p = &c->p;
   int is_request = p->kind == HTTP_KIND_REQUEST;
@@ -152,18 +167,50 @@ static int push_message(lua_State *L, http_connection *c) {
   }
   uint32_t end = p->head.framing == HTTP_BODY_CHUNKED ? p->trailers : p->block_len;
   lua_pushlstring(L, p->block + p->head.start_len, end - p->head.start_len);
-  if (c->whole.s)
-    lua_pushlstring(L, c->whole.s, c->whole.n);
-  else
-    bytes_take(L, &c->body, buffer_len(&c->body), 0);
+  push_body(L, c);
   lua_pushboolean(L, http_parser_keepalive(p) && c->send_rc == 0);
   if (is_request) lua_pushinteger(L, p->head.minor);
   return is_request ? 6 : 4;
 }
 
+static int push_head(lua_State *L, const http_connection *c) {
+  const http_parser *p = &c->p;
+  luaL_checkstack(L, 8, NULL);
+  lua_pushinteger(L, p->head.status);
+  lua_pushlstring(L, p->block + p->head.start_len, p->block_len - p->head.start_len);
+  if (p->head.framing == HTTP_BODY_NONE)
+    lua_pushinteger(L, 0);
+  else if (p->head.framing == HTTP_BODY_LENGTH)
+    lua_pushinteger(L, (lua_Integer)p->head.length);
+  else
+    lua_pushnil(L);
+  return 3;
+}
+
+static int push_piece(lua_State *L, http_connection *c, int is_last) {
+  luaL_checkstack(L, 8, NULL);
+  push_body(L, c);
+  lua_pushboolean(L, is_last);
+  lua_pushboolean(L, is_last && http_parser_keepalive(&c->p) && c->send_rc == 0);
+  return 3;
+}
+
+// Add a span to the piece that will be given. The first stays in the stream's buffer.
+static int gather(http_connection *c) {
+  const http_parser *p = &c->p;
+  if (!c->whole.s && !buffer_len(&c->body)) {
+    c->whole = p->body;
+    return 0;
+  }
+  if (c->whole.s && buffer_append(&c->body, c->whole.s, c->whole.n) < 0) return UV_ENOMEM;
+  c->whole.s = NULL;
+  return buffer_append(&c->body, p->body.s, p->body.n) < 0 ? UV_ENOMEM : 0;
+}
+
 // Keep a span of the body. A whole one stays in the stream's buffer until it becomes a string.
 static int take_body(http_connection *c) {
   const http_parser *p = &c->p;
+  if (c->part == HTTP_PART_PIECE) return gather(c);
   if (p->head.framing == HTTP_BODY_LENGTH && p->body.n == p->head.length) {
     c->whole = p->body;
     return 0;
@@ -184,20 +231,33 @@ static void take_head(http_connection *c, size_t more) {
   stream_write(c->s, &buf, 1);  // a failure shows when the answer is written
 }
 
-// The message is complete: give it, and drop `used` bytes that it came in.
+// The message is complete: give it, or the last piece, and drop `used` bytes that it came in.
 static int complete(lua_State *L, http_connection *c, size_t used) {
-  int n = push_message(L, c);
+  int n = c->part == HTTP_PART_PIECE ? push_piece(L, c, 1) : push_message(L, c);
   stream_consume(c->s, used);
-  c->whole = (http_text){NULL, 0};
-  buffer_trim(&c->body, KEEP);
+  forget_body(c);
   c->busy = 0;
   return n;
+}
+
+// All that has come was parsed: give the piece that it made, if it made one.
+static int give_piece(lua_State *L, http_connection *c, size_t used) {
+  int n = c->whole.s || buffer_len(&c->body) ? push_piece(L, c, 0) : 0;
+  stream_consume(c->s, used);
+  if (n) forget_body(c);
+  return n;
+}
+
+static int give_head(lua_State *L, http_connection *c, size_t used) {
+  stream_consume(c->s, used);
+  return push_head(L, c);
 }
 
 // Parse what has arrived. Answers the number of results, 0 when more bytes are needed.
 static int parse(lua_State *L, http_connection *c) {
   size_t len, used = 0, n;
   const char *data = stream_peek(c->s, &len);
+  int results;
   http_idle_remove(c);
   if (!c->answered && c->p.kind == HTTP_KIND_REQUEST)
     c->head_until = timer_after(c->s->h.r, HEAD_SECONDS);
@@ -207,15 +267,23 @@ static int parse(lua_State *L, http_connection *c) {
     http_event ev = http_parser_feed(&c->p, data + used, len - used, &n);
     used += n;
     switch (ev) {
-      case HTTP_EV_MORE: stream_consume(c->s, used); return 0;
-      case HTTP_EV_HEAD: take_head(c, len - used); break;
+      case HTTP_EV_MORE:
+        if (c->part == HTTP_PART_PIECE) return give_piece(L, c, used);
+        stream_consume(c->s, used);
+        return 0;
+      case HTTP_EV_HEAD:
+        take_head(c, len - used);
+        if (c->part == HTTP_PART_HEAD && c->p.head.status != 101) return give_head(L, c, used);
+        break;
       case HTTP_EV_BODY:
         if (take_body(c) < 0) return fail_uv(L, c, UV_ENOMEM, "read");
         break;
       case HTTP_EV_COMPLETE: return complete(L, c, used);
       case HTTP_EV_UPGRADE: return refuse_upgrade(L, c);
       case HTTP_EV_END:
-      case HTTP_EV_ERROR: return refuse(L, c);
+      case HTTP_EV_ERROR:  // which stays, and is told once what went before it was given
+        results = c->part == HTTP_PART_PIECE ? give_piece(L, c, used) : 0;
+        return results ? results : refuse(L, c);
     }
   }
 }
@@ -243,7 +311,7 @@ static int receive(lua_State *L, http_connection *c) {
   size_t n;
   if (c->s->closed) return fail_uv(L, c, STREAM_CLOSED, "read");
   stream_peek(c->s, &n);
-  if (n) {
+  if (n || c->part == HTTP_PART_PIECE) {
     int results = parse(L, c);
     if (results) return results;
   }
@@ -274,9 +342,21 @@ int http_connection_receive(lua_State *L, http_connection *c) {
   task_checkpoint(L);
   stream_peek(c->s, &n);
   c->answered = 0;
+  c->part = HTTP_PART_WHOLE;
   c->head_until = TIMER_NEVER;
   if (!n) forget_head(c);
   // A peer that sends without a pause must not keep the loop.
+  if (n && !wait_may_go_on(L, WAIT_SYSTEM_CALL))
+    return wait_begin_until(L, &rest_ops, c, timer_after(rt_of(L), 0));
+  return receive(L, c);
+}
+
+int http_connection_piece(lua_State *L, http_connection *c, double seconds) {
+  size_t n;
+  task_checkpoint(L);
+  c->part = HTTP_PART_PIECE;
+  c->call_until = timer_after(rt_of(L), seconds);
+  stream_peek(c->s, &n);
   if (n && !wait_may_go_on(L, WAIT_SYSTEM_CALL))
     return wait_begin_until(L, &rest_ops, c, timer_after(rt_of(L), 0));
   return receive(L, c);
@@ -362,7 +442,7 @@ static int send_more(lua_State *L, http_connection *c) {
   return sent(L, c);
 }
 
-int http_connection_send(lua_State *L, http_connection *c, int receive_next) {
+static int send_message(lua_State *L, http_connection *c, int receive_next, http_part part) {
   task_checkpoint(L);
   http_idle_remove(c);
   lua_settop(L, BODY);
@@ -371,5 +451,15 @@ int http_connection_send(lua_State *L, http_connection *c, int receive_next) {
   c->send_rc = 0;
   c->answered = 0;
   c->receive_next = receive_next ? 1 : 0;
+  c->part = part;
+  c->call_until = TIMER_NEVER;
   return send_more(L, c);
+}
+
+int http_connection_send(lua_State *L, http_connection *c) {
+  return send_message(L, c, 0, HTTP_PART_WHOLE);
+}
+
+int http_connection_exchange(lua_State *L, http_connection *c, http_part part) {
+  return send_message(L, c, 1, part);
 }

@@ -23,12 +23,16 @@ typedef struct http_connection {
   uint64_t pause;       // longest silence of the peer, in nanoseconds; 0: any
   uint64_t until;       // the instant when the whole exchange must be over
   uint64_t head_until;  // the instant when the head that has begun must be complete
+  uint64_t call_until;  // the instant when the call under way must be over
   size_t sent;          // bytes of the message that were handed to the stream
   int send_rc;          // why not all of it was
   unsigned busy : 1;
   unsigned answered : 1;      // a byte of the peer's message has come
   unsigned receive_next : 1;  // after sending, wait for the peer's message
+  unsigned part : 2;          // http_part: what is received
 } http_connection;
+
+typedef enum http_part { HTTP_PART_WHOLE, HTTP_PART_HEAD, HTTP_PART_PIECE } http_part;
 
 // Make a connection in place on a stream, a reference to which it takes over. [loop]
 void http_connection_init(http_connection *c, stream *s, http_kind kind, const http_limits *limits);
@@ -43,10 +47,15 @@ void http_connection_fini(http_connection *c);
 // or infinite means none. [loop]
 void http_connection_limit(http_connection *c, double pause, double total);
 
-// Send the strings at stack index 2 and 3 (the second may be nil) as one message; with `receive`
-// then wait for the peer's. To be returned from a lua_CFunction whose index 1 keeps the connection.
-// Results: those of http_connection_receive, or true. [loop]
-int http_connection_send(lua_State *L, http_connection *c, int receive);
+// Send the strings at stack index 2 and 3 (the second may be nil) as one message. To be returned
+// from a lua_CFunction whose index 1 keeps the connection. Results: true; or nil and an error.
+// [loop]
+int http_connection_send(lua_State *L, http_connection *c);
+
+// The same, then wait for the peer's message. Results of a whole one: those of
+// http_connection_receive; of a response's head, whose body http_connection_piece gives: status,
+// head, length if it is known. [loop]
+int http_connection_exchange(lua_State *L, http_connection *c, http_part part);
 
 // Wait for a message of the peer. To be returned from a lua_CFunction. Results of a response:
 // status, head, body, keepalive; of a request: method, target, head, body, keepalive, minor
@@ -54,6 +63,12 @@ int http_connection_send(lua_State *L, http_connection *c, int receive);
 // server answers with (0: it does not), and whether the peer had closed the connection before it
 // answered a byte. [loop]
 int http_connection_receive(lua_State *L, http_connection *c);
+
+// Wait for a piece of the body of the response whose head was received, for `seconds` at most. To
+// be returned from a lua_CFunction. Results: the piece, perhaps empty; whether it was the last; and
+// whether the connection may be kept. Else nil and an error; a time limit that has passed loses
+// nothing. [loop]
+int http_connection_piece(lua_State *L, http_connection *c, double seconds);
 
 // Tell the peer that nothing more comes and read what it still sends for `seconds`, so that closing
 // does not make its system drop the answer. To be returned from a lua_CFunction. [loop]

@@ -2,6 +2,7 @@
 // corun.httpcore: what lua/corun/http*.lua stands on: connections, those that idle, header blocks,
 // and checks of what is sent. Runs on the loop thread.
 #include <lauxlib.h>
+#include <math.h>
 #include <string.h>
 
 #include "core/error.h"
@@ -62,14 +63,30 @@ static int l_limit(lua_State *L) {
   return 0;
 }
 
-// c:exchange(head, body, no_body, pause, total, max_body)
-static int l_exchange(lua_State *L) {
+static int exchange(lua_State *L, http_part part) {
   http_connection *c = check(L);
   luaL_checkstring(L, 2);
   luaL_optstring(L, 3, NULL);
   set_limits(L, c, 5);
   if (lua_toboolean(L, 4)) http_parser_expect_no_body(&c->p);
-  return http_connection_send(L, c, 1);
+  return http_connection_exchange(L, c, part);
+}
+
+// c:exchange(head, body, no_body, pause, total, max_body)
+static int l_exchange(lua_State *L) {
+  return exchange(L, HTTP_PART_WHOLE);
+}
+
+// c:open(head, body, no_body, pause, total, max_body): as exchange, up to the body.
+static int l_open(lua_State *L) {
+  return exchange(L, HTTP_PART_HEAD);
+}
+
+// c:piece([seconds]): of a connection that was closed meanwhile, an error to return.
+static int l_piece(lua_State *L) {
+  http_connection *c = any(L, 1);
+  if (!c->s) check(L);
+  return http_connection_piece(L, c, luaL_optnumber(L, 2, HUGE_VAL));
 }
 
 // c:send(head[, body])
@@ -77,7 +94,7 @@ static int l_send(lua_State *L) {
   http_connection *c = check(L);
   luaL_checkstring(L, 2);
   luaL_optstring(L, 3, NULL);
-  return http_connection_send(L, c, 0);
+  return http_connection_send(L, c);
 }
 
 // c:receive([idle]): while no byte of the message has come it is among those that idle.
@@ -239,9 +256,9 @@ static void make_class(lua_State *L, const char *name, const luaL_Reg *methods,
 
 int luaopen_corun_httpcore(lua_State *L) {
   static const luaL_Reg methods[] = {
-    {"limit", l_limit},     {"exchange", l_exchange}, {"send", l_send},
-    {"receive", l_receive}, {"drain", l_drain},       {"reusable", l_reusable},
-    {"peer", l_peer},       {"close", l_close},       {NULL, NULL}};
+    {"limit", l_limit}, {"exchange", l_exchange}, {"open", l_open},   {"piece", l_piece},
+    {"send", l_send},   {"receive", l_receive},   {"drain", l_drain}, {"reusable", l_reusable},
+    {"peer", l_peer},   {"close", l_close},       {NULL, NULL}};
   static const luaL_Reg meta[] = {
     {"__gc", l_gc}, {"__close", l_close}, {"__tostring", l_tostring}, {NULL, NULL}};
   static const luaL_Reg idle_methods[] = {
