@@ -1,12 +1,14 @@
 -- SPDX-License-Identifier: MIT
 -- One request over one connection of the session's pool, and what becomes of that connection. In
--- the steady state it allocates the response and nothing else.
+-- the steady state it allocates the response and nothing else. A body in pieces is sent by a task
+-- of its own while this one waits for the answer, which may come before the body was sent.
 local task = require "corun.task"
 local response = require "corun.http_response"
 
-local now, sleep, new_response = task.now, task.sleep, response.new
+local now, sleep, scope, new_response = task.now, task.sleep, task.scope, response.new
 
 local SURE = 0.001 -- seconds for which a connection that idles is taken for open
+local GO_ON = 1 -- seconds for which 100 Continue is waited for
 
 -- What a failure on the connection `c` is to the caller; see `try`.
 local function failed(request, c, err, gone)
@@ -17,11 +19,22 @@ local function failed(request, c, err, gone)
   return nil, err, gone and c.uses > 0 and request.idempotent
 end
 
--- Send the request, and make a response whose body is still to come.
-local function open(request, c, total)
-  local status, block, length, gone = c.core:open(request.head, request.body, request.no_body,
-    request.read, total, request.max_body)
-  if not status then return failed(request, c, block, gone) end
+-- Responses that come in pieces -------------------------------------------------------------------
+
+-- The rest of a body; or nil, error.
+local function gather(c)
+  local pieces = {}
+  repeat
+    local piece, last, keep = c.core:piece()
+    if not piece then return nil, last end
+    pieces[#pieces + 1] = piece
+    if last and keep then c.pool:keep(c) end
+  until last
+  return table.concat(pieces)
+end
+
+-- The response whose head has come.
+local function streamed(request, c, status, block, length)
   if length == 0 then -- then it is complete, and the connection free
     local _, _, keep = c.core:piece()
     if keep then c.pool:keep(c) end
@@ -30,8 +43,104 @@ local function open(request, c, total)
   return response.streamed(status, block, length, request.url, c)
 end
 
--- One try. Answers a response; or nil, error, and whether it may be tried over a fresh connection,
--- since the one it met had been closed by the server.
+local function open(request, c, total)
+  local status, block, length, gone = c.core:open(request.head, request.body, request.no_body,
+    request.read, total, request.max_body)
+  if not status then return failed(request, c, block, gone) end
+  return streamed(request, c, status, block, length)
+end
+
+-- Bodies that are sent in pieces ------------------------------------------------------------------
+
+local function failure(state, c, err)
+  state.err = err
+  c.core:close()
+end
+
+local function wrong_length(source, sent)
+  local why = ("the body is %s than the %d bytes that were announced"):format(
+    sent < source.length and "shorter" or "longer", source.length)
+  return task.err("EINVAL", why, {op = "send"})
+end
+
+-- Send a piece; false when the peer takes no more: then it may have answered.
+local function send_piece(c, source, piece, state)
+  local ok, err
+  if source.length then
+    ok, err = c.core:write(piece)
+  elseif piece == "" then
+    return true
+  else
+    ok, err = c.core:write(("%x\r\n"):format(#piece), piece, "\r\n")
+  end
+  if not ok and err.code == "ETIMEDOUT" then failure(state, c, err) end
+  return ok
+end
+
+-- The body of the task that sends. A failure of the source ends the exchange. Of a known length
+-- nothing is asked for beyond it: the answer may come before the source says that it has ended.
+local function send_body(c, source, state)
+  local length, sent = source.length, 0
+  source.begun = true
+  while sent ~= length do
+    local piece, err = source.next()
+    if piece == nil and err then return failure(state, c, err) end
+    if piece == nil then break end
+    sent = sent + #piece
+    if length and sent > length then break end
+    if not send_piece(c, source, piece, state) then return end
+  end
+  if length and sent ~= length then return failure(state, c, wrong_length(source, sent)) end
+  if length or c.core:write("0\r\n\r\n") then c.core:sent() end
+end
+
+-- The response whose head has come, complete if that is wanted.
+local function receive_rest(request, c, status, block, length)
+  if request.stream then return streamed(request, c, status, block, length) end
+  local body, err = gather(c)
+  if not body then return failed(request, c, err) end
+  return new_response(status, block, body, request.url)
+end
+
+-- Send the body and receive the answer, both at once. Once the server has refused it nothing more
+-- of it is sent.
+local function send_and_receive(request, c)
+  local state, res, err, again = {}, nil, nil, nil
+  scope(function(s)
+    local sender = s:spawn(send_body, c, request.source, state)
+    local status, block, length, gone = c.core:head()
+    if not status then
+      res, err, again = failed(request, c, block, gone)
+    else
+      if status >= 400 then sender:cancel() end
+      if request.stream then sender:await() end
+      if not state.err then res, err = receive_rest(request, c, status, block, length) end
+    end
+    sender:cancel()
+  end)
+  if state.err then return nil, state.err end
+  return res, err, again
+end
+
+local function upload(request, c, total)
+  local core = c.core
+  local ok, err, _, gone = core:begin(request.head, request.no_body, request.read, total,
+    request.max_body)
+  if not ok then return failed(request, c, err, gone) end
+  if request.expect then
+    local status, block, length, is_gone = core:head(GO_ON)
+    if status == 417 then -- it knows no expectations
+      request:insist()
+      return nil, nil, true
+    end
+    if not status and block.code ~= "ETIMEDOUT" then return failed(request, c, block, is_gone) end
+    if status and status ~= true then return receive_rest(request, c, status, block, length) end
+  end
+  return send_and_receive(request, c)
+end
+
+-- One try. Answers a response; or nil, error, and whether it may be tried over a fresh connection:
+-- the one it met had been closed by the server, or the server wants the request otherwise.
 local function try(session, request, deadline, fresh)
   local connections = session.pool
   local c <close>, err = connections:checkout(request.route, deadline, request.connect, fresh)
@@ -41,6 +150,7 @@ local function try(session, request, deadline, fresh)
     if not c.core:reusable() then return nil, nil, true end
   end
   local total = deadline and math.max(0, deadline - now()) or -1
+  if request.source then return upload(request, c, total) end
   if request.stream then return open(request, c, total) end
   local status, block, answer, keep = c.core:exchange(request.head, request.body, request.no_body,
     request.read, total, request.max_body)
@@ -59,6 +169,8 @@ end
 ---@return table? err
 return function(session, request, deadline)
   local res, err, again = try(session, request, deadline)
-  if again then res, err = try(session, request, deadline, true) end
+  while again and request:rewind() do
+    res, err, again = try(session, request, deadline, true)
+  end
   return res, err
 end

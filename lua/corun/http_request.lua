@@ -1,13 +1,15 @@
 -- SPDX-License-Identifier: MIT
 -- Requests as they are sent: from a method, a URL and options to a head and a body. A request is
 -- made once for each call and owned by it; those without options are made once for each URL of a
--- session and never changed. Never suspends.
+-- session and never changed.
 local core = require "corun.httpcore"
 local json = require "corun.json"
 local options = require "corun.options"
+local body = require "corun.http_body"
 local dial = require "corun.http_dial"
 local message = require "corun.http_message"
 local url = require "corun.http_url"
+local form = require("corun.url").query
 
 local CONNECT_TIMEOUT, READ_TIMEOUT = 10, 30
 local MAX_BODY = 64 << 20
@@ -49,7 +51,12 @@ local function serialise(self)
   local lines = self.lines
   if not lines.host then out[2] = "host: " .. self.u.name .. "\r\n" end
   for _, lower in ipairs(self.order) do out[#out + 1] = lines[lower] end
-  if self.length then out[#out + 1] = "content-length: " .. self.length .. "\r\n" end
+  if self.length then
+    out[#out + 1] = "content-length: " .. self.length .. "\r\n"
+  elseif self.source then
+    out[#out + 1] = "transfer-encoding: chunked\r\n"
+  end
+  if self.expect then out[#out + 1] = "expect: 100-continue\r\n" end
   out[#out + 1] = "\r\n"
   return table.concat(out)
 end
@@ -75,15 +82,40 @@ local function merge_query(target, common, own)
   return target
 end
 
-local function add_body(self, o)
-  local body = o.body
-  if o.json ~= nil then
-    if body then options.misuse('"json" and "body" exclude each other') end
-    body = json.encode(o.json)
-    if not self.lines["content-type"] then self:set("content-type", "application/json") end
+local BODIES = {"body", "json", "form"} -- of which a request has one
+
+-- The body of the options: a text or what http_body.lua takes, and its type.
+local function body_of(o)
+  local found
+  for _, name in ipairs(BODIES) do
+    if o[name] ~= nil then
+      if found then options.misuse(('"%s" and "%s" exclude each other'):format(found, name)) end
+      found = name
+    end
   end
-  self.body = body
-  if body or HAS_BODY[self.method] then self.length = #(body or "") end
+  if found == "json" then return json.encode(o.json), "application/json" end
+  if found == "form" then return form(o.form), "application/x-www-form-urlencoded" end
+  return o.body
+end
+
+-- Answers nil and an error where the body cannot be had.
+local function add_body(self, o, expect)
+  local value, kind = body_of(o)
+  if kind and not self.lines["content-type"] then self:set("content-type", kind) end
+  if value == nil or type(value) == "string" then
+    if value or HAS_BODY[self.method] then self.length = #(value or "") end
+    if not expect or self.length == 0 or not value then
+      self.body = value
+      return true
+    end
+    self.source = body.of_string(value)
+  else
+    local source, err = body.source(value)
+    if not source then return nil, err end
+    self.source, self.length = source, source.length
+  end
+  self.expect = expect
+  return true
 end
 
 -- The way to the server. Those without options of their own share one.
@@ -104,11 +136,14 @@ local function option(o, session, name)
   return value
 end
 
----Make a request from a parsed URL and checked options. Misuse raises.
+---Make a request from a parsed URL and checked options. It suspends where the body is a file.
+---Misuse raises.
 ---@param session table
 ---@param method string
 ---@param u table of http_url
 ---@param o table
+---@return table? request
+---@return table? err
 function request.new(session, method, u, o)
   local common, query = session.headers, session.query
   if u.foreign then common, query = nil, nil end
@@ -129,9 +164,25 @@ function request.new(session, method, u, o)
   for _, header in ipairs(DEFAULTS) do
     if not self.lines[header[1]] then self:set(header[1], header[2]) end
   end
-  add_body(self, o)
+  local ok, err = add_body(self, o, option(o, session, "expect"))
+  if not ok then return nil, err end
   self.head = serialise(self)
   return self
+end
+
+---Send the body unasked from now on.
+function request:insist()
+  self.expect = nil
+  self.head = serialise(self)
+end
+
+---Say whether the body can be sent once more, and be ready for it.
+function request:rewind()
+  local source = self.source
+  if not source or not source.begun then return true end
+  if not source.rewind or not source.rewind() then return false end
+  source.begun = false
+  return true
 end
 
 ---Check a method. Misuse raises.

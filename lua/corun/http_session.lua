@@ -22,7 +22,7 @@ local URLS_KEPT = 1000
 local COMMON = {
   headers = "table", query = "table|string", timeout = "duration|table", check = "boolean",
   max_body = "count", null = "any", tls = "boolean|table|userdata", unix = "string",
-  stream = "boolean",
+  stream = "boolean", expect = "boolean",
 }
 
 local function with_common(spec)
@@ -30,7 +30,7 @@ local function with_common(spec)
   return spec
 end
 
-local REQUEST = with_common{json = "any", body = "string"}
+local REQUEST = with_common{json = "any", body = "any", form = "table"}
 local SESSION = with_common{
   limit = "count", per_host = "count", idle = "duration", base = "string",
 }
@@ -96,28 +96,39 @@ local function plain_request(self, u)
   return u.plain
 end
 
+-- What closes the body of a request when the call is over.
+local source_mt = {__close = function(c)
+  if c.source.close then c.source.close() end
+end}
+
+local function closing(source)
+  return setmetatable({source = source}, source_mt)
+end
+
 local function send(self, method, target, o)
   if self.closed or not METHODS[method] or type(target) ~= "string" then
     check_request(self, method, target)
   end
   local u = self.base == self.urls_base and self.urls[target]
   if not u then
-    local bad
-    u, bad = resolve(self, target)
+    local err
+    u, err = resolve(self, target)
     if not u then
       inside.checkpoint()
-      return nil, bad
+      return nil, err
     end
   end
-  local r
+  local r, bad
   if o ~= nil then
     check_options(o)
-    r = new_request(self, method, u, o)
+    r, bad = new_request(self, method, u, o)
+    if not r then return nil, bad end
   elseif method == "GET" and not self.query and next(self.headers or NONE) == nil then
     r = plain_request(self, u)
   else
     r = new_request(self, method, u, NONE)
   end
+  local _ <close> = r.source and closing(r.source)
   local res, err = exchange(self, r, r.total and now() + r.total)
   if not res then return nil, err end
   if r.check and res.status >= 400 then return checked(res) end
@@ -186,7 +197,7 @@ local function new(o)
   return setmetatable({
     pool = pool.new(o.limit or LIMIT, o.per_host, o.idle or IDLE),
     base = o.base, headers = o.headers or {}, query = o.query, timeout = o.timeout,
-    check = o.check, max_body = o.max_body, stream = o.stream, null = o.null,
+    check = o.check, max_body = o.max_body, stream = o.stream, expect = o.expect, null = o.null,
     client = o.tls ~= nil and dial.client(o.tls) or nil,
     unix = o.unix and dial.check_socket(o.unix),
     urls = {}, urls_base = o.base, urls_kept = 0,

@@ -28,7 +28,7 @@ local http = {}
 ---   for a certificate that is refused, or a connection cut without close_notify; `EOF` when the
 ---   server closed without an answer, or in the middle of it; `EPROTO` for an answer that is
 ---   malformed; `EMSGSIZE` for one over a limit (16 KiB of headers, `max_body`); `ECLOSED` when the
----   session was closed meanwhile; `EHTTP` with `check`.
+---   session was closed meanwhile; `EHTTP` with `check`; what the source of the body failed with.
 --- - Source: RFC 9110, RFC 9112.
 ---@async
 ---@param method string
@@ -122,6 +122,7 @@ function http.getjson(url, o) end
 ---@field timeout? corun.seconds|corun.http.timeouts a number is the total, and the only limit
 ---@field check? boolean a status of 400 and above gives `nil, err` (`EHTTP`)
 ---@field max_body? integer the longest body of a response (default 64 MiB; streamed: any)
+---@field expect? boolean ask the server first, by `Expect: 100-continue`, whether it wants the body
 ---@field stream? boolean give the response when its head has come: see `corun.http.streamed`
 ---@field null? any what null becomes in `getjson` (default: `json.null`)
 ---@field tls? true|corun.tls.client_options|corun.tls.context for https; ALPN is "http/1.1"
@@ -129,8 +130,18 @@ function http.getjson(url, o) end
 
 --- The options of a request.
 ---@class corun.http.options: corun.http.defaults
+---@field body? string|corun.http.file|corun.stream|(fun(): string?, any) see `corun.http.file`
 ---@field json? any encoded as the body, with its content type
----@field body? string
+---@field form? table<string, any> encoded as browsers encode forms, with its content type
+
+--- A file as the body of a request. It is read while it is sent, and its length is told before.
+---
+--- An open file is sent from where it is to its end, and stays open. Any other stream, a streamed
+--- response too, and a function, which is called until it gives nil, are sent in chunks; `nil, err`
+--- of the function ends the request with that error. Answers are heard while the body is being
+--- sent: one of status 400 and above ends the sending, and the connection is not used again.
+---@class corun.http.file
+---@field path string
 
 --- The time limits of a request.
 ---@class corun.http.timeouts

@@ -13,8 +13,8 @@
 #include "http/idle.h"
 #include "io/stream_lua.h"
 
-#define HEAD 2  // stack index of the first part of what is sent
-#define BODY 3
+#define PARTS 2  // stack index of the first part of what is sent
+#define MOST_PARTS 3
 #define SLICE \
   ((size_t)64 << 10)             // bytes handed to the stream at once, so that time limits are felt
 #define TRUST (16 * SLICE)       // memory reserved on the word of the peer
@@ -34,8 +34,11 @@ void http_connection_init(http_connection *c, stream *s, http_kind kind,
   c->idle_since = 0;
   c->pause = 0;
   c->until = c->head_until = c->call_until = TIMER_NEVER;
+  c->sent_at = 0;
   c->sent = 0;
+  c->parts = 0;
   c->send_rc = 0;
+  c->in_pieces = c->until_go_on = 0;
   c->busy = c->answered = c->receive_next = 0;
   c->part = HTTP_PART_WHOLE;
 }
@@ -68,13 +71,31 @@ int http_connection_is_reusable(const http_connection *c) {
   return n == 0;  // bytes nobody asked for: out of step
 }
 
+// The instant when the message, or the call, must be over.
+static uint64_t limit(const http_connection *c) {
+  uint64_t last = c->until < c->head_until ? c->until : c->head_until;
+  return c->call_until < last ? c->call_until : last;
+}
+
 // The instant when waiting any longer is too long.
 static uint64_t patience(const http_connection *c) {
-  uint64_t last = c->until < c->head_until ? c->until : c->head_until;
-  if (c->call_until < last) last = c->call_until;
+  uint64_t last = limit(c);
   if (!c->pause) return last;
   uint64_t when = timer_now(c->s->h.r) + c->pause;
   return when < last ? when : last;
+}
+
+// The same when one wait has passed: a peer that is sent a body need not have said anything yet.
+static uint64_t more_patience(const http_connection *c) {
+  uint64_t last = limit(c), when = c->sent_at ? c->sent_at + c->pause : 0;
+  if (c->in_pieces) when = timer_now(c->s->h.r) + c->pause;
+  return when < last ? when : last;
+}
+
+// The instant when waiting any longer to send is too long.
+static uint64_t turn_until(const http_connection *c) {
+  uint64_t when = c->pause ? timer_now(c->s->h.r) + c->pause : TIMER_NEVER;
+  return when < c->until ? when : c->until;
 }
 
 // --- Failures --------------------------------------------------------------------------------
@@ -141,6 +162,11 @@ static int refuse_upgrade(lua_State *L, const http_connection *c) {
 
 static int receive(lua_State *L, http_connection *c);
 
+// After a message that is complete.
+static int may_be_kept(const http_connection *c) {
+  return http_parser_keepalive(&c->p) && c->send_rc == 0 && !c->in_pieces;
+}
+
 // Push what was gathered of the body, and take it out of the buffer.
 static void push_body(lua_State *L, http_connection *c) {
   if (c->whole.s)
@@ -168,7 +194,7 @@ static int push_message(lua_State *L, http_connection *c) {
   uint32_t end = p->head.framing == HTTP_BODY_CHUNKED ? p->trailers : p->block_len;
   lua_pushlstring(L, p->block + p->head.start_len, end - p->head.start_len);
   push_body(L, c);
-  lua_pushboolean(L, http_parser_keepalive(p) && c->send_rc == 0);
+  lua_pushboolean(L, may_be_kept(c));
   if (is_request) lua_pushinteger(L, p->head.minor);
   return is_request ? 6 : 4;
 }
@@ -191,7 +217,7 @@ static int push_piece(lua_State *L, http_connection *c, int is_last) {
   luaL_checkstack(L, 8, NULL);
   push_body(L, c);
   lua_pushboolean(L, is_last);
-  lua_pushboolean(L, is_last && http_parser_keepalive(&c->p) && c->send_rc == 0);
+  lua_pushboolean(L, is_last && may_be_kept(c));
   return 3;
 }
 
@@ -270,7 +296,9 @@ static int parse(lua_State *L, http_connection *c) {
       case HTTP_EV_MORE:
         if (c->part == HTTP_PART_PIECE) return give_piece(L, c, used);
         stream_consume(c->s, used);
-        return 0;
+        if (!c->until_go_on || !c->p.go_on) return 0;
+        lua_pushboolean(L, 1);
+        return 1;
       case HTTP_EV_HEAD:
         take_head(c, len - used);
         if (c->part == HTTP_PART_HEAD && c->p.head.status != 101) return give_head(L, c, used);
@@ -302,9 +330,11 @@ static int finish(lua_State *L, http_connection *c) {
 }
 
 static int on_data(lua_State *L, stream *s, void *arg, int rc) {
-  (void)s;
-  if (rc < 0) return fail_uv(L, arg, rc, "read");
-  return receive(L, arg);
+  http_connection *c = arg;
+  if (rc == UV_ETIMEDOUT && more_patience(c) > timer_now(c->s->h.r))
+    return stream_wait(L, s, 1, more_patience(c), on_data, c);
+  if (rc < 0) return fail_uv(L, c, rc, "read");
+  return receive(L, c);
 }
 
 static int receive(lua_State *L, http_connection *c) {
@@ -387,7 +417,7 @@ static int send_more(lua_State *L, http_connection *c);
 static int sent(lua_State *L, http_connection *c) {
   if (c->receive_next) return receive(L, c);
   if (c->send_rc) return fail_uv(L, c, c->send_rc, "send");
-  c->busy = 0;
+  c->busy = c->in_pieces;
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -411,14 +441,14 @@ static void describe_turn(const task *t, const void *arg, char *buf, size_t n) {
 
 static const wait_ops turn_ops = {"room to write to", NULL, on_turn, describe_turn};
 
-// Hand the next slice of the two parts to the stream.
+// Hand the next slice of the parts to the stream.
 static int send_slice(lua_State *L, http_connection *c) {
-  uv_buf_t bufs[2];
+  uv_buf_t bufs[MOST_PARTS];
   unsigned n = 0;
   size_t skip = c->sent, room = SLICE;
-  for (int i = HEAD; i <= BODY; i++) {
+  for (int i = 0; i < c->parts; i++) {
     size_t len = 0;
-    const char *text = lua_tolstring(L, i, &len);
+    const char *text = lua_tolstring(L, PARTS + i, &len);
     if (skip >= len) {
       skip -= len;
       continue;
@@ -434,26 +464,34 @@ static int send_slice(lua_State *L, http_connection *c) {
 }
 
 static int send_more(lua_State *L, http_connection *c) {
-  size_t total = (size_t)lua_rawlen(L, HEAD) + (size_t)lua_rawlen(L, BODY);
+  size_t total = 0;
+  for (int i = 0; i < c->parts; i++) total += (size_t)lua_rawlen(L, PARTS + i);
   while (c->sent < total && !c->send_rc) {
-    if (!stream_is_writable(c->s)) return stream_wait_turn(L, c->s, patience(c), &turn_ops, c);
+    if (!stream_is_writable(c->s)) return stream_wait_turn(L, c->s, turn_until(c), &turn_ops, c);
     c->send_rc = send_slice(L, c);
   }
   return sent(L, c);
 }
 
+static int send_parts(lua_State *L, http_connection *c, int parts, int receive_next) {
+  lua_settop(L, PARTS + parts - 1);
+  c->parts = parts;
+  c->sent = 0;
+  c->receive_next = receive_next ? 1 : 0;
+  return send_more(L, c);
+}
+
+// Begin a message with its first parts.
 static int send_message(lua_State *L, http_connection *c, int receive_next, http_part part) {
   task_checkpoint(L);
   http_idle_remove(c);
-  lua_settop(L, BODY);
   c->busy = 1;
-  c->sent = 0;
   c->send_rc = 0;
   c->answered = 0;
-  c->receive_next = receive_next ? 1 : 0;
+  c->sent_at = 0;
   c->part = part;
   c->call_until = TIMER_NEVER;
-  return send_more(L, c);
+  return send_parts(L, c, 2, receive_next);
 }
 
 int http_connection_send(lua_State *L, http_connection *c) {
@@ -462,4 +500,31 @@ int http_connection_send(lua_State *L, http_connection *c) {
 
 int http_connection_exchange(lua_State *L, http_connection *c, http_part part) {
   return send_message(L, c, 1, part);
+}
+
+// --- A body in pieces --------------------------------------------------------------------------
+
+int http_connection_begin(lua_State *L, http_connection *c) {
+  c->in_pieces = 1;
+  lua_settop(L, PARTS);
+  return send_message(L, c, 0, HTTP_PART_HEAD);
+}
+
+int http_connection_write(lua_State *L, http_connection *c) {
+  task_checkpoint(L);
+  if (c->s->closed) return fail_uv(L, c, STREAM_CLOSED, "send");
+  return send_parts(L, c, MOST_PARTS, 0);
+}
+
+void http_connection_sent(http_connection *c) {
+  c->in_pieces = 0;
+  c->sent_at = timer_now(c->s->h.r);
+}
+
+int http_connection_head(lua_State *L, http_connection *c, double seconds) {
+  task_checkpoint(L);
+  c->part = HTTP_PART_HEAD;
+  c->until_go_on = seconds >= 0;
+  c->call_until = seconds >= 0 ? timer_after(rt_of(L), seconds) : TIMER_NEVER;
+  return receive(L, c);
 }

@@ -24,11 +24,15 @@ typedef struct http_connection {
   uint64_t until;       // the instant when the whole exchange must be over
   uint64_t head_until;  // the instant when the head that has begun must be complete
   uint64_t call_until;  // the instant when the call under way must be over
-  size_t sent;          // bytes of the message that were handed to the stream
+  uint64_t sent_at;     // the instant when the body in pieces was sent
+  size_t sent;          // bytes of what is sent that were handed to the stream
+  int parts;            // strings that it consists of
   int send_rc;          // why not all of it was
   unsigned busy : 1;
   unsigned answered : 1;      // a byte of the peer's message has come
   unsigned receive_next : 1;  // after sending, wait for the peer's message
+  unsigned in_pieces : 1;     // a body is being sent in pieces, by another task than receives
+  unsigned until_go_on : 1;   // 100 Continue ends the wait for the peer's message
   unsigned part : 2;          // http_part: what is received
 } http_connection;
 
@@ -48,14 +52,29 @@ void http_connection_fini(http_connection *c);
 void http_connection_limit(http_connection *c, double pause, double total);
 
 // Send the strings at stack index 2 and 3 (the second may be nil) as one message. To be returned
-// from a lua_CFunction whose index 1 keeps the connection. Results: true; or nil and an error.
-// [loop]
+// from a lua_CFunction whose index 1 keeps the connection. Results: true; or those of a failure,
+// see http_connection_receive. [loop]
 int http_connection_send(lua_State *L, http_connection *c);
 
 // The same, then wait for the peer's message. Results of a whole one: those of
-// http_connection_receive; of a response's head, whose body http_connection_piece gives: status,
-// head, length if it is known. [loop]
+// http_connection_receive; of a response's head: those of http_connection_head. [loop]
 int http_connection_exchange(lua_State *L, http_connection *c, http_part part);
+
+// Send the head at index 2 of a request whose body will come in pieces. Results as above. [loop]
+int http_connection_begin(lua_State *L, http_connection *c);
+
+// Send the strings from index 2 to 4 (nil: empty) as a piece of that body. Another task may wait
+// for the response meanwhile. Results: true; or nil and an error. [loop]
+int http_connection_write(lua_State *L, http_connection *c);
+
+// Tell that the body was sent: only now its connection may be kept. [loop]
+void http_connection_sent(http_connection *c);
+
+// Wait for the head of a response, whose body http_connection_piece gives. With `seconds` of 0 or
+// more wait for 100 Continue too, for so long at most. To be returned from a lua_CFunction.
+// Results: status, head, length if it is known; true for 100 Continue; or those of a failure.
+// [loop]
+int http_connection_head(lua_State *L, http_connection *c, double seconds);
 
 // Wait for a message of the peer. To be returned from a lua_CFunction. Results of a response:
 // status, head, body, keepalive; of a request: method, target, head, body, keepalive, minor

@@ -82,6 +82,37 @@ static int l_open(lua_State *L) {
   return exchange(L, HTTP_PART_HEAD);
 }
 
+// c:begin(head, no_body, pause, total, max_body): a request whose body is sent by c:write.
+static int l_begin(lua_State *L) {
+  http_connection *c = check(L);
+  luaL_checkstring(L, 2);
+  set_limits(L, c, 4);
+  if (lua_toboolean(L, 3)) http_parser_expect_no_body(&c->p);
+  return http_connection_begin(L, c);
+}
+
+// c:write(text[, text[, text]]): of a connection that was closed meanwhile, an error to return.
+static int l_write(lua_State *L) {
+  http_connection *c = any(L, 1);
+  if (!c->s) check(L);
+  for (int i = 2; i <= 4; i++) luaL_optstring(L, i, NULL);
+  return http_connection_write(L, c);
+}
+
+// c:sent(): all of the body was written.
+static int l_sent(lua_State *L) {
+  http_connection *c = any(L, 1);
+  if (c->s) http_connection_sent(c);
+  return 0;
+}
+
+// c:head([seconds]): with seconds wait for 100 Continue too.
+static int l_head(lua_State *L) {
+  http_connection *c = any(L, 1);
+  if (!c->s) check(L);
+  return http_connection_head(L, c, luaL_optnumber(L, 2, -1));
+}
+
 // c:piece([seconds]): of a connection that was closed meanwhile, an error to return.
 static int l_piece(lua_State *L) {
   http_connection *c = any(L, 1);
@@ -256,7 +287,8 @@ static void make_class(lua_State *L, const char *name, const luaL_Reg *methods,
 
 int luaopen_corun_httpcore(lua_State *L) {
   static const luaL_Reg methods[] = {
-    {"limit", l_limit}, {"exchange", l_exchange}, {"open", l_open},   {"piece", l_piece},
+    {"limit", l_limit}, {"exchange", l_exchange}, {"open", l_open},   {"begin", l_begin},
+    {"write", l_write}, {"sent", l_sent},         {"head", l_head},   {"piece", l_piece},
     {"send", l_send},   {"receive", l_receive},   {"drain", l_drain}, {"reusable", l_reusable},
     {"peer", l_peer},   {"close", l_close},       {NULL, NULL}};
   static const luaL_Reg meta[] = {

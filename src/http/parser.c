@@ -226,6 +226,7 @@ static int step_start(http_parser *p, const char *data, size_t len, size_t *used
   if (!p->started) {
     p->started = true;
     p->interim = 0;
+    p->go_on = false;
     p->blank = 0;
   }
   if (p->phase == PH_START && *data != '\r' && *data != '\n') {
@@ -268,6 +269,7 @@ static int step_head(http_parser *p, const char *data, size_t len, size_t *used)
 
   if (p->head.status != 0 && p->head.status < 200 && p->head.status != 101) {
     if (p->interim++ == p->limits.interim) return fail(p, HTTP_E_INTERIM);
+    p->go_on |= p->head.status == 100;
     p->phase = PH_START;
     return GO_ON;
   }

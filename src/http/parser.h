@@ -130,6 +130,7 @@ typedef struct http_parser {
   http_text body;
   http_limits limits;  // may be changed between two messages
   uint32_t interim;    // 1xx responses that went before
+  bool go_on;          // one of them was 100 Continue
   http_kind kind;
 
   llhttp_t ll;
