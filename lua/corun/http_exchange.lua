@@ -3,6 +3,7 @@
 -- the steady state it allocates the response and nothing else. A body in pieces is sent by a task
 -- of its own while this one waits for the answer, which may come before the body was sent.
 local task = require "corun.task"
+local decode = require "corun.http_decode"
 local response = require "corun.http_response"
 
 local now, sleep, scope, new_response = task.now, task.sleep, task.scope, response.new
@@ -28,26 +29,28 @@ local function gather(c)
     local piece, last, keep = c.core:piece()
     if not piece then return nil, last end
     pieces[#pieces + 1] = piece
-    if last and keep then c.pool:keep(c) end
+    if last then c.over = keep end
   until last
   return table.concat(pieces)
 end
 
 -- The response whose head has come.
-local function streamed(request, c, status, block, length)
+local function streamed(request, c, status, block, length, coding)
+  local codings, fault
+  if coding and request.decode then codings, fault = decode.codings(coding, status) end
+  if fault then return decode.refuse(fault, request.url) end
   if length == 0 then -- then it is complete, and the connection free
     local _, _, keep = c.core:piece()
-    if keep then c.pool:keep(c) end
-    c = nil
+    c.over, c = keep, nil
   end
-  return response.streamed(status, block, length, request.url, c)
+  return response.streamed(request, status, block, length, codings, c)
 end
 
 local function open(request, c, total)
-  local status, block, length, gone = c.core:open(request.head, request.body, request.no_body,
+  local status, block, length, coding = c.core:open(request.head, request.body, request.no_body,
     request.read, total, request.max_body)
-  if not status then return failed(request, c, block, gone) end
-  return streamed(request, c, status, block, length)
+  if not status then return failed(request, c, block, coding) end -- there it says: gone
+  return streamed(request, c, status, block, length, coding)
 end
 
 -- Bodies that are sent in pieces ------------------------------------------------------------------
@@ -95,31 +98,33 @@ local function send_body(c, source, state)
 end
 
 -- The response whose head has come, complete if that is wanted.
-local function receive_rest(request, c, status, block, length)
-  if request.stream then return streamed(request, c, status, block, length) end
+local function receive_rest(request, c, status, block, length, coding)
+  if request.stream then return streamed(request, c, status, block, length, coding) end
   local body, err = gather(c)
   if not body then return failed(request, c, err) end
-  return new_response(status, block, body, request.url)
+  return new_response(status, block, body, request.url), nil, nil, coding
 end
 
 -- Send the body and receive the answer, both at once. Once the server has refused it nothing more
 -- of it is sent.
 local function send_and_receive(request, c)
-  local state, res, err, again = {}, nil, nil, nil
+  local state, res, err, again, codings = {}, nil, nil, nil, nil
   scope(function(s)
     local sender = s:spawn(send_body, c, request.source, state)
-    local status, block, length, gone = c.core:head()
+    local status, block, length, coding = c.core:head()
     if not status then
-      res, err, again = failed(request, c, block, gone)
+      res, err, again = failed(request, c, block, coding)
     else
       if status >= 400 then sender:cancel() end
       if request.stream then sender:await() end
-      if not state.err then res, err = receive_rest(request, c, status, block, length) end
+      if not state.err then
+        res, err, again, codings = receive_rest(request, c, status, block, length, coding)
+      end
     end
     sender:cancel()
   end)
   if state.err then return nil, state.err end
-  return res, err, again
+  return res, err, again, codings
 end
 
 local function upload(request, c, total)
@@ -128,19 +133,23 @@ local function upload(request, c, total)
     request.max_body)
   if not ok then return failed(request, c, err, gone) end
   if request.expect then
-    local status, block, length, is_gone = core:head(GO_ON)
+    local status, block, length, coding = core:head(GO_ON)
     if status == 417 then -- it knows no expectations
       request:insist()
       return nil, nil, true
     end
-    if not status and block.code ~= "ETIMEDOUT" then return failed(request, c, block, is_gone) end
-    if status and status ~= true then return receive_rest(request, c, status, block, length) end
+    if not status and block.code ~= "ETIMEDOUT" then return failed(request, c, block, coding) end
+    if status and status ~= true then
+      return receive_rest(request, c, status, block, length, coding)
+    end
   end
   return send_and_receive(request, c)
 end
 
 -- One try. Answers a response; or nil, error, and whether it may be tried over a fresh connection:
--- the one it met had been closed by the server, or the server wants the request otherwise.
+-- the one it met had been closed by the server, or the server wants the request otherwise. With a
+-- complete response the fourth result is its content codings, for the connection is held no longer
+-- than it is needed.
 local function try(session, request, deadline, fresh)
   local connections = session.pool
   local c <close>, err = connections:checkout(request.route, deadline, request.connect, fresh)
@@ -152,13 +161,24 @@ local function try(session, request, deadline, fresh)
   local total = deadline and math.max(0, deadline - now()) or -1
   if request.source then return upload(request, c, total) end
   if request.stream then return open(request, c, total) end
-  local status, block, answer, keep = c.core:exchange(request.head, request.body, request.no_body,
-    request.read, total, request.max_body)
+  local status, block, answer, keep, coding = c.core:exchange(request.head, request.body,
+    request.no_body, request.read, total, request.max_body)
   if status then
-    if keep then connections:keep(c) end
-    return new_response(status, block, answer, request.url)
+    c.over = keep
+    return new_response(status, block, answer, request.url), nil, nil, coding
   end
   return failed(request, c, block, keep)
+end
+
+-- Undo the content codings of a complete response.
+local function decoded(request, res, coding)
+  local codings, fault = decode.codings(coding, res.status)
+  if fault then return decode.refuse(fault, request.url) end
+  if not codings then return res end
+  local body, err = decode.whole(res.body, codings, request.max_body, request.url)
+  if not body then return nil, err end
+  res.body = body
+  return res
 end
 
 ---Send a request and receive the response, until the instant `deadline` at most.
@@ -168,9 +188,10 @@ end
 ---@return table? res
 ---@return table? err
 return function(session, request, deadline)
-  local res, err, again = try(session, request, deadline)
+  local res, err, again, coding = try(session, request, deadline)
   while again and request:rewind() do
-    res, err, again = try(session, request, deadline, true)
+    res, err, again, coding = try(session, request, deadline, true)
   end
+  if coding and request.decode then return decoded(request, res, coding) end
   return res, err
 end

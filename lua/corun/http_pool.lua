@@ -160,7 +160,7 @@ end
 
 -- Connections -----------------------------------------------------------------------------------
 
--- A connection in use. Closing it gives its slot back, and closes it unless it was kept.
+-- A connection in use. Closing it gives its slot back, and closes it unless its exchange is `over`.
 local connection = {}
 
 -- A connection is no longer.
@@ -172,8 +172,24 @@ local function drop(self, c)
   origin.open = origin.open - 1
 end
 
+-- Keep a connection for the next request.
+local function keep(self, c)
+  if self.closed or not c.core:reusable() then return end
+  local idle = c.origin.idle
+  c.kept = true
+  c.since = now()
+  idle[#idle + 1] = c
+  local timer = self.timer
+  if not timer then
+    timer = core.idle(self.idle)
+    self.timer = timer
+  end
+  timer:add(c.core)
+end
+
 function connection.__close(c)
   if c.lent then return end -- whoever has it gives it back
+  if c.over then keep(c.pool, c) end
   if not c.kept then drop(c.pool, c) end
   release(c.pool, c.origin)
 end
@@ -224,7 +240,7 @@ local function connect(self, origin, route, timeout)
   if not stream then return nil, err end
   local c = setmetatable({
     core = core.connection(stream, "response"), origin = origin, pool = self,
-    uses = 0, since = 0, kept = false,
+    uses = 0, since = 0, kept = false, over = false, lent = false,
   }, connection)
   self.connections[c] = true
   p.made = true
@@ -251,7 +267,7 @@ function pool:checkout(route, deadline, timeout, fresh)
       local c = idle[i]
       idle[i] = nil
       if c.core:reusable() then
-        c.kept = false
+        c.kept, c.over = false, false
         c.uses = c.uses + 1
         return c
       end
@@ -262,26 +278,10 @@ function pool:checkout(route, deadline, timeout, fresh)
   return connect(self, origin, route, timeout)
 end
 
----Keep a connection whose exchange is over for the next request; called before it is closed.
-function pool:keep(c)
-  if self.closed or not c.core:reusable() then return end
-  local idle = c.origin.idle
-  c.kept = true
-  c.since = now()
-  idle[#idle + 1] = c
-  local timer = self.timer
-  if not timer then
-    timer = core.idle(self.idle)
-    self.timer = timer
-  end
-  timer:add(c.core)
-end
-
 ---Take a connection back that was lent beyond the variable it was checked out into.
----@param keep boolean? its exchange is over, and it may serve another
-function pool:give_back(c, keep)
-  c.lent = false
-  if keep then self:keep(c) end
+---@param over boolean? its exchange is over, and it may serve another
+function pool.give_back(_, c, over)
+  c.lent, c.over = false, over
   connection.__close(c)
 end
 

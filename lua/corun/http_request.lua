@@ -6,6 +6,7 @@ local core = require "corun.httpcore"
 local json = require "corun.json"
 local options = require "corun.options"
 local body = require "corun.http_body"
+local decode = require "corun.http_decode"
 local dial = require "corun.http_dial"
 local message = require "corun.http_message"
 local url = require "corun.http_url"
@@ -68,6 +69,18 @@ local function limits(timeout)
   if timeout == nil then return nil, CONNECT_TIMEOUT, READ_TIMEOUT end
   if type(timeout) == "number" then return timeout, timeout, timeout end
   return timeout.total, timeout.connect or CONNECT_TIMEOUT, timeout.read or READ_TIMEOUT
+end
+
+-- A part of a body can not be decoded, so it is asked for as it is.
+local function add_defaults(self)
+  local lines = self.lines
+  for _, header in ipairs(DEFAULTS) do
+    if not lines[header[1]] then self:set(header[1], header[2]) end
+  end
+  if not lines["accept-encoding"] then
+    local plain = not self.decode or lines.range
+    self:set("accept-encoding", plain and "identity" or decode.ACCEPTED)
+  end
 end
 
 local function merge_query(target, common, own)
@@ -151,7 +164,7 @@ function request.new(session, method, u, o)
     method = method, u = u, url = u.url, target = u.target, lines = {}, order = {},
     route = route_of(session, u, o), no_body = method == "HEAD", idempotent = IDEMPOTENT[method],
     check = option(o, session, "check"), stream = option(o, session, "stream"),
-    max_body = option(o, session, "max_body"),
+    max_body = option(o, session, "max_body"), decode = option(o, session, "decode") ~= false,
   }, request)
   if not self.stream then self.max_body = self.max_body or MAX_BODY end
   self.total, self.connect, self.read = limits(option(o, session, "timeout"))
@@ -161,9 +174,7 @@ function request.new(session, method, u, o)
   end
   if o.headers then self:add(o.headers) end
   if common then self:add(common) end
-  for _, header in ipairs(DEFAULTS) do
-    if not self.lines[header[1]] then self:set(header[1], header[2]) end
-  end
+  add_defaults(self)
   local ok, err = add_body(self, o, option(o, session, "expect"))
   if not ok then return nil, err end
   self.head = serialise(self)

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Responses as scripts see them. One whose body is complete owns nothing. A streamed one owns its
 -- connection, with the slot in the pool, until its body was read to the end, or it is closed.
+local decode = require "corun.http_decode"
 local message = require "corun.http_message"
 local options = require "corun.options"
 local reader = require "corun.http_reader"
@@ -74,12 +75,16 @@ end
 
 ---Make the response to a request whose head has come over the connection `c`, which it takes over;
 ---nil when the body is empty.
-function response.streamed(status, block, length, url, c)
+---@param codings string[]? of http_decode.lua
+function response.streamed(request, status, block, length, codings, c)
+  local url = request.url
   local self = {
     status = status, ok = status >= 200 and status < 300, url = url, block = block,
-    length = length, connection = c,
+    length = not codings and length or nil, connection = c,
   }
-  self.input = reader.new(function(seconds) return pull(self, seconds) end, url)
+  local function from(seconds) return pull(self, seconds) end
+  if codings then from = decode.pieces(from, codings, request.max_body, url) end
+  self.input = reader.new(from, url)
   if c then c.lent = true end
   return setmetatable(self, streamed)
 end

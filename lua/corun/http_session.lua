@@ -22,7 +22,7 @@ local URLS_KEPT = 1000
 local COMMON = {
   headers = "table", query = "table|string", timeout = "duration|table", check = "boolean",
   max_body = "count", null = "any", tls = "boolean|table|userdata", unix = "string",
-  stream = "boolean", expect = "boolean",
+  stream = "boolean", expect = "boolean", decode = "boolean",
 }
 
 local function with_common(spec)
@@ -197,7 +197,8 @@ local function new(o)
   return setmetatable({
     pool = pool.new(o.limit or LIMIT, o.per_host, o.idle or IDLE),
     base = o.base, headers = o.headers or {}, query = o.query, timeout = o.timeout,
-    check = o.check, max_body = o.max_body, stream = o.stream, expect = o.expect, null = o.null,
+    check = o.check, max_body = o.max_body, stream = o.stream, expect = o.expect,
+    decode = o.decode, null = o.null,
     client = o.tls ~= nil and dial.client(o.tls) or nil,
     unix = o.unix and dial.check_socket(o.unix),
     urls = {}, urls_base = o.base, urls_kept = 0,

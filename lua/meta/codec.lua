@@ -168,9 +168,11 @@ local decoder = {}
 --- - Fails: `EINVAL` for data that is damaged or goes on after its end; `EMSGSIZE` when all output
 ---   is more than `max`; `ECLOSED` when another task closed it meanwhile (S20).
 ---@param s string
+---@param most? integer end early once there are about so many bytes, which a few of `s` may give
 ---@return string? bytes
----@return corun.err? err
-function decoder:update(s) end
+---@return corun.err|integer|nil err or, when it ended early, how many bytes of `s` were not taken:
+---  call again with them, also with none
+function decoder:update(s, most) end
 
 --- Say that no more data comes: give the rest, usually nothing, and close the decoder.
 ---

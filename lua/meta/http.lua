@@ -27,8 +27,9 @@ local http = {}
 --- - Fails: `EURL` for a URL that is none; `ECONNREFUSED`, `ECONNRESET`, `ETIMEDOUT` ...; `ETLS`
 ---   for a certificate that is refused, or a connection cut without close_notify; `EOF` when the
 ---   server closed without an answer, or in the middle of it; `EPROTO` for an answer that is
----   malformed; `EMSGSIZE` for one over a limit (16 KiB of headers, `max_body`); `ECLOSED` when the
----   session was closed meanwhile; `EHTTP` with `check`; what the source of the body failed with.
+---   malformed, also in its coding (`err.op` is `"decode"`); `EMSGSIZE` for one over a limit (16 KiB
+---   of headers, `max_body`); `ECLOSED` when the session was closed meanwhile; `EHTTP` with `check`;
+---   what the source of the body failed with.
 --- - Source: RFC 9110, RFC 9112.
 ---@async
 ---@param method string
@@ -121,7 +122,9 @@ function http.getjson(url, o) end
 ---@field query? table<string, any>|string added to the URL; a table is escaped, its keys sorted
 ---@field timeout? corun.seconds|corun.http.timeouts a number is the total, and the only limit
 ---@field check? boolean a status of 400 and above gives `nil, err` (`EHTTP`)
----@field max_body? integer the longest body of a response (default 64 MiB; streamed: any)
+---@field max_body? integer the longest body of a response, as sent and as decoded (default 64 MiB;
+---  streamed: any)
+---@field decode? boolean undo gzip, deflate, br and zstd, and ask for them (default true)
 ---@field expect? boolean ask the server first, by `Expect: 100-continue`, whether it wants the body
 ---@field stream? boolean give the response when its head has come: see `corun.http.streamed`
 ---@field null? any what null becomes in `getjson` (default: `json.null`)
@@ -149,7 +152,8 @@ function http.getjson(url, o) end
 ---@field connect? corun.seconds for connecting, with the handshake of TLS (default 10)
 ---@field read? corun.seconds for each wait to send or for bytes (default 30)
 
---- A response, complete.
+--- A response, complete. Its headers are as they came, also of a body that was decoded: one that is
+--- a part (206), or in a coding that is not known, is left as it is.
 ---@class corun.http.response
 ---@field status integer
 ---@field ok boolean whether the status is 200 to 299
@@ -184,7 +188,7 @@ function response:json(o) end
 ---@field ok boolean
 ---@field url string
 ---@field headers table<string, string> as of `corun.http.response`
----@field length? integer bytes of the body, where the server said so
+---@field length? integer bytes of the body, where the server said so and no coding is undone
 local streamed = {}
 
 --- Read by a format, as `stream:read` does.

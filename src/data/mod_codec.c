@@ -172,6 +172,19 @@ static int l_recoder_update(lua_State *L) {
   return recoder_feed(L, r, s, len, CODEC_GO_ON);
 }
 
+// decoder:update(s[, most])
+static int l_decoder_update(lua_State *L) {
+  if (lua_isnoneornil(L, 3)) return l_recoder_update(L);
+  size_t len;
+  recoder *r = check_recoder(L);
+  const char *s = check_string(L, 2, &len);
+  lua_Integer most = luaL_checkinteger(L, 3);
+  luaL_argcheck(L, most > 0, 3, "a positive number of bytes");
+  task_checkpoint(L);
+  wait_check(L);
+  return recoder_feed_some(L, r, s, len, (size_t)most);
+}
+
 static int l_recoder_flush(lua_State *L) {
   recoder *r = check_recoder(L);
   task_checkpoint(L);
@@ -367,7 +380,7 @@ static void make_classes(lua_State *L) {
                                              {"finish", l_recoder_finish},
                                              {"close", l_recoder_close},
                                              {NULL, NULL}};
-  static const luaL_Reg decoder_methods[] = {{"update", l_recoder_update},
+  static const luaL_Reg decoder_methods[] = {{"update", l_decoder_update},
                                              {"finish", l_recoder_finish},
                                              {"close", l_recoder_close},
                                              {NULL, NULL}};

@@ -111,7 +111,10 @@ static int conclude(lua_State *L, recoder *r) {
   bytes_take(L, out, buffer_len(out), 0);
   buffer_trim(out, KEPT);
   if (r->call.goal == CODEC_FINISH) recoder_close(r, r->finished_at, 0);
-  return 1;
+  if (r->rc != CODEC_FULL) return 1;
+  r->rc = 0;
+  lua_pushinteger(L, (lua_Integer)r->call.len);
+  return 2;
 }
 
 // --- On a thread -----------------------------------------------------------------------------
@@ -156,9 +159,10 @@ static int go_on(lua_State *L, recoder *r) {
 static int begin(lua_State *L, recoder *r) {
   codec *c = r->codec;
   uint64_t before = c->taken + c->given;
-  r->rc = r->call.len > c->pace ? CODEC_FULL : codec_run(c, &r->call, c->pace);
+  size_t budget = r->most && r->most < c->pace ? r->most : c->pace;
+  r->rc = r->call.len > c->pace && !r->most ? CODEC_FULL : codec_run(c, &r->call, budget);
   wait_count(L, (size_t)(c->taken + c->given - before) * WAIT_MILLISECOND / c->pace);
-  if (r->rc == CODEC_FULL) return go_on(L, r);
+  if (r->rc == CODEC_FULL && !r->most) return go_on(L, r);
   return conclude(L, r);
 }
 
@@ -177,7 +181,7 @@ static int on_rested(lua_State *L, void *arg, int rc) {
 
 static const wait_ops rest_ops = {"other tasks", cancel_rest, on_rested, NULL};
 
-int recoder_feed(lua_State *L, recoder *r, const char *in, size_t len, codec_goal goal) {
+static int feed(lua_State *L, recoder *r, codec_call call, size_t most) {
   if (r->is_closed) return raise_closed(L, r);
   if (r->is_resting || (r->busy && !r->busy->is_withdrawn))
     return err_raise(L, "EBUSY", op_of(r), r->cls->name, "another task's call is under way");
@@ -185,8 +189,18 @@ int recoder_feed(lua_State *L, recoder *r, const char *in, size_t len, codec_goa
   if (r->rc < 0) return fail(L, r);
   buffer out = r->call.out;
   buffer_begin(&out, bytes_head(rt_of(L)), FIRST);  // if it fails so will the codec
-  r->call = (codec_call){(const unsigned char *)in, len, goal, out};
+  r->call = call;
+  r->call.out = out;
+  r->most = most;
   if (wait_may_go_on(L, WAIT_QUICK)) return begin(L, r);
   r->is_resting = 1;
   return wait_begin_until(L, &rest_ops, r, timer_after(rt_of(L), 0));
+}
+
+int recoder_feed(lua_State *L, recoder *r, const char *in, size_t len, codec_goal goal) {
+  return feed(L, r, (codec_call){.in = (const unsigned char *)in, .len = len, .goal = goal}, 0);
+}
+
+int recoder_feed_some(lua_State *L, recoder *r, const char *in, size_t len, size_t most) {
+  return feed(L, r, (codec_call){.in = (const unsigned char *)in, .len = len}, most);
 }

@@ -25,6 +25,7 @@ typedef struct recoder {
   const char *reason;
   uint64_t offset, max;
   int is_closed, by_scope;
+  size_t most;                      // output after which a call ends early, 0: never
   int is_resting;                   // a call waits until others have run, and has not begun
   uint32_t closed_at, finished_at;  // sites
 } recoder;
@@ -37,6 +38,11 @@ recoder *recoder_new(lua_State *L, const codec_class *cls, int level, uint64_t m
 // A call that finishes closes it, at the site `finished_at`. [loop] Suspends when it takes long.
 // Raises when another call is under way or it is closed, and on out of memory.
 int recoder_feed(lua_State *L, recoder *r, const char *in, size_t len, codec_goal goal);
+
+// The same for a decoder, on the loop alone: the call ends early once there are about `most` bytes
+// of output. Then a second result says how many bytes of the input are left, which are to be given
+// again. [loop]
+int recoder_feed_some(lua_State *L, recoder *r, const char *in, size_t len, size_t most);
 
 // Close it; a call under way ends with ECLOSED. [loop]
 void recoder_close(recoder *r, uint32_t site, int by_scope);

@@ -180,6 +180,23 @@ static void forget_body(http_connection *c) {
   buffer_trim(&c->body, KEEP);
 }
 
+// Push the content codings of a response, nil when there are none.
+static void push_codings(lua_State *L, const http_parser *p) {
+  static const char name[] = "content-encoding";
+  uint32_t i = 0;
+  http_text value = http_parser_find(p, name, sizeof name - 1, &i);
+  if (!value.s) {
+    lua_pushnil(L);
+    return;
+  }
+  lua_pushlstring(L, value.s, value.n);
+  while (i++, value = http_parser_find(p, name, sizeof name - 1, &i), value.s) {
+    lua_pushliteral(L, ",");
+    lua_pushlstring(L, value.s, value.n);
+    lua_concat(L, 3);
+  }
+}
+
 static int push_message(lua_State *L, http_connection *c) {
   const http_parser *p = &c->p;
   int is_request = p->kind == HTTP_KIND_REQUEST;
@@ -195,8 +212,11 @@ static int push_message(lua_State *L, http_connection *c) {
   lua_pushlstring(L, p->block + p->head.start_len, end - p->head.start_len);
   push_body(L, c);
   lua_pushboolean(L, may_be_kept(c));
-  if (is_request) lua_pushinteger(L, p->head.minor);
-  return is_request ? 6 : 4;
+  if (is_request)
+    lua_pushinteger(L, p->head.minor);
+  else
+    push_codings(L, p);
+  return is_request ? 6 : 5;
 }
 
 static int push_head(lua_State *L, const http_connection *c) {
@@ -210,7 +230,8 @@ static int push_head(lua_State *L, const http_connection *c) {
     lua_pushinteger(L, (lua_Integer)p->head.length);
   else
     lua_pushnil(L);
-  return 3;
+  push_codings(L, p);
+  return 4;
 }
 
 static int push_piece(lua_State *L, http_connection *c, int is_last) {

@@ -72,15 +72,15 @@ void http_connection_sent(http_connection *c);
 
 // Wait for the head of a response, whose body http_connection_piece gives. With `seconds` of 0 or
 // more wait for 100 Continue too, for so long at most. To be returned from a lua_CFunction.
-// Results: status, head, length if it is known; true for 100 Continue; or those of a failure.
-// [loop]
+// Results: status, head, length if it is known, content codings; true for 100 Continue; or those of
+// a failure. [loop]
 int http_connection_head(lua_State *L, http_connection *c, double seconds);
 
 // Wait for a message of the peer. To be returned from a lua_CFunction. Results of a response:
-// status, head, body, keepalive; of a request: method, target, head, body, keepalive, minor
-// version. nil alone: the peer closed between two messages. Else nil, error, the status that a
-// server answers with (0: it does not), and whether the peer had closed the connection before it
-// answered a byte. [loop]
+// status, head, body, keepalive, content codings or nil; of a request: method, target, head, body,
+// keepalive, minor version. nil alone: the peer closed between two messages. Else nil, error, the
+// status that a server answers with (0: it does not), and whether the peer had closed the
+// connection before it answered a byte. [loop]
 int http_connection_receive(lua_State *L, http_connection *c);
 
 // Wait for a piece of the body of the response whose head was received, for `seconds` at most. To

@@ -450,3 +450,31 @@ describe("codec random values", function()
     assert.is_false(pcall(codec.uuid, 1))
   end)
 end)
+
+describe("decoders with a bound on the output of a call", function()
+  for _, name in ipairs({"gzip", "deflate", "br", "zstd"}) do
+    it(name .. " ends early, and goes on with what is left", function()
+      local text = ("\0"):rep(5 << 20) .. "end"
+      local packed = codec[name].encode(text)
+      local decoder <close> = codec[name].decoder()
+      local out, calls, rest = {}, 0, packed
+      repeat
+        local piece, left = decoder:update(rest, 100000)
+        assert.is_true(#piece < 1 << 20)
+        out[#out + 1], calls = piece, calls + 1
+        rest = left and rest:sub(#rest - left + 1)
+      until not rest
+      out[#out + 1] = decoder:finish()
+      assert.is_true(text == table.concat(out))
+      assert.is_true(calls >= 5)
+    end)
+  end
+
+  it("a bound must be a positive integer; damage is found as ever", function()
+    local decoder <close> = codec.gzip.decoder()
+    assert.error_matches(function() decoder:update("", 0) end, "positive")
+    local none, err = decoder:update("no gzip", 10)
+    assert.is_nil(none)
+    assert.equal("EINVAL", err.code)
+  end)
+end)
