@@ -20,6 +20,11 @@ local function failed(request, c, err, gone)
   return nil, err, gone and c.uses > 0 and request.idempotent
 end
 
+local function succeeded(request, c, status, block, body, coding)
+  c.ended = now()
+  return new_response(status, block, body, request.url, c), nil, nil, coding
+end
+
 -- Responses that come in pieces -------------------------------------------------------------------
 
 -- The rest of a body; or nil, error.
@@ -41,15 +46,16 @@ local function streamed(request, c, status, block, length, coding)
   if fault then return decode.refuse(fault, request.url) end
   if length == 0 then -- then it is complete, and the connection free
     local _, _, keep = c.core:piece()
-    c.over, c = keep, nil
+    c.over = keep
   end
   return response.streamed(request, status, block, length, codings, c)
 end
 
 local function open(request, c, total)
-  local status, block, length, coding = c.core:open(request.head, request.body, request.no_body,
-    request.read, total, request.max_body)
+  local status, block, length, coding, answered = c.core:open(request.head, request.body,
+    request.no_body, request.read, total, request.max_body)
   if not status then return failed(request, c, block, coding) end -- there it says: gone
+  c.answered = answered
   return streamed(request, c, status, block, length, coding)
 end
 
@@ -102,7 +108,7 @@ local function receive_rest(request, c, status, block, length, coding)
   if request.stream then return streamed(request, c, status, block, length, coding) end
   local body, err = gather(c)
   if not body then return failed(request, c, err) end
-  return new_response(status, block, body, request.url), nil, nil, coding
+  return succeeded(request, c, status, block, body, coding)
 end
 
 -- Send the body and receive the answer, both at once. Once the server has refused it nothing more
@@ -111,7 +117,8 @@ local function send_and_receive(request, c)
   local state, res, err, again, codings = {}, nil, nil, nil, nil
   scope(function(s)
     local sender = s:spawn(send_body, c, request.source, state)
-    local status, block, length, coding = c.core:head()
+    local status, block, length, coding, answered = c.core:head()
+    c.answered = answered
     if not status then
       res, err, again = failed(request, c, block, coding)
     else
@@ -133,7 +140,8 @@ local function upload(request, c, total)
     request.max_body)
   if not ok then return failed(request, c, err, gone) end
   if request.expect then
-    local status, block, length, coding = core:head(GO_ON)
+    local status, block, length, coding, answered = core:head(GO_ON)
+    c.answered = answered
     if status == 417 then -- it knows no expectations
       request:insist()
       return nil, nil, true
@@ -150,10 +158,11 @@ end
 -- the one it met had been closed by the server, or the server wants the request otherwise. With a
 -- complete response the fourth result is its content codings, for the connection is held no longer
 -- than it is needed.
-local function try(session, request, deadline, fresh)
+local function try(session, request, deadline, began, fresh)
   local connections = session.pool
   local c <close>, err = connections:checkout(request.route, deadline, request.connect, fresh)
   if not c then return nil, err end
+  c.began, c.got = began, c.got or began
   if c.uses > 0 and not request.idempotent and now() - c.since > SURE then
     sleep(0) -- let the loop look whether the server has closed it: this cannot be sent twice
     if not c.core:reusable() then return nil, nil, true end
@@ -161,11 +170,12 @@ local function try(session, request, deadline, fresh)
   local total = deadline and math.max(0, deadline - now()) or -1
   if request.source then return upload(request, c, total) end
   if request.stream then return open(request, c, total) end
-  local status, block, answer, keep, coding = c.core:exchange(request.head, request.body,
-    request.no_body, request.read, total, request.max_body)
+  local status, block, answer, keep, coding, answered = c.core:exchange(request.head,
+    request.body, request.no_body, request.read, total, request.max_body)
   if status then
     c.over = keep
-    return new_response(status, block, answer, request.url), nil, nil, coding
+    c.answered = answered
+    return succeeded(request, c, status, block, answer, coding)
   end
   return failed(request, c, block, keep)
 end
@@ -188,9 +198,10 @@ end
 ---@return table? res
 ---@return table? err
 return function(session, request, deadline)
-  local res, err, again, coding = try(session, request, deadline)
+  local began = now()
+  local res, err, again, coding = try(session, request, deadline, began)
   while again and request:rewind() do
-    res, err, again, coding = try(session, request, deadline, true)
+    res, err, again, coding = try(session, request, deadline, began, true)
   end
   if coding and request.decode then return decoded(request, res, coding) end
   return res, err

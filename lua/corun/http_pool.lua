@@ -177,7 +177,7 @@ local function keep(self, c)
   if self.closed or not c.core:reusable() then return end
   local idle = c.origin.idle
   c.kept = true
-  c.since = now()
+  c.since = c.ended or now()
   idle[#idle + 1] = c
   local timer = self.timer
   if not timer then
@@ -228,7 +228,8 @@ local function connect(self, origin, route, timeout)
   self.open = self.open + 1
   origin.open = origin.open + 1
   local p <close> = setmetatable({pool = self, origin = origin}, place)
-  local stream, err = task.scope(function(s) -- which close() cancels
+  local start = now()
+  local stream, err, connected = task.scope(function(s) -- which close() cancels
     p.scope = s
     self.connecting[s] = true
     return dial.connect(route, timeout)
@@ -240,8 +241,10 @@ local function connect(self, origin, route, timeout)
   if not stream then return nil, err end
   local c = setmetatable({
     core = core.connection(stream, "response"), origin = origin, pool = self,
-    uses = 0, since = 0, kept = false, over = false, lent = false,
+    uses = 0, since = 0, kept = false, over = false, lent = false, got = now(), ended = nil,
   }, connection)
+  connected = connected or c.got
+  c.dialled = {connect = connected - start, tls = c.got - connected}
   self.connections[c] = true
   p.made = true
   return c
@@ -250,16 +253,19 @@ end
 ---Get a connection by a route (http_dial.lua), to be held in a `<close>` variable.
 ---
 ---Waits for a slot until the instant `deadline` (nil: for ever), then for `timeout` seconds to
----connect. One that was kept has c.uses > 0; `fresh` asks for a new one.
+---connect. One that was kept has c.uses > 0; `fresh` asks for a new one. c.got is the instant when
+---it was had, nil if that was at once; c.dialled what the time of connecting went to.
 ---@return table? c
 ---@return table? err
 function pool:checkout(route, deadline, timeout, fresh)
   local origin = origin_of(self, route)
+  local got
   if self.active < self.limit and origin.active < self.per_host then
     take_slot(self, origin)
   else
     local ok, err = wait_slot(self, origin, deadline)
     if not ok then return nil, err end
+    got = now()
   end
   if not fresh then
     local idle = origin.idle
@@ -267,7 +273,7 @@ function pool:checkout(route, deadline, timeout, fresh)
       local c = idle[i]
       idle[i] = nil
       if c.core:reusable() then
-        c.kept, c.over = false, false
+        c.kept, c.over, c.got = false, false, got
         c.uses = c.uses + 1
         return c
       end
@@ -281,7 +287,7 @@ end
 ---Take a connection back that was lent beyond the variable it was checked out into.
 ---@param over boolean? its exchange is over, and it may serve another
 function pool.give_back(_, c, over)
-  c.lent, c.over = false, over
+  c.lent, c.over, c.ended = false, over, nil
   connection.__close(c)
 end
 

@@ -5,6 +5,7 @@
 local core = require "corun.httpcore"
 local json = require "corun.json"
 local options = require "corun.options"
+local auth = require "corun.http_auth"
 local body = require "corun.http_body"
 local decode = require "corun.http_decode"
 local dial = require "corun.http_dial"
@@ -69,6 +70,10 @@ local function limits(timeout)
   if timeout == nil then return nil, CONNECT_TIMEOUT, READ_TIMEOUT end
   if type(timeout) == "number" then return timeout, timeout, timeout end
   return timeout.total, timeout.connect or CONNECT_TIMEOUT, timeout.read or READ_TIMEOUT
+end
+
+local function authorize(self, value)
+  if not self.lines.authorization then self:set("authorization", value) end
 end
 
 -- A part of a body can not be decoded, so it is asked for as it is.
@@ -173,7 +178,9 @@ function request.new(session, method, u, o)
     self.url = u.url:match("^[^/]*//[^/?#]*") .. self.target
   end
   if o.headers then self:add(o.headers) end
+  if o.auth then authorize(self, auth.value(o.auth)) end
   if common then self:add(common) end
+  if session.auth and not u.foreign then authorize(self, session.auth) end
   add_defaults(self)
   local ok, err = add_body(self, o, option(o, session, "expect"))
   if not ok then return nil, err end

@@ -6,6 +6,8 @@ local message = require "corun.http_message"
 local options = require "corun.options"
 local reader = require "corun.http_reader"
 
+local now = require("corun.task").now
+
 local response = {}
 
 local whole = {__name = "http response"}
@@ -16,6 +18,16 @@ local function lazy(self, key)
     local headers = message.headers(self.block)
     rawset(self, "headers", headers)
     return headers
+  elseif key == "ok" then
+    return self.status >= 200 and self.status < 300
+  elseif key == "times" then
+    local dialled = self.dialled
+    local connect, tls = dialled and dialled.connect or 0, dialled and dialled.tls or 0
+    local began, got, ended = self.began, self.got, self.ended
+    return {
+      queue = got - began - connect - tls, connect = connect, tls = tls,
+      wait = self.answered - got, total = ended and ended - began,
+    }
   end
 end
 
@@ -28,10 +40,15 @@ function whole:__tostring()
   return ("http response (%d, %d bytes, %s)"):format(self.status, #self.body, self.url)
 end
 
----Make the response to a request, complete.
-function response.new(status, block, body, url)
-  return setmetatable({status = status, ok = status >= 200 and status < 300, url = url,
-                       body = body, block = block}, whole)
+---Make the response to a request, complete. The connection `c` knows the instants when the request
+---was made (began), had a connection (got), was answered and was over (ended).
+function response.new(status, block, body, url, c)
+  local self = setmetatable({
+    status = status, url = url, body = body, block = block, began = c.began, got = c.got,
+    answered = c.answered, ended = c.ended,
+  }, whole)
+  if c.uses == 0 then self.dialled = c.dialled end
+  return self
 end
 
 -- Streamed ----------------------------------------------------------------------------------------
@@ -52,7 +69,7 @@ end
 local function finish(self, keep)
   local c = self.connection
   if not c then return end
-  self.connection = nil
+  self.connection, self.ended = nil, now()
   c.pool:give_back(c, keep)
 end
 
@@ -73,19 +90,19 @@ local function pull(self, seconds)
   return piece
 end
 
----Make the response to a request whose head has come over the connection `c`, which it takes over;
----nil when the body is empty.
+---Make the response to a request whose head has come over the connection `c`, which it takes over,
+---unless the body is empty: then it is complete.
 ---@param codings string[]? of http_decode.lua
 function response.streamed(request, status, block, length, codings, c)
-  local url = request.url
+  local url, is_empty = request.url, length == 0
   local self = {
-    status = status, ok = status >= 200 and status < 300, url = url, block = block,
-    length = not codings and length or nil, connection = c,
+    status = status, url = url, block = block, length = not codings and length or nil,
+    began = c.began, got = c.got, answered = c.answered, dialled = c.uses == 0 and c.dialled or nil,
   }
+  if is_empty then self.ended = now() else self.connection, c.lent = c, true end
   local function from(seconds) return pull(self, seconds) end
   if codings then from = decode.pieces(from, codings, request.max_body, url) end
   self.input = reader.new(from, url)
-  if c then c.lent = true end
   return setmetatable(self, streamed)
 end
 

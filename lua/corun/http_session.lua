@@ -6,6 +6,7 @@ local task = require "corun.task"
 local core = require "corun.httpcore"
 local inside = require "corun.inside"
 local options = require "corun.options"
+local auth = require "corun.http_auth"
 local dial = require "corun.http_dial"
 local exchange = require "corun.http_exchange"
 local pool = require "corun.http_pool"
@@ -22,7 +23,7 @@ local URLS_KEPT = 1000
 local COMMON = {
   headers = "table", query = "table|string", timeout = "duration|table", check = "boolean",
   max_body = "count", null = "any", tls = "boolean|table|userdata", unix = "string",
-  stream = "boolean", expect = "boolean", decode = "boolean",
+  stream = "boolean", expect = "boolean", decode = "boolean", auth = "string|table",
 }
 
 local function with_common(spec)
@@ -198,7 +199,7 @@ local function new(o)
     pool = pool.new(o.limit or LIMIT, o.per_host, o.idle or IDLE),
     base = o.base, headers = o.headers or {}, query = o.query, timeout = o.timeout,
     check = o.check, max_body = o.max_body, stream = o.stream, expect = o.expect,
-    decode = o.decode, null = o.null,
+    decode = o.decode, null = o.null, auth = o.auth and auth.value(o.auth),
     client = o.tls ~= nil and dial.client(o.tls) or nil,
     unix = o.unix and dial.check_socket(o.unix),
     urls = {}, urls_base = o.base, urls_kept = 0,

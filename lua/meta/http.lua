@@ -27,9 +27,9 @@ local http = {}
 --- - Fails: `EURL` for a URL that is none; `ECONNREFUSED`, `ECONNRESET`, `ETIMEDOUT` ...; `ETLS`
 ---   for a certificate that is refused, or a connection cut without close_notify; `EOF` when the
 ---   server closed without an answer, or in the middle of it; `EPROTO` for an answer that is
----   malformed, also in its coding (`err.op` is `"decode"`); `EMSGSIZE` for one over a limit (16 KiB
----   of headers, `max_body`); `ECLOSED` when the session was closed meanwhile; `EHTTP` with `check`;
----   what the source of the body failed with.
+---   malformed, also in its coding (`err.op` is `"decode"`); `EMSGSIZE` for one over a limit (16
+---   KiB of headers, `max_body`); `ECLOSED` when the session was closed meanwhile; `EHTTP` with
+---   `check`; what the source of the body failed with.
 --- - Source: RFC 9110, RFC 9112.
 ---@async
 ---@param method string
@@ -124,6 +124,8 @@ function http.getjson(url, o) end
 ---@field check? boolean a status of 400 and above gives `nil, err` (`EHTTP`)
 ---@field max_body? integer the longest body of a response, as sent and as decoded (default 64 MiB;
 ---  streamed: any)
+---@field auth? string|string[] `{user, password}` (basic), or a token (bearer); of a session
+---  only to its `base`. A request's own `Authorization` header goes before it
 ---@field decode? boolean undo gzip, deflate, br and zstd, and ask for them (default true)
 ---@field expect? boolean ask the server first, by `Expect: 100-continue`, whether it wants the body
 ---@field stream? boolean give the response when its head has come: see `corun.http.streamed`
@@ -160,6 +162,7 @@ function http.getjson(url, o) end
 ---@field url string what was requested
 ---@field headers table<string, string> names in any case, several values joined; Set-Cookie a list
 ---@field body string
+---@field times corun.http.times
 local response = {}
 
 --- Decode the body.
@@ -169,6 +172,15 @@ local response = {}
 ---@return any value
 ---@return corun.err? err
 function response:json(o) end
+
+--- What the time of a request went to, in seconds. Over a connection that was kept, `connect` and
+--- `tls` are 0.
+---@class corun.http.times
+---@field queue number waiting for a connection that the limits allow
+---@field connect number resolving the name and connecting
+---@field tls number the handshake
+---@field wait number sending the request and waiting for the first byte of the answer
+---@field total? number everything; of a streamed response nil until its body has come
 
 --- A response with `stream = true`, given as soon as its head has come: it has the reading methods
 --- of streams instead of `body`.
@@ -189,6 +201,7 @@ function response:json(o) end
 ---@field url string
 ---@field headers table<string, string> as of `corun.http.response`
 ---@field length? integer bytes of the body, where the server said so and no coding is undone
+---@field times corun.http.times
 local streamed = {}
 
 --- Read by a format, as `stream:read` does.

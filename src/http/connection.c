@@ -34,7 +34,7 @@ void http_connection_init(http_connection *c, stream *s, http_kind kind,
   c->idle_since = 0;
   c->pause = 0;
   c->until = c->head_until = c->call_until = TIMER_NEVER;
-  c->sent_at = 0;
+  c->sent_at = c->answered_at = 0;
   c->sent = 0;
   c->parts = 0;
   c->send_rc = 0;
@@ -197,6 +197,10 @@ static void push_codings(lua_State *L, const http_parser *p) {
   }
 }
 
+static void push_answered(lua_State *L, const http_connection *c) {
+  lua_pushnumber(L, (double)(int64_t)(c->answered_at - rt_of(L)->started) / NS);
+}
+
 static int push_message(lua_State *L, http_connection *c) {
   const http_parser *p = &c->p;
   int is_request = p->kind == HTTP_KIND_REQUEST;
@@ -212,11 +216,13 @@ static int push_message(lua_State *L, http_connection *c) {
   lua_pushlstring(L, p->block + p->head.start_len, end - p->head.start_len);
   push_body(L, c);
   lua_pushboolean(L, may_be_kept(c));
-  if (is_request)
+  if (is_request) {
     lua_pushinteger(L, p->head.minor);
-  else
+  } else {
     push_codings(L, p);
-  return is_request ? 6 : 5;
+    push_answered(L, c);
+  }
+  return 6;
 }
 
 static int push_head(lua_State *L, const http_connection *c) {
@@ -231,7 +237,8 @@ static int push_head(lua_State *L, const http_connection *c) {
   else
     lua_pushnil(L);
   push_codings(L, p);
-  return 4;
+  push_answered(L, c);
+  return 5;
 }
 
 static int push_piece(lua_State *L, http_connection *c, int is_last) {
@@ -306,6 +313,7 @@ static int parse(lua_State *L, http_connection *c) {
   const char *data = stream_peek(c->s, &len);
   int results;
   http_idle_remove(c);
+  if (!c->answered) c->answered_at = timer_now(c->s->h.r);
   if (!c->answered && c->p.kind == HTTP_KIND_REQUEST)
     c->head_until = timer_after(c->s->h.r, HEAD_SECONDS);
   c->answered = 1;

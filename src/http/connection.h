@@ -16,18 +16,19 @@
 typedef struct http_connection {
   stream *s;  // kept until the userdata goes: a task may still wait on it
   http_parser p;
-  buffer body;          // a body that comes in several spans
-  http_text whole;      // a body that came in one span of the stream's buffer
-  list idle;            // among those of its pool that idle
-  uint64_t idle_since;  // milliseconds of the loop's clock
-  uint64_t pause;       // longest silence of the peer, in nanoseconds; 0: any
-  uint64_t until;       // the instant when the whole exchange must be over
-  uint64_t head_until;  // the instant when the head that has begun must be complete
-  uint64_t call_until;  // the instant when the call under way must be over
-  uint64_t sent_at;     // the instant when the body in pieces was sent
-  size_t sent;          // bytes of what is sent that were handed to the stream
-  int parts;            // strings that it consists of
-  int send_rc;          // why not all of it was
+  buffer body;           // a body that comes in several spans
+  http_text whole;       // a body that came in one span of the stream's buffer
+  list idle;             // among those of its pool that idle
+  uint64_t idle_since;   // milliseconds of the loop's clock
+  uint64_t pause;        // longest silence of the peer, in nanoseconds; 0: any
+  uint64_t until;        // the instant when the whole exchange must be over
+  uint64_t head_until;   // the instant when the head that has begun must be complete
+  uint64_t call_until;   // the instant when the call under way must be over
+  uint64_t answered_at;  // the instant of the first byte of the peer's message
+  uint64_t sent_at;      // the instant when the body in pieces was sent
+  size_t sent;           // bytes of what is sent that were handed to the stream
+  int parts;             // strings that it consists of
+  int send_rc;           // why not all of it was
   unsigned busy : 1;
   unsigned answered : 1;      // a byte of the peer's message has come
   unsigned receive_next : 1;  // after sending, wait for the peer's message
@@ -72,15 +73,16 @@ void http_connection_sent(http_connection *c);
 
 // Wait for the head of a response, whose body http_connection_piece gives. With `seconds` of 0 or
 // more wait for 100 Continue too, for so long at most. To be returned from a lua_CFunction.
-// Results: status, head, length if it is known, content codings; true for 100 Continue; or those of
+// Results: status, head, length if it is known, content codings, seconds of
+// the runtime's clock when its first byte came; true for 100 Continue; or those of
 // a failure. [loop]
 int http_connection_head(lua_State *L, http_connection *c, double seconds);
 
 // Wait for a message of the peer. To be returned from a lua_CFunction. Results of a response:
-// status, head, body, keepalive, content codings or nil; of a request: method, target, head, body,
-// keepalive, minor version. nil alone: the peer closed between two messages. Else nil, error, the
-// status that a server answers with (0: it does not), and whether the peer had closed the
-// connection before it answered a byte. [loop]
+// status, head, body, keepalive, content codings or nil, seconds as above; of a request: method,
+// target, head, body, keepalive, minor version. nil alone: the peer closed between two messages.
+// Else nil, error, the status that a server answers with (0: it does not), and whether the peer had
+// closed the connection before it answered a byte. [loop]
 int http_connection_receive(lua_State *L, http_connection *c);
 
 // Wait for a piece of the body of the response whose head was received, for `seconds` at most. To

@@ -141,3 +141,55 @@ describe("http S43 time limits", function()
     server:close()
   end)
 end)
+
+describe("http res.times", function()
+  local function sum(t)
+    return t.queue + t.connect + t.tls + t.wait
+  end
+
+  it("tells what the time went to", function()
+    local server <close>, url = raw(function(stream)
+      while support.read_request(stream) do
+        corun.sleep(0.04)
+        stream:write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\na")
+        corun.sleep(0.02)
+        stream:write("b")
+      end
+    end)
+    local s <close> = http.session({limit = 1})
+    local first = assert(s:get(url)).times
+    assert.is_true(first.connect > 0 and first.connect < 0.02)
+    assert.equal(0, first.tls)
+    assert.is_true(first.queue >= 0 and first.queue < 0.02)
+    assert.is_true(first.wait >= 0.035)
+    assert.is_true(first.total >= sum(first) + 0.015)
+    local results = corun.map({1, 2}, function() return assert(s:get(url)).times end)
+    table.sort(results, function(a, b) return a.queue < b.queue end)
+    assert.equal(0, results[1].connect)
+    assert.is_true(results[2].queue >= 0.05) -- it waited for the other one
+    assert.is_true(results[2].wait < results[2].total)
+    assert.equal(0, results[2].connect)
+    server:close()
+  end)
+
+  it("of a streamed response is total known when the body has come", function()
+    local server <close>, url = kept(function(head)
+      return head:find("/empty") and ok("") or ok(("x"):rep(4 << 20))
+    end)
+    local s <close> = http.session({stream = true})
+    local res = assert(s:get(url))
+    assert.is_nil(res.times.total)
+    assert.is_true(res.times.wait >= 0)
+    res:read("a")
+    assert.is_true(res.times.total >= sum(res.times))
+    assert.is_true(assert(s:get(url .. "/empty")).times.total > 0)
+    local n = 0
+    res = assert(s:post(url, {body = function()
+      n = n + 1
+      return n < 3 and "x" or nil
+    end}))
+    res:read("a")
+    assert.is_true(res.times.total >= res.times.wait)
+    server:close()
+  end)
+end)

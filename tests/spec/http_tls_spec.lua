@@ -52,6 +52,10 @@ describe("https", function()
     for i = 1, 20 do assert.equal("/" .. i, assert(s:get(url .. "/" .. i)).body) end
     assert.equal(1, connections)
     assert.equal(1, s.pool.open)
+    local fresh <close> = http.session({tls = trust})
+    local times = assert(fresh:get(url)).times
+    assert.is_true(times.tls > 0 and times.connect > 0)
+    assert.equal(0, assert(fresh:get(url)).times.tls)
     server:close()
   end)
 
