@@ -3,7 +3,6 @@
 -- their way. What they promise is what src/io/stream_read.c does for streams of bytes. Owns the
 -- pieces that were pulled and not read; what fails, times out or is cancelled loses none of them.
 local task = require "corun.task"
-local core = require "corun.httpcore"
 local inside = require "corun.inside"
 local options = require "corun.options"
 
@@ -101,10 +100,10 @@ end
 -- Begin a call: what is asked of a stream that is closed, or read by another task, is misuse.
 local function begin(self, op, o, spec)
   if self.closed then
-    core.raise("ECLOSED", op, ("the response was closed at %s"):format(self.closed))
+    inside.raise("ECLOSED", op, nil, ("the response was closed at %s"):format(self.closed))
   end
   options.check(o, op, spec)
-  if self.busy then core.raise("EBUSY", op, "another task is reading from this response") end
+  if self.busy then inside.raise("EBUSY", op, nil, "another task is reading from this response") end
   return o and o.timeout and now() + o.timeout
 end
 

@@ -3,7 +3,6 @@
 -- connections, and remembers the URLs it was asked for. A request without options is made once for
 -- each URL.
 local task = require "corun.task"
-local core = require "corun.httpcore"
 local inside = require "corun.inside"
 local options = require "corun.options"
 local auth = require "corun.http_auth"
