@@ -10,6 +10,7 @@ local body = require "corun.http_body"
 local decode = require "corun.http_decode"
 local dial = require "corun.http_dial"
 local message = require "corun.http_message"
+local policies = require "corun.http_policies"
 local url = require "corun.http_url"
 local form = require("corun.url").query
 
@@ -22,6 +23,7 @@ local IDEMPOTENT = {
 local HAS_BODY = {POST = true, PUT = true, PATCH = true}
 local OWN = {["content-length"] = true, ["transfer-encoding"] = true, connection = true,
              expect = true, upgrade = true, te = true, trailer = true}
+local NONE = {}
 local DEFAULTS = {{"user-agent", "corun"}, {"accept", "*/*"}}
 
 local request = {}
@@ -36,16 +38,30 @@ function request:set(name, value)
   self.lines[lower] = message.header_lines(name, value)
 end
 
+---Forget a header, by its name in lower case.
+function request:remove(lower)
+  if not self.lines[lower] then return end
+  self.lines[lower] = nil
+  for i, name in ipairs(self.order) do
+    if name == lower then return table.remove(self.order, i) end
+  end
+end
+
 ---Set the headers of a table that a script made, but those that are there already. Misuse raises.
+---@return table set of the names that were set, in lower case
 function request:add(headers)
-  local before = {}
+  local before, added = {}, {}
   for lower in pairs(self.lines) do before[lower] = true end
   for name, value in next, headers do
     message.check_name(name)
     local lower = name:lower()
     if OWN[lower] then options.misuse(("header %q is set by corun itself"):format(name)) end
-    if not before[lower] then self:set(name, value) end
+    if not before[lower] then
+      self:set(name, value)
+      added[lower] = true
+    end
   end
+  return added
 end
 
 local function serialise(self)
@@ -137,14 +153,16 @@ local function add_body(self, o, expect)
 end
 
 -- The way to the server. Those without options of their own share one.
-local function route_of(session, u, o)
-  local socket = not u.foreign and session.unix or nil
+local function add_route(self, session, u, o)
+  self.client = o.tls ~= nil and dial.client(o.tls) or session.client
+  self.unix = o.unix and dial.check_socket(o.unix)
+  self.socket = self.unix or not u.foreign and session.unix or nil
   if o.tls == nil and o.unix == nil then
-    u.route = u.route or dial.route(u, session.client, socket)
-    return u.route
+    u.route = u.route or dial.route(u, self.client, self.socket)
+    self.route = u.route
+  else
+    self.route = dial.route(u, self.client, self.socket)
   end
-  local client = o.tls ~= nil and dial.client(o.tls) or session.client
-  return dial.route(u, client, o.unix and dial.check_socket(o.unix) or socket)
 end
 
 -- The request's own option where it is given, else the session's.
@@ -167,11 +185,11 @@ function request.new(session, method, u, o)
   if u.foreign then common, query = nil, nil end
   local self = setmetatable({
     method = method, u = u, url = u.url, target = u.target, lines = {}, order = {},
-    route = route_of(session, u, o), no_body = method == "HEAD", idempotent = IDEMPOTENT[method],
     check = option(o, session, "check"), stream = option(o, session, "stream"),
     max_body = option(o, session, "max_body"), decode = option(o, session, "decode") ~= false,
   }, request)
   if not self.stream then self.max_body = self.max_body or MAX_BODY end
+  add_route(self, session, u, o)
   self.total, self.connect, self.read = limits(option(o, session, "timeout"))
   if query or o.query then
     self.target = merge_query(u.target, query, o.query)
@@ -179,13 +197,53 @@ function request.new(session, method, u, o)
   end
   if o.headers then self:add(o.headers) end
   if o.auth then authorize(self, auth.value(o.auth)) end
-  if common then self:add(common) end
+  local added = self:add(common or NONE)
+  self.of_base = session.base and not u.foreign and added
   if session.auth and not u.foreign then authorize(self, session.auth) end
-  add_defaults(self)
+  policies.read(self, o, session)
+  self.way = policies.way(self)
   local ok, err = add_body(self, o, option(o, session, "expect"))
   if not ok then return nil, err end
-  self.head = serialise(self)
+  self:seal()
   return self
+end
+
+---Make ready to be sent, after the last change.
+function request:seal()
+  add_defaults(self)
+  self.no_body = self.method == "HEAD"
+  self.idempotent = IDEMPOTENT[self.method]
+  self.head = serialise(self)
+end
+
+---Lead to another URL; to be sealed. To another origin nothing goes that is for the `base` of the
+---session.
+---@return boolean same whether the origin is the same
+function request:lead_to(u)
+  local same = u.origin == self.u.origin and u.socket == self.u.socket
+  if not same and self.of_base then
+    for lower in pairs(self.of_base) do self:remove(lower) end
+    self.of_base, self.socket = nil, self.unix
+  end
+  self.u, self.url, self.target = u, u.url, u.target
+  self.route = dial.route(u, self.client, self.socket)
+  return same
+end
+
+---A copy with headers of its own, to be changed and sealed.
+function request:copy()
+  local r = setmetatable({}, request)
+  for k, v in next, self do r[k] = v end
+  r.lines, r.order = {}, table.move(self.order, 1, #self.order, 1, {})
+  for lower, line in next, self.lines do r.lines[lower] = line end
+  return r
+end
+
+---The same request with a time limit, for one that is shared.
+function request:by(deadline)
+  local r = setmetatable({deadline = deadline}, request)
+  for k, v in next, self do r[k] = v end
+  return r
 end
 
 ---Send the body unasked from now on.

@@ -29,6 +29,11 @@ local function lazy(self, key)
       wait = self.answered - got, total = ended and ended - began,
     }
   end
+  if key == "history" then
+    local history = {}
+    rawset(self, "history", history)
+    return history
+  end
 end
 
 function whole.__index(self, key)

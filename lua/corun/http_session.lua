@@ -7,7 +7,7 @@ local inside = require "corun.inside"
 local options = require "corun.options"
 local auth = require "corun.http_auth"
 local dial = require "corun.http_dial"
-local exchange = require "corun.http_exchange"
+local policies = require "corun.http_policies"
 local pool = require "corun.http_pool"
 local request = require "corun.http_request"
 local url = require "corun.http_url"
@@ -24,6 +24,7 @@ local COMMON = {
   max_body = "count", null = "any", tls = "boolean|table|userdata", unix = "string",
   stream = "boolean", expect = "boolean", decode = "boolean", auth = "string|table",
 }
+for name, kind in pairs(policies.OPTIONS) do COMMON[name] = kind end
 
 local function with_common(spec)
   for name, kind in pairs(COMMON) do spec[name] = kind end
@@ -129,7 +130,8 @@ local function send(self, method, target, o)
     r = new_request(self, method, u, NONE)
   end
   local _ <close> = r.source and closing(r.source)
-  local res, err = exchange(self, r, r.total and now() + r.total)
+  if r.total then r = r:by(now() + r.total) end
+  local res, err = r.way(self, r)
   if not res then return nil, err end
   if r.check and res.status >= 400 then return checked(res) end
   return res
@@ -194,7 +196,7 @@ local function new(o)
   o = options.check(o, "session", SESSION)
   if type(o.timeout) == "table" then options.check(o.timeout, "timeout", TIMEOUT) end
   if o.base then check_base(o.base) end
-  return setmetatable({
+  local self = setmetatable({
     pool = pool.new(o.limit or LIMIT, o.per_host, o.idle or IDLE),
     base = o.base, headers = o.headers or {}, query = o.query, timeout = o.timeout,
     check = o.check, max_body = o.max_body, stream = o.stream, expect = o.expect,
@@ -203,6 +205,8 @@ local function new(o)
     unix = o.unix and dial.check_socket(o.unix),
     urls = {}, urls_base = o.base, urls_kept = 0,
   }, session)
+  policies.read(self, o)
+  return self
 end
 
 return {new = new, methods = session}

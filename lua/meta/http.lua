@@ -24,12 +24,13 @@ local http = {}
 ---
 --- - Raises: when a method, header or query cannot be sent, or a header is corun's to set
 ---   (`Content-Length`, `Transfer-Encoding`, `Connection`, `Expect`, `Upgrade`, `TE`, `Trailer`).
---- - Fails: `EURL` for a URL that is none; `ECONNREFUSED`, `ECONNRESET`, `ETIMEDOUT` ...; `ETLS`
----   for a certificate that is refused, or a connection cut without close_notify; `EOF` when the
----   server closed without an answer, or in the middle of it; `EPROTO` for an answer that is
----   malformed, also in its coding (`err.op` is `"decode"`); `EMSGSIZE` for one over a limit (16
----   KiB of headers, `max_body`); `ECLOSED` when the session was closed meanwhile; `EHTTP` with
----   `check`; what the source of the body failed with.
+--- - Fails: `EURL` for a URL that is none; `EREDIRECT` for a redirect that cannot be followed;
+---   `ECONNREFUSED`, `ECONNRESET`, `ETIMEDOUT` ...; `ETLS` for a certificate that is refused, or a
+---   connection cut without close_notify; `EOF` when the server closed without an answer, or in
+---   the middle of it; `EPROTO` for an answer that is malformed, also in its coding (`err.op` is
+---   `"decode"`); `EMSGSIZE` for one over a limit (16 KiB of headers, `max_body`); `ECLOSED` when
+---   the session was closed meanwhile; `EHTTP` with `check`; what the source of the body failed
+---   with.
 --- - Source: RFC 9110, RFC 9112.
 ---@async
 ---@param method string
@@ -132,6 +133,7 @@ function http.getjson(url, o) end
 ---@field null? any what null becomes in `getjson` (default: `json.null`)
 ---@field tls? true|corun.tls.client_options|corun.tls.context for https; ALPN is "http/1.1"
 ---@field unix? string the path of a Unix socket to go through; of a session only to its `base`
+---@field redirects? boolean|integer|corun.http.redirects so many are followed (default 10); 0: none
 
 --- The options of a request.
 ---@class corun.http.options: corun.http.defaults
@@ -154,12 +156,24 @@ function http.getjson(url, o) end
 ---@field connect? corun.seconds for connecting, with the handshake of TLS (default 10)
 ---@field read? corun.seconds for each wait to send or for bytes (default 30)
 
+--- How redirects (301, 302, 303, 307, 308) are followed.
+---
+--- 303 and 302 become a GET without body, and so does a POST with 301; else method and body stay,
+--- and HEAD always does. `Authorization`, `Cookie`, `Proxy-Authorization` and `Host`, and what a
+--- session with a `base` adds, do not go to another origin. A fragment is carried over. Too many, a
+--- circle, a `Location` that is missing or leads elsewhere than to http and https, https to http,
+--- and a body that cannot be sent twice end it with `EREDIRECT`; the answer is `err.response`.
+---@class corun.http.redirects
+---@field max? integer so many at most (default 10)
+---@field downgrade? boolean follow from https to http too
+
 --- A response, complete. Its headers are as they came, also of a body that was decoded: one that is
 --- a part (206), or in a coding that is not known, is left as it is.
 ---@class corun.http.response
 ---@field status integer
 ---@field ok boolean whether the status is 200 to 299
----@field url string what was requested
+---@field url string where it came from, after redirects
+---@field history corun.http.response[] the redirects that led there, in order
 ---@field headers table<string, string> names in any case, several values joined; Set-Cookie a list
 ---@field body string
 ---@field times corun.http.times
