@@ -8,12 +8,15 @@ local exchange = require "corun.http_exchange"
 
 local policies = {}
 
+local SHORT = 64 << 10
+
 local LAYERS = {
+  {option = "retries", module = "corun.http_retry"},
   {option = "redirects", module = "corun.http_redirect", default = true},
 }
 
 -- The options of requests and sessions that are policies, for corun.options.
-policies.OPTIONS = {redirects = "boolean|number|table"}
+policies.OPTIONS = {retries = "boolean|number|table", redirects = "boolean|number|table"}
 
 ---Read the policies among checked options into `to`. What is not given is as the session has it;
 ---for a session itself, which has none, it is the default. Misuse raises.
@@ -47,6 +50,14 @@ local function compose(set)
   end
   ways[set] = way
   return way
+end
+
+---Let go of an answer that nobody will read. One that is streamed and short is read, so that its
+---connection can serve the next request.
+function policies.discard(res)
+  if not res.close then return end
+  if res.length and res.length <= SHORT then res:read("a") end
+  res:close()
 end
 
 ---The way of a request: a function(session, request) -> res | nil, err.

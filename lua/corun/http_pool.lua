@@ -258,6 +258,7 @@ end
 ---@return table? c
 ---@return table? err
 function pool:checkout(route, deadline, timeout, fresh)
+  if self.closed then return self:closed_error(route, "wait") end
   local origin = origin_of(self, route)
   local got
   if self.active < self.limit and origin.active < self.per_host then
@@ -291,6 +292,12 @@ function pool.give_back(_, c, over)
   connection.__close(c)
 end
 
+---Sleep, holding no slot, until the session closes at most.
+function pool:pause(seconds)
+  self.closing = self.closing or sync.event()
+  task.timeout(seconds, self.closing.wait, self.closing)
+end
+
 ---Close all connections; requests under way and those that wait get ECLOSED.
 ---@param where string the line that closes them
 function pool:close(where)
@@ -302,6 +309,7 @@ function pool:close(where)
   end
   for c in pairs(self.connections) do c.core:close() end
   for s in pairs(self.connecting) do s:cancel("the session was closed") end
+  if self.closing then self.closing:set() end
   for _, origin in pairs(self.origins) do
     local w = origin.aside and origin.aside.next
     while w and w ~= origin.aside do

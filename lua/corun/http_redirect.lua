@@ -4,6 +4,7 @@
 local join = require("corun.url").join
 local options = require "corun.options"
 local task = require "corun.task"
+local policies = require "corun.http_policies"
 local url = require "corun.http_url"
 
 local redirect = {}
@@ -73,7 +74,7 @@ local function hop(request, u, method, with_body)
   local r = request:copy()
   r.method = method
   if not with_body then
-    r.body, r.length = nil, nil
+    r.body, r.source, r.length, r.expect = nil, nil, nil, nil
     for lower in pairs(request.lines) do
       if lower:find("^content%-") then r:remove(lower) end
     end
@@ -111,6 +112,7 @@ local function follow(session, request, next, res)
         {op = "redirect", target = request.url, status = res.status, response = res, cause = cause})
     end
     history[#history + 1] = res
+    policies.discard(res)
     request = r
     local err
     res, err = next(session, request)

@@ -133,6 +133,7 @@ function http.getjson(url, o) end
 ---@field null? any what null becomes in `getjson` (default: `json.null`)
 ---@field tls? true|corun.tls.client_options|corun.tls.context for https; ALPN is "http/1.1"
 ---@field unix? string the path of a Unix socket to go through; of a session only to its `base`
+---@field retries? boolean|integer|corun.http.retries so many further tries (default 0)
 ---@field redirects? boolean|integer|corun.http.redirects so many are followed (default 10); 0: none
 
 --- The options of a request.
@@ -155,6 +156,23 @@ function http.getjson(url, o) end
 ---@field total? corun.seconds for everything (default: none)
 ---@field connect? corun.seconds for connecting, with the handshake of TLS (default 10)
 ---@field read? corun.seconds for each wait to send or for bytes (default 30)
+
+--- Which requests are sent again (S43).
+---
+--- A number of `retries` is for idempotent methods (GET, HEAD, PUT, DELETE, OPTIONS, TRACE) that
+--- get no answer, or 429, 502, 503 or 504. Before each further try there is a pause as by
+--- `corun.backoff`, or as long as the answer's `Retry-After` asks for, if that is longer; it holds
+--- no connection. A total time limit is for all tries: what it has no time for is not waited for,
+--- and the last answer or error is the outcome. A body that cannot be sent twice is not.
+---@class corun.http.retries
+---@field tries? integer so many tries in all, as in `corun.backoff` (default 4)
+---@field on? integer[] statuses to try again after (default 429, 502, 503, 504)
+---@field methods? string[] methods to try again (default: the idempotent ones)
+---@field retry_after? corun.seconds|boolean the longest to be heeded (default 60); false: none
+---@field min? corun.seconds the first pause (default 0.5)
+---@field max? corun.seconds the longest pause (default 30)
+---@field factor? number what each pause is longer by (default 2)
+---@field jitter? number the share of a pause that is random (default 0.5)
 
 --- How redirects (301, 302, 303, 307, 308) are followed.
 ---

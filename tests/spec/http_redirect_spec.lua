@@ -359,6 +359,38 @@ for status in (301, 302, 303, 307, 308):
     plain:close()
   end)
 
+  it("with stream = true only the last answer is streamed, over the same connection", function()
+    local n = 0
+    local server <close>, url = kept(function(head, _, connection)
+      n = connection
+      if head:find("GET /b") then return ok("end") end
+      return "HTTP/1.1 302 X\r\nlocation: /b\r\ncontent-length: 3\r\n\r\nabc"
+    end)
+    local s <close> = http.session()
+    local res <close> = assert(s:get(url .. "/a", {stream = true}))
+    assert.equal("end", res:read("a"))
+    assert.equal(302, res.history[1].status)
+    assert.equal(1, n)
+    assert.equal(1, s.pool.open)
+    assert.equal(0, s.pool.active)
+    server:close()
+  end)
+
+  it("with stream = true a long answer is not read, and its connection not kept", function()
+    local n = 0
+    local server <close>, url = kept(function(head, _, connection)
+      n = connection
+      return head:find("GET /a") and
+        "HTTP/1.1 302 X\r\nlocation: /b\r\ncontent-length: 99999999\r\n\r\n" or ok("end")
+    end)
+    local s <close> = http.session()
+    local res <close> = assert(s:get(url .. "/a", {stream = true}))
+    assert.equal("end", res:read("a"))
+    assert.equal(2, n)
+    assert.equal(1, s.pool.open)
+    server:close()
+  end)
+
   it("over a Unix socket they stay on it, or lead off it, never onto one", function()
     local path = os.tmpname()
     os.remove(path)
