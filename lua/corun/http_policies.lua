@@ -13,6 +13,7 @@ local SHORT = 64 << 10
 local LAYERS = {
   {option = "retries", module = "corun.http_retry"},
   {option = "redirects", module = "corun.http_redirect", default = true},
+  {option = "rate", module = "corun.http_rate"},
 }
 
 -- The options of requests and sessions that are policies, for corun.options.

@@ -34,6 +34,7 @@ end
 local REQUEST = with_common{json = "any", body = "any", form = "table"}
 local SESSION = with_common{
   limit = "count", per_host = "count", idle = "duration", base = "string",
+  rate = "table",
 }
 local TIMEOUT = {total = "duration", connect = "duration", read = "duration"}
 local VERBS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"}

@@ -321,6 +321,14 @@ function http.session(o) end
 ---@field limit? integer so many connections in all, idle ones counted (default 100)
 ---@field per_host? integer so many connections to one origin (default: `limit`)
 ---@field idle? corun.seconds a connection unused for so long is closed (default 15)
+---@field rate? corun.http.rate|corun.limiter so many tries in a time; a limiter is for all hosts
+
+--- So many tries in so many seconds, for each host: `{10, 1}`. Redirects and retries count too. Who
+--- waits holds no connection; first come, first served.
+---@class corun.http.rate
+---@field [1] number so many
+---@field [2] corun.seconds
+---@field burst? number so many at once after a pause (default: the first number)
 
 --- A session. `http.get` and its like use a default one.
 ---@class corun.http.session
