@@ -11,6 +11,7 @@ local policies = {}
 local SHORT = 64 << 10
 
 local LAYERS = {
+  {option = "hooks", module = "corun.http_hooks"}, -- which a session makes of its two options
   {option = "retries", module = "corun.http_retry"},
   {option = "redirects", module = "corun.http_redirect", default = true},
   {option = "rate", module = "corun.http_rate"},

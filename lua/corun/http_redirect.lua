@@ -74,7 +74,7 @@ local function hop(request, u, method, with_body)
   local r = request:copy()
   r.method = method
   if not with_body then
-    r.body, r.source, r.length, r.expect = nil, nil, nil, nil
+    r:set_body(nil)
     for lower in pairs(request.lines) do
       if lower:find("^content%-") then r:remove(lower) end
     end

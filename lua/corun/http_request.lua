@@ -208,11 +208,22 @@ function request.new(session, method, u, o)
   return self
 end
 
+---Replace the body by a text, or by none. Misuse raises.
+function request:set_body(text)
+  if text ~= nil and type(text) ~= "string" then
+    options.misuse("the body must be a string here, got " .. type(text))
+  end
+  self.body, self.source, self.length, self.expect = text, nil, nil, nil
+end
+
 ---Make ready to be sent, after the last change.
 function request:seal()
   add_defaults(self)
   self.no_body = self.method == "HEAD"
   self.idempotent = IDEMPOTENT[self.method]
+  if not self.length and not self.source and (self.body or HAS_BODY[self.method]) then
+    self.length = #(self.body or "")
+  end
   self.head = serialise(self)
 end
 

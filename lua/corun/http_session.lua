@@ -34,7 +34,7 @@ end
 local REQUEST = with_common{json = "any", body = "any", form = "table"}
 local SESSION = with_common{
   limit = "count", per_host = "count", idle = "duration", base = "string",
-  rate = "table",
+  rate = "table", on_request = "function", on_response = "function",
 }
 local TIMEOUT = {total = "duration", connect = "duration", read = "duration"}
 local VERBS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"}
@@ -207,6 +207,9 @@ local function new(o)
     urls = {}, urls_base = o.base, urls_kept = 0,
   }, session)
   policies.read(self, o)
+  if o.on_request or o.on_response then
+    self.hooks = {on_request = o.on_request, on_response = o.on_response}
+  end
   return self
 end
 

@@ -322,6 +322,28 @@ function http.session(o) end
 ---@field per_host? integer so many connections to one origin (default: `limit`)
 ---@field idle? corun.seconds a connection unused for so long is closed (default 15)
 ---@field rate? corun.http.rate|corun.limiter so many tries in a time; a limiter is for all hosts
+---@field on_request? fun(req: corun.http.hooked) called before a request is sent
+---@field on_response? fun(res: corun.http.response, req: corun.http.hooked) called with its answer
+
+--- A request, as hooks see it.
+---
+--- The hooks of a session are called once for each call, outside of retries and redirects:
+--- `on_request` before the first try, `on_response` with the last answer, whatever its status, but
+--- not with a failure. `on_request` may change all that is here; fields of its own are there in
+--- `on_response`. A hook that returns `nil, err` ends the request with that error, one that raises
+--- raises in the caller. Hooks may wait; they hold no connection, and their time counts for the
+--- total, which does not interrupt them. Requests of their own must be another session's.
+---
+--- ```lua
+--- local session = http.session{on_request = function(req)
+---   req.headers["X-Signature"] = codec.hmac("sha256", key, req.method .. req.url)
+--- end}
+--- ```
+---@class corun.http.hooked
+---@field method string
+---@field url string
+---@field headers table<string, string|string[]> those of the session too; names in any case
+---@field body? string nil too where the body is not a string; a string replaces it
 
 --- So many tries in so many seconds, for each host: `{10, 1}`. Redirects and retries count too. Who
 --- waits holds no connection; first come, first served.

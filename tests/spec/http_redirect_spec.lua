@@ -431,6 +431,7 @@ for status in (301, 302, 303, 307, 308):
       function r.copy() return setmetatable({}, {__index = r}) end
       function r.seal() end
       function r.remove() end
+      function r.set_body() end
       function r:lead_to(to) self.u, self.url = to, to.url return true end
       function r.rewind() return not fields.used_up end
       return r
