@@ -359,6 +359,42 @@ for status in (301, 302, 303, 307, 308):
     plain:close()
   end)
 
+  it("a file is sent again, a function is not", function()
+    local path = os.tmpname()
+    local _ <close> = corun.defer(function() os.remove(path) end)
+    local f <close> = assert(io.open(path, "w"))
+    f:write("of a file")
+    f:close()
+    local server <close>, url = support.raw(function(stream)
+      while true do
+        local head, body = support.read_request(stream)
+        if not head then return end
+        if head:lower():find("chunked") then body = stream:read_until("0\r\n\r\n") end
+        local status = head:match("^%u+ /(%d+)")
+        stream:write(status and moved(status, "/end") or ok(head:match("^%u+") .. " " .. body))
+      end
+    end)
+    local res = assert(get(url .. "/308", nil)) -- a GET, which has none
+    assert.equal("GET ", res.body)
+    local s <close> = http.session()
+    res = assert(s:put(url .. "/308", {body = {path = path}}))
+    assert.equal("PUT of a file", res.body)
+    res = assert(s:post(url .. "/303", {body = {path = path}}))
+    assert.equal("GET ", res.body)
+    local function once()
+      local given = false
+      return function()
+        if given then return nil end
+        given = true
+        return "of a function"
+      end
+    end
+    refused(nil, select(2, s:post(url .. "/307", {body = once()})),
+      "asks for the body again, which cannot be sent twice")
+    assert.equal("GET ", assert(s:post(url .. "/302", {body = once()})).body)
+    server:close()
+  end)
+
   it("with stream = true only the last answer is streamed, over the same connection", function()
     local n = 0
     local server <close>, url = kept(function(head, _, connection)

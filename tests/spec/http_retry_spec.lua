@@ -269,6 +269,33 @@ describe("http retries", function()
       server:close()
     end)
 
+    it("a body of a function is sent once, unless nothing of it was sent", function()
+      local n = 0
+      local server <close>, url = raw(function(stream)
+        while support.read_request(stream) do
+          n = n + 1
+          stream:read_until("0\r\n\r\n")
+          stream:write(answer(503))
+        end
+      end)
+      local asked = 0
+      local function body()
+        asked = asked + 1
+        return asked == 1 and "x" or nil
+      end
+      local s <close> = http.session({retries = QUICK})
+      assert.equal(503, assert(s:put(url, {body = body})).status)
+      assert.equal(1, n)
+      asked = 0
+      local before = corun.now()
+      local _, err = s:put("http://127.0.0.1:" .. support.free_port(),
+        {body = body, retries = {tries = 3, min = 0.02, jitter = 0}})
+      assert.equal("ECONNREFUSED", err.code)
+      assert.equal(0, asked)
+      assert.is_true(corun.now() - before >= 0.059)
+      server:close()
+    end)
+
     it("with stream = true only the last answer is streamed", function()
       local server <close>, url, heads = failing(2, function() return answer(503) end)
       local s <close> = http.session({retries = QUICK, limit = 1})
