@@ -429,6 +429,7 @@ int main(int argc, char **argv) {
     return EXIT_USAGE;
   o.rt.fail_alloc = (size_t)fail_alloc;
   set_signals();
+  host_raise_descriptors();
   rt *r = has_descriptors() ? rt_new(&o.rt) : NULL;
   if (!r) {
     fputs("corun: cannot start: out of memory or descriptors\n", stderr);

@@ -7,6 +7,7 @@
 local task = require "corun.task"
 local core = require "corun.httpcore"
 local dial = require "corun.http_dial"
+local stats = require "corun.http_stats"
 local sync = require "corun.sync"
 
 local now = task.now
@@ -27,6 +28,7 @@ function pool.new(limit, per_host, idle)
     queue = queue, -- list of these, in order; those whose host was full at their turn stand aside
     ready = {}, -- set of the origins that got room while waiters stood aside
     turn = 0,
+    counters = stats.new(),
   }, pool)
 end
 
@@ -34,7 +36,8 @@ end
 local function origin_of(self, route)
   local origin = self.origins[route.key]
   if not origin then
-    origin = {key = route.key, name = route.name, open = 0, active = 0, waiting = 0, idle = {}}
+    origin = {key = route.key, name = route.name, open = 0, active = 0, waiting = 0, idle = {},
+              counters = stats.of_host(self.counters, route.name)}
     self.origins[route.key] = origin
   end
   return origin
@@ -166,6 +169,7 @@ local connection = {}
 -- A connection is no longer.
 local function drop(self, c)
   local origin = c.origin
+  stats.add(origin.counters, c)
   c.core:close()
   self.connections[c] = nil
   self.open = self.open - 1

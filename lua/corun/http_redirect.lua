@@ -113,6 +113,7 @@ local function follow(session, request, next, res)
     end
     history[#history + 1] = res
     policies.discard(res)
+    session.counts.redirects = session.counts.redirects + 1
     request = r
     local err
     res, err = next(session, request)

@@ -103,6 +103,7 @@ function retry.layer(session, request, next)
       return res, err
     end
     if res then policies.discard(res) end
+    session.counts.retries = session.counts.retries + 1
     session.pool:pause(pause)
     delay = math.min(delay * pauses.factor, pauses.max)
     tries = tries + 1

@@ -163,6 +163,8 @@ end
 
 -- The object ------------------------------------------------------------------------------------
 
+session.stats = require("corun.http_stats").of
+
 ---Close the session with its connections; see lua/meta/http.lua.
 function session:close()
   self.closed = self.closed or options.here() or "?"
@@ -204,7 +206,7 @@ local function new(o)
     decode = o.decode, null = o.null, auth = o.auth and auth.value(o.auth),
     client = o.tls ~= nil and dial.client(o.tls) or nil,
     unix = o.unix and dial.check_socket(o.unix),
-    urls = {}, urls_base = o.base, urls_kept = 0,
+    urls = {}, urls_base = o.base, urls_kept = 0, counts = {retries = 0, redirects = 0},
   }, session)
   policies.read(self, o)
   if o.on_request or o.on_response then

@@ -447,6 +447,33 @@ function session:delete(url, o) end
 ---@return corun.http.response|corun.err? res the response; the error when `value` is nil
 function session:getjson(url, o) end
 
+--- What the session does now, and has done since it was made, in all and for each host.
+---
+--- ```lua
+--- local stats = session:stats()
+--- print(stats.requests, stats.reuses / stats.requests, stats.bytes_in)
+--- ```
+---@return corun.http.stats stats
+function session:stats() end
+
+--- Numbers of a session, or of one host. Bytes are counted before TLS.
+---@class corun.http.host_stats
+---@field open integer connections that are open or being made
+---@field idle integer those of them that wait for a request
+---@field active integer requests that have a connection, or get one
+---@field waiting integer requests that wait for one
+---@field connects integer connections that were made
+---@field requests integer tries over them, redirects and retries too
+---@field reuses integer those that found a connection open
+---@field bytes_in integer
+---@field bytes_out integer
+
+--- Numbers of a session.
+---@class corun.http.stats: corun.http.host_stats
+---@field retries integer
+---@field redirects integer those that were followed
+---@field hosts table<string, corun.http.host_stats> by `"host"` or `"host:port"`, the first 1,000
+
 --- Close the session and its connections. Requests that are under way or wait for a connection get
 --- `nil, err` with `ECLOSED`. A second call does nothing.
 function session:close() end

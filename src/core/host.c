@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -56,6 +57,11 @@ static struct {
 static _Thread_local rt *current;
 
 static work_pool works = WORK_POOL_INIT;
+
+static struct {
+  rlim_t first, raised;  // the soft limit at the start, and since; 0 when it was not raised
+  pthread_mutex_t lock;  // held while a program is started with the first
+} descriptors = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 work_pool *host_work_pool(void) {
   return &works;
@@ -425,4 +431,39 @@ void host_leave(rt *r) {
   }
   pthread_mutex_unlock(&host.lock);
   current = NULL;
+}
+
+// --- Descriptors -----------------------------------------------------------------------------
+
+void host_raise_descriptors(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return;
+  rlim_t soft = limit.rlim_cur, most = limit.rlim_max;
+#ifdef OPEN_MAX  // macOS takes no more, whatever the hard limit says
+  if (most > OPEN_MAX) most = OPEN_MAX;
+#endif
+  if (most <= soft) return;
+  limit.rlim_cur = most;
+  if (setrlimit(RLIMIT_NOFILE, &limit) < 0) return;
+  descriptors.first = soft;
+  descriptors.raised = most;
+}
+
+static void limit_descriptors(rlim_t soft) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return;
+  limit.rlim_cur = soft;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+void host_lend_descriptors(void) {
+  if (!descriptors.raised) return;
+  pthread_mutex_lock(&descriptors.lock);
+  limit_descriptors(descriptors.first);
+}
+
+void host_take_descriptors(void) {
+  if (!descriptors.raised) return;
+  limit_descriptors(descriptors.raised);
+  pthread_mutex_unlock(&descriptors.lock);
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Host: all that is process-wide in core (S39): which runtime the thread runs, the handlers of INT,
 // TERM, QUIT and URG, the watchdog thread that notices steps that go on too long (S21 to S28), and
-// the state of the threads that do blocking work (core/work.h).
-// Invariant: the watchdog never touches a lua_State; it sets atomic flags and sends signals.
+// the state of the threads that do blocking work (core/work.h), and the limit of descriptors that
+// the process began with. Invariant: the watchdog never touches a lua_State; it sets atomic flags
+// and sends signals.
 #ifndef CORE_HOST_H
 #define CORE_HOST_H
 
@@ -42,6 +43,17 @@ void host_restore_tty(void);
 // A stream over standard output has failed because its reader has gone: end the program, unless the
 // script listens to SIGPIPE. [loop]
 void host_output_gone(const rt *r);
+
+// Raise the soft limit of descriptors to the hard one. Called once, before there is a second
+// thread.
+void host_raise_descriptors(void);
+
+// Set the limit back while another program is started, which inherits it; for that moment no thread
+// of this one gets a descriptor above it. [any]
+void host_lend_descriptors(void);
+
+// Raise it again. [any]
+void host_take_descriptors(void);
 
 // The threads for blocking work. [any]
 work_pool *host_work_pool(void);

@@ -156,6 +156,14 @@ static int l_peer(lua_State *L) {
   return 1;
 }
 
+// c:traffic(): the bytes received and sent; also of one that is closed.
+static int l_traffic(lua_State *L) {
+  const http_connection *c = any(L, 1);
+  lua_pushinteger(L, c->s ? (lua_Integer)c->s->bytes_in : 0);
+  lua_pushinteger(L, c->s ? (lua_Integer)c->s->bytes_out : 0);
+  return 2;
+}
+
 static int l_close(lua_State *L) {
   http_connection_close(any(L, 1));
   return 0;
@@ -290,7 +298,7 @@ int luaopen_corun_httpcore(lua_State *L) {
     {"limit", l_limit}, {"exchange", l_exchange}, {"open", l_open},   {"begin", l_begin},
     {"write", l_write}, {"sent", l_sent},         {"head", l_head},   {"piece", l_piece},
     {"send", l_send},   {"receive", l_receive},   {"drain", l_drain}, {"reusable", l_reusable},
-    {"peer", l_peer},   {"close", l_close},       {NULL, NULL}};
+    {"peer", l_peer},   {"traffic", l_traffic},   {"close", l_close}, {NULL, NULL}};
   static const luaL_Reg meta[] = {
     {"__gc", l_gc}, {"__close", l_close}, {"__tostring", l_tostring}, {NULL, NULL}};
   static const luaL_Reg idle_methods[] = {

@@ -110,6 +110,7 @@ void stream_room(stream *s, uv_buf_t *buf) {
 }
 
 void stream_fed(stream *s, const char *base, size_t n) {
+  s->bytes_in += n;
   if (base != s->io->block) {
     s->in.end += n;
   } else if (n > SMALL && !buffer_len(&s->in)) {

@@ -107,21 +107,22 @@ struct stream {
   stream_request rq;
   float timeout;   // seconds that a call without a time limit of its own may take, 0: any number
   uint32_t bound;  // queued bytes from which on writers wait, 0: STREAM_QUEUE
-  uint32_t refs, granted;  // woken writers that have not run
-  uint32_t closed_at;      // site of the close
-  int in_rc, out_rc;       // end of a direction: 0 while it works, UV_EOF, an error
-  unsigned reading : 1;    // the transport delivers
-  unsigned refused : 1;    // it was told that there is no room, and nothing was taken since
-  unsigned direct : 1;     // the reader takes the bytes from the transport itself (read_now)
-  unsigned ready : 1;      // and there are some
-  unsigned woken : 1;      // the reader was woken, or its time limit passed
-  unsigned shut : 1;       // the write side was ended
-  unsigned shut_done : 1;  // the peer was told
-  unsigned many : 1;       // recv got a large piece last
-  unsigned closed : 1;     // no further calls
-  unsigned hurry : 1;      // lingering may not be prolonged
-  unsigned gone : 1;       // the transport is closing or closed
-  unsigned by_scope : 1;   // closed by a <close> variable
+  uint32_t refs, granted;        // woken writers that have not run
+  uint32_t closed_at;            // site of the close
+  uint64_t bytes_in, bytes_out;  // that were read, and taken to be written
+  int in_rc, out_rc;             // end of a direction: 0 while it works, UV_EOF, an error
+  unsigned reading : 1;          // the transport delivers
+  unsigned refused : 1;          // it was told that there is no room, and nothing was taken since
+  unsigned direct : 1;           // the reader takes the bytes from the transport itself (read_now)
+  unsigned ready : 1;            // and there are some
+  unsigned woken : 1;            // the reader was woken, or its time limit passed
+  unsigned shut : 1;             // the write side was ended
+  unsigned shut_done : 1;        // the peer was told
+  unsigned many : 1;             // recv got a large piece last
+  unsigned closed : 1;           // no further calls
+  unsigned hurry : 1;            // lingering may not be prolonged
+  unsigned gone : 1;             // the transport is closing or closed
+  unsigned by_scope : 1;         // closed by a <close> variable
 };
 
 // --- Life ------------------------------------------------------------------------------------

@@ -149,6 +149,7 @@ static int take_direct(lua_State *L, stream *s) {
     return 0;
   }
   s->many = got >= (ssize_t)DIRECT;
+  s->bytes_in += (uint64_t)got;
   bytes_push(L, block, head, (size_t)got);
   return 1;
 }

@@ -179,7 +179,10 @@ int stream_write(stream *s, const uv_buf_t *bufs, unsigned n) {
     rc = enqueue(s, bufs, n, sent, total);
     if (rc == UV_ENOMEM && !sent) return rc;  // nothing was written: the stream is as it was
   }
-  if (rc < 0) fail(s, rc);
+  if (rc < 0)
+    fail(s, rc);
+  else
+    s->bytes_out += total;
   wake_writer(s);
   return rc < 0 ? rc : 0;
 }

@@ -16,6 +16,8 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "core/host.h"
+
 #ifdef __GLIBC__
 #define CAN_CLOSE_FROM __GLIBC_PREREQ(2, 34)
 #else
@@ -123,7 +125,9 @@ static int run(const spawn_plan *p, const char *file, int folder, pid_t *pid) {
     if (rc == 0) rc = set_stdio(&fa, p);
     if (rc == 0 && folder != AT_FDCWD) rc = posix_spawn_file_actions_addfchdir_np(&fa, folder);
     if (rc == 0) rc = set_closing(&fa);
+    host_lend_descriptors();
     if (rc == 0) rc = posix_spawn(pid, file, &fa, &a, p->argv, p->env ? p->env : environ);
+    host_take_descriptors();
     posix_spawnattr_destroy(&a);
   }
   posix_spawn_file_actions_destroy(&fa);

@@ -31,6 +31,7 @@ describe("http pool on the virtual clock", function()
       return {
         reusable = function() return opened[stream] ~= nil and not stream.stale end,
         close = function() stream:close() end,
+        traffic = function() return 1, 2 end,
         stream = stream,
       }
     end

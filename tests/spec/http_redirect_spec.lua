@@ -475,7 +475,7 @@ for status in (301, 302, 303, 307, 308):
 
     local function run(r, status, location)
       local sent = {}
-      return sent, redirect.layer({}, r, function(_, req)
+      return sent, redirect.layer({counts = {redirects = 0}}, r, function(_, req)
         sent[#sent + 1] = req
         return #sent == 1 and {status = status, headers = {location = location}, block = ""}
           or {status = 200}

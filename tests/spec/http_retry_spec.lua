@@ -26,7 +26,9 @@ describe("http retries", function()
       function request.rewind() return true end
       for k, v in pairs(fields or {}) do request[k] = v end
       local start, times = corun.now(), {}
-      local session = {pool = {pause = function(_, seconds) corun.sleep(seconds) end}}
+      local session = {
+        pool = {pause = function(_, seconds) corun.sleep(seconds) end}, counts = {retries = 0},
+      }
       local res, err = retry.layer(session, request, function()
         times[#times + 1] = math.floor((corun.now() - start) * 1000 + 0.5) / 1000
         local outcome = outcomes[math.min(#times, #outcomes)]

@@ -533,3 +533,41 @@ describe("process.spawn", function()
     p:wait()
   end)
 end)
+
+describe("the limit of descriptors", function()
+  -- Run code with a soft limit of 64 and a hard one of 1000; what it wrote.
+  local function limited(code)
+    local r = assert(process.run({"sh", "-c", 'ulimit -n 1000; ulimit -Sn 64; exec "$0" -e "$1"',
+      os.getenv("CORUN"), code}))
+    assert.equal("", r.stderr)
+    return r.stdout
+  end
+
+  test("is raised to the hard one at the start", function()
+    assert.equal("300 more\n", limited[[
+      local files = {}
+      for i = 1, 300 do files[i] = assert(io.open("/dev/null")) end
+      print(#files .. " more")]])
+  end)
+
+  test("is for programs what it was, however many descriptors are open", function()
+    assert.equal("64 1000\n64 1000\ntrue\n", limited[[
+      local process = require "corun.process"
+      local files = {}
+      for _ = 1, 2 do
+        io.write((assert(process.run{shell = "echo $(ulimit -Sn) $(ulimit -Hn)"}).stdout))
+        for i = 1, 300 do files[#files + 1] = assert(io.open("/dev/null")) end
+      end
+      local r = assert(process.run{shell = "test -t 0 && ulimit -Sn", pty = true})
+      print(r.stdout:match("%d+") == "64")]])
+  end)
+
+  test("a program that cannot be started leaves it raised", function()
+    assert.equal("ENOENT\n300 more\n", limited[[
+      local _, err = require("corun.process").run{"/nowhere"}
+      print(err.code)
+      local files = {}
+      for i = 1, 300 do files[i] = assert(io.open("/dev/null")) end
+      print(#files .. " more")]])
+  end)
+end)
