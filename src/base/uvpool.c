@@ -2,14 +2,11 @@
 // Trying whether libuv's threads can be started. See uvpool.h.
 #include "base/uvpool.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <uv.h>
 
 #define MOST 1024                // as libuv
 #define STACK ((size_t)8 << 20)  // what newer releases ask for; older ones take the system's
-
-static atomic_int is_known;  // they were started once, or can be
 
 static unsigned count(void) {
   const char *text = getenv("UV_THREADPOOL_SIZE");
@@ -22,7 +19,7 @@ static void wait_for_all(void *arg) {
 }
 
 // All are there at the same time before the first may end.
-static int try(unsigned n) {
+static int start(unsigned n) {
   uv_thread_options_t options = {.flags = UV_THREAD_HAS_STACK_SIZE, .stack_size = STACK};
   uv_sem_t begin;
   uv_thread_t threads[MOST];
@@ -39,9 +36,6 @@ static int try(unsigned n) {
   return rc;
 }
 
-int uvpool_check(void) {
-  if (atomic_load(&is_known)) return 0;
-  int rc = try(count());
-  if (rc == 0) atomic_store(&is_known, 1);
-  return rc;
+int uvpool_try(void) {
+  return start(count());
 }

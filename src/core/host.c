@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/uvpool.h"
 #include "core/runtime.h"
 #include "core/trace.h"
 
@@ -44,6 +45,7 @@ static struct {
   rt *owner;  // of the signals
   int started, pipe[2];
   atomic_int parked, stops, quits, signal;
+  atomic_int has_pool;  // libuv's threads run, or can
   struct sigaction old_urg, old_int, old_term, old_hup, old_quit, old_pipe;
   atomic_int tty;  // 0: no mode to restore, 1: being written, 2: there is one
   int tty_fd, tty_at_exit;
@@ -62,6 +64,12 @@ static struct {
   rlim_t first, raised;  // the soft limit at the start, and since; 0 when it was not raised
   pthread_mutex_t lock;  // held while a program is started with the first
 } descriptors = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+int host_check_pool(void) {
+  int rc = atomic_load(&host.has_pool) ? 0 : uvpool_try();
+  if (rc == 0) atomic_store(&host.has_pool, 1);
+  return rc;
+}
 
 work_pool *host_work_pool(void) {
   return &works;

@@ -55,6 +55,10 @@ void host_lend_descriptors(void);
 // Raise it again. [any]
 void host_take_descriptors(void);
 
+// Say whether libuv can have its threads, to be asked before it gets work for them until the answer
+// is 0: it aborts when it cannot. 0 or an error such as UV_EAGAIN. [any]
+int host_check_pool(void);
+
 // The threads for blocking work. [any]
 work_pool *host_work_pool(void);
 

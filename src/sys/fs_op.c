@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/uvpool.h"
 #include "core/error.h"
+#include "core/host.h"
 #include "core/runtime.h"
 #include "core/task.h"
 #include "core/wait.h"
@@ -165,7 +165,7 @@ static void describe(const task *t, const void *arg, char *buf, size_t n) {
 static const wait_ops op_ops = {"a thread to", cancel, resumed, describe};
 
 int fs_begin(lua_State *L, fs_op *o) {
-  o->rc = uvpool_check();
+  o->rc = host_check_pool();
   if (o->rc < 0) return o->type->done(L, o);
   o->t = task_current(L);
   submit(o);

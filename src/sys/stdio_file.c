@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/uvpool.h"
+#include "core/host.h"
 #include "core/runtime.h"
 #include "sys/stdio.h"
 
@@ -81,7 +81,7 @@ static int read_more(file_stdio *p) {
   if (!p->block) return UV_ENOMEM;
   uv_buf_t buf = uv_buf_init(p->block, IO_BLOCK);
   p->read.data = p;
-  int rc = uvpool_check();
+  int rc = host_check_pool();
   if (rc == 0) rc = uv_fs_read(p->turn.loop, &p->read, p->head.fd, &buf, 1, -1, on_read);
   if (rc == 0) p->busy = 1;
   return rc;
