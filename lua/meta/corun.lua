@@ -13,6 +13,7 @@
 --- What touches the outside world returns its value, or `nil` and a `corun.err`. Misuse raises at
 --- the caller's line. A cancellation of the calling task is always raised and never returned.
 ---@class corun
+---@field csv corun.csv `require "corun.csv"`, loaded when first used
 ---@field fs corun.fs `require "corun.fs"`, loaded when first used
 ---@field http corun.http `require "corun.http"`, loaded when first used
 ---@field json corun.json `require "corun.json"`, loaded when first used

@@ -6,6 +6,7 @@
 #include <lua.h>
 
 int luaopen_corun_codec(lua_State *L);
+int luaopen_corun_csvcore(lua_State *L);
 int luaopen_corun_json(lua_State *L);
 int luaopen_corun_urlcore(lua_State *L);
 int luaopen_cjson(lua_State *L);  // Debian's lua-cjson, linked in
