@@ -5,6 +5,7 @@
 
 #include <lua.h>
 
+int luaopen_corun_charsetcore(lua_State *L);
 int luaopen_corun_codec(lua_State *L);
 int luaopen_corun_csvcore(lua_State *L);
 int luaopen_corun_json(lua_State *L);
