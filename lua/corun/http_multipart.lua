@@ -163,15 +163,23 @@ end
 
 -- Reading -----------------------------------------------------------------------------------------
 
+local function failed(segment, why)
+  return nil, corun.err("ECHANGED", why, {op = "upload", target = segment.path})
+end
+
 local function changed(segment, size)
-  return nil, corun.err("ECHANGED", ("the file has changed its size, %d bytes were announced and "
-    .. "%s are there"):format(segment.size, size), {op = "upload", target = segment.path})
+  return failed(segment, ("the file has changed its size, %d bytes were announced and %s are there")
+    :format(segment.size, size))
 end
 
 -- The file of a segment, still as long as it was.
 local function open(segment)
   local file, err = fs.open(segment.path)
   if not file then return nil, err end
+  if not file.stat then -- a pipe or a terminal
+    file:close()
+    return failed(segment, "it is no file any more")
+  end
   local st
   st, err = file:stat()
   if st and st.size == segment.size then return file end

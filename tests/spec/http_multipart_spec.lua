@@ -195,6 +195,13 @@ Content-Type: application/json
         assert.same({nil, err}, {source.next()})
       end
     end
+    local source = assert(multipart.source{a = {path = name}})
+    assert(os.remove(name))
+    assert(os.execute("mkfifo " .. name))
+    assert(source.next())
+    local piece, err = source.next()
+    assert.is_nil(piece)
+    assert.equal("upload " .. name .. ": it is no file any more (ECHANGED)", tostring(err))
     assert.equal(before, files.descriptors())
   end)
 
