@@ -40,6 +40,13 @@ part("texts", function()
     url.query(u.query)
     url.decode(url.encode("a name with spaces & more"))
   end
+  local rows = {}
+  for i = 1, 2000 do rows[i] = {i, "name " .. i, 'a "quoted" text, long', "2024-01-01", ""} end
+  for _ = 1, 20 do
+    local text = corun.csv.encode(rows)
+    assert(#corun.csv.decode(text) == #rows)
+    assert(#corun.csv.decode(text, {header = {"a", "b", "c", "d", "e"}}) == #rows)
+  end
   for _ = 1, 2000 do
     assert(codec.base64.decode(codec.base64.encode(bytes)) == bytes)
     assert(codec.hex.decode(codec.hex.encode(bytes)) == bytes)
