@@ -54,6 +54,7 @@ static size_t broken(const unsigned char *s, size_t n, int *is_cut) {
 }
 
 static int feed_utf8(charset *c, int is_last) {
+  if (!buffer_len(&c->in)) return 0;
   const char *s = buffer_bytes(&c->in), *from = s, *end = s + buffer_len(&c->in);
   while (s < end) {
     int is_cut;

@@ -39,7 +39,7 @@ static const char check[] =
   "end\n"
   "return function(text)\n"
   "  local style = text:byte(1) or 0\n"
-  "  text = text:sub(2)\n"
+  "  text = text:sub(2, 300)\n"
   "  local o = {header = style & 1 > 0, quote = style & 2 == 0 and '\"',\n"
   "    separator = style & 4 > 0 and ';' or ','}\n"
   "  local rows, names = csv.decode(text, o)\n"
