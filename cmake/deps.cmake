@@ -216,3 +216,11 @@ set_property(TARGET zstd PROPERTY INTERFACE_LINK_LIBRARIES Threads::Threads)
 find_path(OPENSSL_INCLUDE openssl/ssl.h REQUIRED)
 add_library(openssl_headers INTERFACE)
 target_include_directories(openssl_headers SYSTEM INTERFACE ${OPENSSL_INCLUDE})
+
+# --- libpsl: its header; the library is loaded at first use (src/http/public_suffix.c) ------------
+find_path(PSL_INCLUDE libpsl.h)
+if(NOT PSL_INCLUDE)
+  message(FATAL_ERROR "corun: libpsl.h not found; tools/setup installs libpsl-dev")
+endif()
+add_library(psl_headers INTERFACE)
+target_include_directories(psl_headers SYSTEM INTERFACE ${PSL_INCLUDE})

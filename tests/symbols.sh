@@ -4,7 +4,7 @@
 # the rules what they mean.
 #   exports  C modules find the whole of Lua's API in the program, and nothing that is not public
 #   state    there is no writable static variable outside the one file of core that may have one, and
-#            the tables of OpenSSL's functions and the trust store, each set once;
+#            the tables of OpenSSL's and libpsl's functions, its list and the trust store, each set once;
 #            simdjson's header has one for a log that nobody switches on, in unoptimised builds
 set -euo pipefail
 build=$2
@@ -44,7 +44,7 @@ state() {
         where = library " " object
         if (where != "libcorun_core.a host.c.o" && where != "libcorun_data.a json_late.c.o" &&
           where != "libcorun_base.a openssl.c.o" && where != "libcorun_base.a openssl_tls.c.o" &&
-          where != "libcorun_net.a trust.c.o")
+          where != "libcorun_net.a trust.c.o" && where != "libcorun_http.a public_suffix.c.o")
           print where " " $NF
       }')
   done
