@@ -7,13 +7,11 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "core/mods.h"
 #include "core/modules.h"
 #include "core/runtime.h"
 #include "data/mods.h"
-#include "http/cookie_date.h"
 #include "http/mods.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -49,7 +47,8 @@ static const char check[] =
   "    assert(c.domain == 'a.b.example.com' or not c.host_only)\n"
   "    assert(('.a.b.example.com'):sub(-#c.domain - 1) == '.' .. c.domain and c.domain ~= 'com')\n"
   "    assert(not c.expires or c.expires > NOW and c.expires <= NOW + 400 * 86400)\n"
-  "    assert(check_header(jar, 'https://a.b.example.com' .. c.path) or c.path:find('[^ "
+  "    local as_is = not c.path:find('[^%w/=_.,-]')\n"
+  "    assert(check_header(jar, 'https://a.b.example.com' .. c.path) or not as_is)\n"
   "-~]|[#?]'))\n"
   "  end\n"
   "  check_header(jar, 'http://a.b.example.com/x')\n"
@@ -90,18 +89,9 @@ static lua_State *start(void) {
   return r->L;
 }
 
-static void check_date(const char *text, size_t size) {
-  int64_t seconds;
-  struct tm tm;
-  if (!cookie_date_parse(text, size, &seconds)) return;
-  time_t t = (time_t)seconds;
-  if (!gmtime_r(&t, &tm) || tm.tm_year < 1601 - 1900 || tm.tm_year > 9999 - 1900) abort();
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   static lua_State *L;
   if (!L) L = start();
-  check_date((const char *)data, size);
   lua_pushvalue(L, -1);
   lua_pushlstring(L, (const char *)data, size);
   if (lua_pcall(L, 1, 0, 0) != LUA_OK) {

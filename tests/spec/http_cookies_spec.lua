@@ -315,10 +315,11 @@ describe("a jar of cookies", function()
     assert.equal(2, stored)
     assert.equal(2, #refused)
     assert.equal("ECOOKIE", refused[1].code)
-    assert.equal('store cookie http://example.com/p: the cookie "b" is refused: its domain com is ' ..
-      "a public suffix (ECOOKIE)", tostring(refused[1]))
-    assert.equal('store cookie http://example.com/p: the cookie "?" is refused: it has a control ' ..
-      "character (ECOOKIE)", tostring(refused[2]))
+    assert.equal("store cookie http://example.com/p: " ..
+      'the cookie "b" is refused: its domain com is a public suffix (ECOOKIE)',
+      tostring(refused[1]))
+    assert.equal("store cookie http://example.com/p: " ..
+      'the cookie "?" is refused: it has a control character (ECOOKIE)', tostring(refused[2]))
     assert.equal(1, (jar:store("http://example.com/", "d=4", NOW)))
   end)
 
