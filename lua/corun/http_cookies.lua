@@ -303,11 +303,6 @@ function cookies.jar()
   return setmetatable({domains = {}, secure = {}, count = 0, ticks = 0}, jar)
 end
 
----Make a jar of a file.
-function cookies.load(path)
-  return require("corun.http_cookies_file").load(cookies.jar(), path)
-end
-
 ---Say whether a value is a jar.
 function cookies.is_jar(v)
   return getmetatable(v) == jar
@@ -409,15 +404,18 @@ local function complete(c)
   return c
 end
 
----Put a cookie into the jar as a file says it is, for http_cookies_file.lua. Answers why not.
----
----What has become a public suffix since it was written is for that host alone, as the RFC does with
----hosts that set cookies for themselves.
-function cookies.restore(self, said, now)
+-- Put a cookie into the jar as a file says it is; answer why not. What has become a public suffix
+-- since it was written is for that host alone, as the RFC has it with hosts that set their own.
+local function restore(self, said, now)
   local c, why = complete(said)
   if not c then return why end
   if not c.host_only and is_public_suffix(c.domain) then c.host_only = true end
   put(self, c, now)
+end
+
+---Make a jar of a file.
+function cookies.load(path)
+  return require("corun.http_cookies_file").load(cookies.jar(), path, restore)
 end
 
 ---Set a cookie.

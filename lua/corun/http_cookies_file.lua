@@ -63,8 +63,8 @@ local function read_line(line)
     value = value, expires = seconds ~= 0 and seconds or nil, http_only = http_only}
 end
 
----Read a file into a jar that is empty.
-function file.load(jar, path)
+---Read a file into a jar that is empty; `restore(jar, cookie, now)` takes one, or says why not.
+function file.load(jar, path, restore)
   check_path(path, "load")
   local text, err = fs.read(path, {max = LONGEST + 1})
   if not text then return nil, err end
@@ -73,7 +73,6 @@ function file.load(jar, path)
   end
   if #text > LONGEST then return bad("the file is too large to be one of cookies") end
   local number, now = 0, os.time()
-  local restore = require("corun.http_cookies").restore
   for line in (text .. "\n"):gmatch("(.-)\r?\n") do
     number = number + 1
     local c, why = read_line(line)
