@@ -7,8 +7,8 @@
 ---
 --- A jar is made empty or from a file, stores what responses set, and answers what requests send.
 --- It keeps to all rules for browsers: `Domain` and `Path`; public suffixes such as `co.uk`, by
---- libpsl's list; `Secure` cookies, which neither travel unencrypted nor are overwritten from there;
---- `Expires` and `Max-Age`, 400 days at most; the prefixes `__Host-` and `__Secure-`.
+--- libpsl's list; `Secure` cookies, which neither travel unencrypted nor are overwritten from
+--- there; `Expires` and `Max-Age`, 400 days at most; the prefixes `__Host-` and `__Secure-`.
 ---
 --- A cookie has at most 4,096 bytes of name and value. Over 180 of one domain, or 3,300 in all, the
 --- least recently used go until 150 or 3,000 are left: first what has expired, then, of a domain,
