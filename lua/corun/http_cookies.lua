@@ -320,6 +320,9 @@ function jar:store(url, lines, now, o)
   local is_barred = is_cross_site(u, o) and not o.top_level
   local stored, refused = 0, nil
   for _, line in ipairs(type(lines) == "string" and {lines} or lines) do
+    if type(line) ~= "string" then
+      options.misuse("the lines to store must be strings, got " .. type(line))
+    end
     local why = store_line(self, u, line, now, is_barred)
     if why then
       refused = refused or {}

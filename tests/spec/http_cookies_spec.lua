@@ -360,6 +360,11 @@ describe("a jar of cookies", function()
       assert.matches("^tests/spec/http_cookies_spec.lua:%d+: " .. message, tostring(err))
     end
     raises("store needs a line or a list of lines, got nil", function() jar:store(HTTP) end)
+    raises("the lines to store must be strings, got number", function() jar:store(HTTP, {1}) end)
+    raises("options of header must be a table, got number", function()
+      jar:store(HTTP, "a=b", NOW)
+      jar:header(HTTP, NOW)
+    end)
     raises("the URL must be a string or its parts, got nil", function() jar:store(nil, "a=b") end)
     raises("the URL must be a string or its parts, got number", function()
       jar:store(HTTP, "a=b", NOW)
@@ -634,7 +639,7 @@ describe("random cookies", function()
   end
 
   for seed = 1, 20 do
-    it("never send what is expired, foreign or insecure: " .. seed, function()
+    it("never send what is expired, foreign or insecure: " .. seed .. " #heavy", function()
       local state = seed
       local function pick(list)
         state = state * 6364136223846793005 + 1442695040888963407
@@ -683,6 +688,23 @@ describe("the code of cookies", function()
     ]])
     assert.equal("true\n", out)
     assert.equal(0, status)
+  end)
+
+  it("says so when libpsl cannot be loaded, and tries again", function()
+    local files = dofile("tests/spec/support/files.lua")
+    local programs = dofile("tests/spec/support/programs.lua")
+    local dir <close>, path = files.folder()
+    files.put(path .. "/libpsl.so.5", "no library")
+    local out, status = programs.run([[
+      local cookies = require "corun.http_cookies"
+      local ok, err = pcall(cookies.jar)
+      print(ok, err.code, err)
+      os.remove(os.getenv("LD_LIBRARY_PATH") .. "/libpsl.so.5")
+      print(cookies.is_jar(cookies.jar()))
+    ]], {before = "env LD_LIBRARY_PATH=" .. path})
+    assert.matches("^false\tENOSYS\t.*libpsl is needed: .*libpsl.so.5: .*\ntrue\n$", out)
+    assert.equal(0, status)
+    assert.is_not_nil(dir)
   end)
 
   it("is safe in several tasks at once", function()

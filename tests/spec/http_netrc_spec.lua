@@ -104,7 +104,7 @@ describe("netrc", function()
     assert.equal("read netrc: line 1: a word that is no keyword (EINVAL)", tostring(err))
   end)
 
-  it("takes hostile files in linear time", function()
+  it("takes hostile files in linear time #heavy", function()
     local begun = os.clock()
     parse(("machine a login b "):rep(50000))
     parse("machine a password " .. ("\\x"):rep(400000))
@@ -225,7 +225,7 @@ json.dump(out, sys.stdout)
     return table.concat(out) .. "\n"
   end
 
-  it("read random files alike", function()
+  it("read random files alike #heavy", function()
     local texts, read = {}, 0
     for i = 1, 1500 do texts[i] = random_file() end
     local r = assert(process.run{"python3", "-c", PYTHON, input = json.encode(texts), timeout = 60})
