@@ -158,7 +158,7 @@ describe("http retries", function()
       assert.equal(seconds, retry_after(value, now), value)
     end
     assert.is_nil(retry_after(nil))
-    for _, value in ipairs({"", "-1", "1.5", "soon", "Sun, 06 Foo 1994 08:49:37 GMT", "0x10"}) do
+    for _, value in ipairs({"", "-1", "soon", "Sun, 06 Foo 1994 08:49:37 GMT", "0x10"}) do
       assert.is_nil(retry_after(value, now))
     end
   end)
