@@ -39,7 +39,7 @@ void http_connection_init(http_connection *c, stream *s, http_kind kind,
   c->parts = 0;
   c->send_rc = 0;
   c->in_pieces = c->until_go_on = 0;
-  c->busy = c->answered = c->receive_next = 0;
+  c->busy = c->answered = c->out_of_step = c->receive_next = 0;
   c->part = HTTP_PART_WHOLE;
 }
 
@@ -164,7 +164,7 @@ static int receive(lua_State *L, http_connection *c);
 
 // After a message that is complete.
 static int may_be_kept(const http_connection *c) {
-  return http_parser_keepalive(&c->p) && c->send_rc == 0 && !c->in_pieces;
+  return http_parser_keepalive(&c->p) && c->send_rc == 0 && !c->in_pieces && !c->out_of_step;
 }
 
 // Push what was gathered of the body, and take it out of the buffer.
@@ -510,10 +510,20 @@ static int send_parts(lua_State *L, http_connection *c, int parts, int receive_n
   return send_more(L, c);
 }
 
-// Begin a message with its first parts.
+// Say whether the peer has sent something already, which over a new connection nobody has read yet.
+static int has_spoken(const http_connection *c) {
+  size_t n;
+  const stream *s = c->s;
+  stream_peek(s, &n);
+  return n || (!s->reading && s->t->read_now && s->t->read_now(c->s, NULL, 0) > 0);
+}
+
+// Begin a message with its first parts. A server that has answered before the request will go on to
+// answer it, and that would be taken for the answer to the next one.
 static int send_message(lua_State *L, http_connection *c, int receive_next, http_part part) {
   task_checkpoint(L);
   http_idle_remove(c);
+  if (c->p.kind == HTTP_KIND_RESPONSE) c->out_of_step |= has_spoken(c) != 0;
   c->busy = 1;
   c->send_rc = 0;
   c->answered = 0;

@@ -31,6 +31,7 @@ typedef struct http_connection {
   int send_rc;           // why not all of it was
   unsigned busy : 1;
   unsigned answered : 1;      // a byte of the peer's message has come
+  unsigned out_of_step : 1;   // it answered before it was asked
   unsigned receive_next : 1;  // after sending, wait for the peer's message
   unsigned in_pieces : 1;     // a body is being sent in pieces, by another task than receives
   unsigned until_go_on : 1;   // 100 Continue ends the wait for the peer's message

@@ -3,14 +3,40 @@
 -- step are errors, nothing of them is delivered, and their connection is never used again.
 
 local corun = require("corun")
+local core = require("corun.httpcore")
 local http = require("corun.http")
+local net = require("corun.net")
 local support = require("tests.spec.support.http")
 
 local ok, kept, raw = support.ok, support.kept, support.raw
 
+-- The ways in which a request is sent and its answer received; each gives the body, or nil, error.
+local WAYS = {
+  whole = function(s, url, o)
+    local res, err = s:post(url, o)
+    return res and res.body, err
+  end,
+  streamed = function(s, url, o)
+    o.stream = true
+    local res, err = s:post(url, o)
+    if not res then return nil, err end
+    return res:read("a")
+  end,
+  ["body in pieces"] = function(s, url, o)
+    local given = false
+    function o.body()
+      if given then return nil end
+      given = true
+      return "the body"
+    end
+    local res, err = s:post(url, o)
+    return res and res.body, err
+  end,
+}
+
 -- Get an answer made of these bytes on a connection that served a good request before; the result,
 -- and how many connections that took.
-local function get_bad(bytes, o)
+local function get_bad(bytes, o, way)
   local connections = 0
   local server <close>, url = raw(function(stream, n)
     connections = n
@@ -23,7 +49,7 @@ local function get_bad(bytes, o)
   end)
   local s <close> = http.session({timeout = 5})
   assert.equal("good", assert(s:get(url .. "/good")).body)
-  local res, err = s:post(url .. "/bad", o)
+  local res, err = WAYS[way or "whole"](s, url .. "/bad", o or {})
   assert.equal(0, s.pool.open)
   assert.equal(0, s.pool.active)
   assert.equal("good", assert(s:get(url .. "/good")).body)
@@ -91,49 +117,65 @@ local TOO_LARGE = {
 describe("http client, bad input", function()
   for _, case in ipairs(REFUSED) do
     it("refuses " .. case[1], function()
-      local res, err, connections = get_bad(case[2])
-      assert.is_nil(res)
-      assert.equal("EPROTO", err.code)
-      assert.equal("read", err.op)
-      assert.matches("^127%.0%.0%.1:%d+$", err.target)
-      assert.equal(2, connections)
+      for way in pairs(WAYS) do
+        local body, err, connections = get_bad(case[2], nil, way)
+        assert.is_nil(body, way)
+        assert.equal("EPROTO", err.code, way)
+        assert.equal("read", err.op)
+        assert.matches("^127%.0%.0%.1:%d+$", err.target)
+        assert.equal(2, connections)
+      end
     end)
   end
 
   for _, case in ipairs(TOO_LARGE) do
     it("refuses " .. case[1], function()
-      local res, err, connections = get_bad(case[2])
-      assert.is_nil(res)
-      assert.equal("EMSGSIZE", err.code)
-      assert.equal(2, connections)
+      for way in pairs(WAYS) do
+        local body, err, connections = get_bad(case[2], {max_body = 64 << 20}, way)
+        assert.is_nil(body, way)
+        assert.equal("EMSGSIZE", err.code, way)
+        assert.equal(2, connections)
+      end
     end)
   end
 
   it("a body without end stops at max_body", function()
-    local res, err = get_bad(OK .. "\r\n" .. ("x"):rep(1 << 20), {max_body = 100000})
-    assert.is_nil(res)
-    assert.equal("EMSGSIZE", err.code)
+    for way in pairs(WAYS) do
+      local body, err = get_bad(OK .. "\r\n" .. ("x"):rep(1 << 20), {max_body = 100000}, way)
+      assert.is_nil(body)
+      assert.equal("EMSGSIZE", err.code)
+    end
   end)
 end)
 
 describe("http client, truncated answers", function()
-  -- Each prefix of the answer, then the end of the stream: always an error.
+  -- Each prefix of the answer, then the end of the stream, or a reset, which leaving a part of the
+  -- request unread makes: always an error, however it is received.
   local function cut_everywhere(bytes)
-    local at = 0
-    local server <close>, url = raw(function(stream)
-      if support.read_request(stream) then stream:write(bytes:sub(1, at)) end
-    end)
-    local s <close> = http.session({timeout = 5})
-    for n = 0, #bytes - 1 do
-      at = n
-      local res, err = s:get(url)
-      assert.is_nil(res, "cut after byte " .. n)
-      assert.equal("EOF", err.code)
-      assert.equal(0, s.pool.open)
+    for way, fetch in pairs(WAYS) do
+      for _, resets in ipairs({false, true}) do
+        local at = 0
+        local server <close>, url = raw(function(stream)
+          if not stream:read_until("\r\n\r\n") then return end
+          if not resets then stream:recv() end
+          stream:write(bytes:sub(1, at))
+        end)
+        local s <close> = http.session({timeout = 5})
+        for n = 0, #bytes - 1 do
+          at = n
+          local body, err = fetch(s, url, {body = "a body of which one side reads nothing"})
+          assert.is_nil(body, ("%s, cut after byte %d"):format(way, n))
+          assert.is_true(err.code == "EOF" or resets and err.code == "ECONNRESET", tostring(err))
+          assert.equal(0, s.pool.open)
+          assert.equal(0, s.pool.active)
+        end
+        s:close()
+        server:close()
+      end
     end
-    at = #bytes
+    local server <close>, url = support.canned(bytes)
+    local s <close> = http.session()
     local res = assert(s:get(url))
-    s:close()
     server:close()
     return res
   end
@@ -294,6 +336,24 @@ describe("http client, stale connections", function()
       assert.equal(i, connections)
       assert.equal(0, s.pool.open)
     end
+    server:close()
+  end)
+
+  it("nor one on which it spoke before it was asked", function()
+    local spoken = corun.event()
+    local server <close> = raw(function(stream)
+      stream:write(ok("early"))
+      spoken:set()
+      if support.read_request(stream) then stream:write(ok("the answer")) end
+      support.read_request(stream)
+    end)
+    local stream = assert(net.connect(server:address()))
+    local c <close> = core.connection(stream, "response")
+    spoken:wait()
+    local status, _, body, keep = c:exchange("GET / HTTP/1.1\r\nhost: x\r\n\r\n", nil, false, 5, -1)
+    assert.equal(200, status)
+    assert.equal("early", body)
+    assert.is_false(keep)
     server:close()
   end)
 

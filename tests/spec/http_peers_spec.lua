@@ -5,6 +5,7 @@
 local corun = require("corun")
 local http = require("corun.http")
 local support = require("tests.spec.support.http")
+local certificates = require("tests.spec.support.tls")
 
 local function serve(fn)
   local server = assert(http.serve("127.0.0.1:0", fn))
@@ -37,29 +38,42 @@ s.serve_forever()]], "HTTP/1.1")
     assert.equal(200, s:get("/LICENSE").status)
   end)
 
-  it("nginx: 200 requests over few connections, ranges, a large file", function()
-    local nginx = "/usr/sbin/nginx" -- which is in the path of few users
-    if not support.has(nginx) then nginx = support.has("nginx") and "nginx" end
-    if not nginx then return pending("nginx is not installed") end
-    local folder = os.tmpname()
-    os.remove(folder)
-    os.execute("mkdir " .. folder)
-    local port = support.free_port()
-    local f = assert(io.open(folder .. "/nginx.conf", "w"))
-    local conf = ([[
+  local CONF = [[
 daemon off; master_process off; pid DIR/pid; error_log stderr crit;
 events { worker_connections 256; }
 http { access_log off; client_body_temp_path DIR/b; proxy_temp_path DIR/p; fastcgi_temp_path DIR/f;
   uwsgi_temp_path DIR/u; scgi_temp_path DIR/s; keepalive_requests 50; client_max_body_size 10k;
+  gzip_types text/plain; gzip_min_length 1; default_type text/plain;
   server { listen 127.0.0.1:PORT; root DIR; location /echo { return 200 "$request_method $args"; }
-    location /big { chunked_transfer_encoding on; } } }]]):gsub("DIR", folder):gsub("PORT", port)
-    f:write(conf)
+    location /gz/ { gzip on; alias DIR/; } SECURE } }]]
+
+  -- nginx in a folder of its own, with these further lines in its server.
+  local function start_nginx(folder, secure)
+    local program = "/usr/sbin/nginx" -- which is in the path of few users
+    if not support.has(program) then program = support.has("nginx") and "nginx" end
+    if not program then return nil end
+    local port = support.free_port()
+    local values = {DIR = folder, PORT = tostring(port), SECURE = secure or ""}
+    local f <close> = assert(io.open(folder .. "/nginx.conf", "w"))
+    f:write((CONF:gsub("%u%u%u%u+", values):gsub("DIR", folder)))
     f:close()
-    f = assert(io.open(folder .. "/big", "w"))
+    return support.start("sh", "-c", "echo port $1; exec $2 -c $3", "sh", tostring(port), program,
+      folder .. "/nginx.conf")
+  end
+
+  local function folder_with_big()
+    local folder = os.tmpname()
+    os.remove(folder)
+    os.execute("mkdir " .. folder)
+    local f <close> = assert(io.open(folder .. "/big", "w"))
     f:write(string.rep("0123456789", 300000))
-    f:close()
-    local peer = support.start("sh", "-c", "echo port $1; exec $2 -c $3", "sh", tostring(port),
-      nginx, folder .. "/nginx.conf")
+    return folder
+  end
+
+  it("nginx: 200 requests over few connections, ranges, a large file, gzip", function()
+    local folder = folder_with_big()
+    local peer = start_nginx(folder)
+    if not peer then return pending("nginx is not installed") end
     local _ <close> = corun.defer(function()
       peer.stop()
       os.execute("rm -r " .. folder)
@@ -78,8 +92,42 @@ http { access_log off; client_body_temp_path DIR/b; proxy_temp_path DIR/p; fastc
     local res = assert(s:get("/big", {headers = {range = "bytes=10-19"}}))
     assert.equal(206, res.status)
     assert.equal("0123456789", res.body)
+    for _, stream in ipairs({false, true}) do -- chunked, since nginx compresses as it sends
+      res = assert(s:get("/gz/big", {stream = stream}))
+      assert.equal("gzip", res.headers["content-encoding"])
+      assert.equal("chunked", res.headers["transfer-encoding"])
+      assert.equal(3000000, #(res.body or res:read("a")))
+    end
     assert.equal(413, assert(s:post("/echo", {body = ("x"):rep(1 << 20)})).status)
+    assert.equal(413, assert(s:post("/echo", {body = {path = folder .. "/big"}})).status)
+    assert.equal(413, assert(s:post("/echo", {body = {path = folder .. "/big"}, expect = true}))
+      .status)
     assert.equal(400, assert(s:get("/echo", {headers = {host = "a b"}})).status)
+  end)
+
+  it("nginx over TLS: verified, resumed, kept", function()
+    if not certificates.has_openssl then return pending("the openssl command is not installed") end
+    local folder, pems = folder_with_big(), certificates.make_certificates()
+    local port = support.free_port()
+    local peer = start_nginx(folder, ([[listen 127.0.0.1:%d ssl; ssl_certificate %sgood.pem;
+      ssl_certificate_key %skey.pem; ssl_session_cache shared:S:1m; location /resumed {
+      return 200 "$ssl_session_reused $ssl_protocol"; }]]):format(port, pems, pems))
+    if not peer then return pending("nginx is not installed") end
+    local _ <close> = corun.defer(function()
+      peer.stop()
+      os.execute("rm -r " .. folder)
+      certificates.remove(pems)
+    end)
+    local url = "https://127.0.0.1:" .. port
+    local s <close> = http.session({tls = {ca = pems .. "ca.pem"}, limit = 4})
+    support.eventually("nginx listens", function() return (s:get(url .. "/echo")) ~= nil end)
+    for _ = 1, 30 do assert.equal(3000000, #assert(s:get(url .. "/gz/big")).body) end
+    assert.equal(1, s.pool.open)
+    local again <close> = http.session({tls = {ca = pems .. "ca.pem"}})
+    assert.matches("^r TLS", assert(again:get(url .. "/resumed")).body)
+    local res, err = http.get(url .. "/echo")
+    assert.is_nil(res)
+    assert.equal("ETLS", err.code)
   end)
 
   it("node: chunked, keep-alive, a server that closes idle connections", function()
@@ -104,6 +152,129 @@ s.listen(0, "127.0.0.1", () => console.log("port", s.address().port));]])
       corun.sleep(0.3)
       assert.equal("GET /d 0", assert(s:get("/d")).body)
     end
+  end)
+
+  -- What a server of another make says to each kind of body, and to Expect.
+  local function exchange_bodies(s)
+    local path = os.tmpname()
+    local f <close> = assert(io.open(path, "w"))
+    f:write(("x"):rep(2000000))
+    f:close()
+    for _, expect in ipairs({false, true}) do
+      for _, stream in ipairs({false, true}) do
+        local function post(o)
+          o.expect, o.stream = expect, stream
+          local res = assert(s:post("/up", o))
+          return res.body or res:read("a")
+        end
+        assert.equal("3", post({body = "abc"}))
+        assert.equal("2000000", post({body = {path = path}}))
+        assert.equal("5", post({form = {a = "b c"}}))
+        local n = 0
+        assert.equal("500000", post({body = function()
+          n = n + 1
+          return n <= 50 and ("x"):rep(10000) or nil
+        end}))
+      end
+    end
+    assert.equal(1, s.pool.open)
+    os.remove(path)
+    local res <close> = assert(s:get("/lines", {stream = true}))
+    local lines = {}
+    for line in res:lines() do lines[#lines + 1] = line end
+    assert.equal(1000, #lines)
+    assert.equal("line 1000", lines[1000])
+  end
+
+  it("node: bodies in pieces, Expect, streamed gzip", function()
+    if not support.has("node") then return pending("node is not installed") end
+    local peer = support.start("node", "-e", [[
+const zlib = require("zlib");
+const s = require("http").createServer((q, r) => {
+  if (q.url == "/lines") {
+    r.setHeader("content-encoding", "br");
+    const z = zlib.createBrotliCompress();
+    z.pipe(r);
+    for (let i = 1; i <= 1000; i++) z.write("line " + i + "\n");
+    return z.end();
+  }
+  let n = 0;
+  q.on("data", d => n += d.length);
+  q.on("end", () => r.end(String(n)));
+});
+s.listen(0, "127.0.0.1", () => console.log("port", s.address().port));]])
+    local _ <close> = corun.defer(peer.stop)
+    local s <close> = http.session({base = peer.url})
+    exchange_bodies(s)
+  end)
+
+  it("aiohttp: bodies in pieces, Expect, streamed gzip", function()
+    local program = support.has("/usr/bin/python3") and "/usr/bin/python3" or "python3"
+    if os.execute(program .. " -c 'import aiohttp' 2>/dev/null") ~= true then
+      return pending("aiohttp is not installed")
+    end
+    local peer = support.start(program, "-c", [[
+import asyncio
+from aiohttp import web
+async def up(q):
+    n = 0
+    async for piece in q.content.iter_any(): n += len(piece)
+    return web.Response(text=str(n))
+async def lines(q):
+    r = web.StreamResponse()
+    r.enable_compression()
+    await r.prepare(q)
+    for i in range(1, 1001): await r.write(b"line %d\n" % i)
+    await r.write_eof()
+    return r
+async def main():
+    app = web.Application()
+    app.router.add_post("/up", up)
+    app.router.add_get("/lines", lines)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    print("port", site._server.sockets[0].getsockname()[1], flush=True)
+    await asyncio.Event().wait()
+asyncio.run(main())]])
+    local _ <close> = corun.defer(peer.stop)
+    local s <close> = http.session({base = peer.url})
+    exchange_bodies(s)
+  end)
+
+  it("Go's net/http: bodies in pieces, Expect, streamed", function()
+    if not support.has("go") then return pending("go is not installed") end
+    local folder = os.tmpname()
+    os.remove(folder)
+    os.execute("mkdir " .. folder)
+    local f <close> = assert(io.open(folder .. "/main.go", "w"))
+    f:write([[
+package main
+import ("fmt"; "io"; "net"; "net/http")
+func main() {
+  http.HandleFunc("/up", func(w http.ResponseWriter, r *http.Request) {
+    n, _ := io.Copy(io.Discard, r.Body)
+    fmt.Fprint(w, n)
+  })
+  http.HandleFunc("/lines", func(w http.ResponseWriter, r *http.Request) {
+    for i := 1; i <= 1000; i++ {
+      fmt.Fprintf(w, "line %d\n", i)
+      if i % 100 == 0 { w.(http.Flusher).Flush() }
+    }
+  })
+  l, _ := net.Listen("tcp", "127.0.0.1:0")
+  fmt.Println("port", l.Addr().(*net.TCPAddr).Port)
+  http.Serve(l, nil)
+}]])
+    f:close()
+    local out, built = support.run("go", "build", "-o", folder .. "/server", folder .. "/main.go")
+    local _ <close> = corun.defer(function() os.execute("rm -r " .. folder) end)
+    assert.is_true(built, out)
+    local peer = support.start(folder .. "/server")
+    local _ <close> = corun.defer(peer.stop)
+    local s <close> = http.session({base = peer.url})
+    exchange_bodies(s)
   end)
 end)
 
