@@ -38,14 +38,31 @@ local function add(out, k, v)
   out[#out + 1] = encode(k, "form") .. "=" .. encode(text_of(k, v), "form")
 end
 
+-- What a list has besides its items would be dropped.
+local function check_list(list, what)
+  local count = 0
+  for i in next, list do
+    count = count + 1
+    if math.type(i) ~= "integer" or i < 1 or i > #list then
+      options.misuse(("%s must be a list, got the key %s"):format(what, tostring(i)))
+    end
+  end
+  if count < #list then options.misuse(what .. " must be a list without holes") end
+end
+
 local function build_query(t)
   local out = {}
   if type(t[1]) == "table" then
+    check_list(t, "a query of pairs")
     for _, pair in ipairs(t) do
       if type(pair) ~= "table" then
         options.misuse("a query of pairs must be a list of {name, value}, got " .. type(pair))
       end
       check_name(pair[1])
+      check_list(pair, ("the pair of %q in a query"):format(pair[1]))
+      if #pair > 2 then
+        options.misuse(("the pair of %q in a query has %d values"):format(pair[1], #pair - 1))
+      end
       add(out, pair[1], pair[2])
     end
     return table.concat(out, "&")
@@ -59,6 +76,7 @@ local function build_query(t)
   for _, k in ipairs(keys) do
     local v = t[k]
     if type(v) == "table" then
+      check_list(v, ("query value %q"):format(k))
       for _, item in ipairs(v) do add(out, k, item) end
     else
       add(out, k, v)

@@ -228,6 +228,19 @@ describe("url.query", function()
     assert.matches("list of {name, value}, got string", raised(url.query, {{"a", 1}, "b"}))
     assert.matches("needs a table or a string, got nil", raised(url.query))
   end)
+
+  it("drops nothing of what it is given", function()
+    assert.matches('query value "a" must be a list, got the key b',
+      raised(url.query, {a = {b = 1}, c = "x"}))
+    assert.matches('query value "a" must be a list, got the key n',
+      raised(url.query, {a = {1, n = 1}}))
+    assert.matches('query value "a" must be a list', raised(url.query, {a = {1, nil, 3}}))
+    assert.matches('the pair of "a" in a query has 2 values', raised(url.query, {{"a", 1, 2}}))
+    assert.matches('the pair of "a" in a query must be a list',
+      raised(url.query, {{"a", 1, b = 2}}))
+    assert.matches("a query of pairs must be a list, got the key b",
+      raised(url.query, {{"a", 1}, b = 2}))
+  end)
 end)
 
 describe("url.encode", function()
