@@ -137,7 +137,7 @@ function child:wait(o) end
 ---
 --- - Raises: `ECLOSED`; when there is no such signal.
 --- - Fails: `ESRCH` when it has ended; `EPERM`.
----@param signal? string|integer `"SIGHUP"` (default `"SIGTERM"`)
+---@param signal? string|integer `"SIGHUP"` or `"HUP"` (default `"SIGTERM"`)
 ---@return true? ok
 ---@return corun.err? err
 function child:kill(signal) end

@@ -308,7 +308,9 @@ static int signal_arg(lua_State *L, int idx) {
     lua_Integer n = lua_tointeger(L, idx);
     if (n > 0 && n < NSIG) return (int)n;
   } else if (lua_type(L, idx) == LUA_TSTRING) {
-    int n = signame_number(lua_tostring(L, idx));
+    size_t len;
+    const char *name = lua_tolstring(L, idx, &len);
+    int n = strlen(name) == len ? signame_number(name) : 0;
     if (n) return n;
   }
   return err_misuse(L, "a signal is a name such as \"SIGTERM\" or a number, got %s",

@@ -29,8 +29,9 @@ static const struct {
 enum { NAMES = sizeof names / sizeof *names };
 
 int signame_number(const char *name) {
+  size_t skip = strncmp(name, "SIG", 3) == 0 ? 0 : 3;
   for (int i = 0; i < NAMES; i++)
-    if (strcmp(names[i].name, name) == 0) return names[i].number;
+    if (strcmp(names[i].name + skip, name) == 0) return names[i].number;
   return 0;
 }
 

@@ -3,7 +3,7 @@
 #ifndef SYS_SIGNAME_H
 #define SYS_SIGNAME_H
 
-// The number of the signal called `name` ("SIGTERM"), 0 when there is none. [any]
+// The number of the signal called `name` ("SIGTERM", "TERM"), 0 when there is none. [any]
 int signame_number(const char *name);
 
 // The name of a signal, NULL when it has none (those for real time). [any]

@@ -487,8 +487,12 @@ describe("process.spawn", function()
     assert.equal("up", p.stdout:read())
     assert.is_true(p:kill("SIGUSR1"))
     assert.equal("usr", p.stdout:read())
+    assert.is_true(p:kill("USR1"))
+    assert.equal("usr", p.stdout:read())
     assert.is_true(p:kill(10))
-    assert_misuse("a signal is a name such as", p.kill, p, "USR1")
+    for _, name in ipairs{"", "SIG", "SIGSIGUSR1", "usr1", "USR1\0"} do
+      assert_misuse("a signal is a name such as", p.kill, p, name)
+    end
     assert_misuse("a signal is a name such as", p.kill, p, 0)
     assert_misuse("a signal is a name such as", p.kill, p, -9)
     assert.is_true(p:kill())
