@@ -396,11 +396,13 @@ function unix:address() end
 --- `/etc/nsswitch.conf` do not. Names that are not ASCII are asked for in their ASCII form (RFC
 --- 5891). However many tasks want a name, it is asked for once; the answer is kept for as long as
 --- it says, at most 5 minutes, a failure not at all. The environment variable `CORUN_DNS` names
---- other servers: `"10.0.0.1,[::1]:5353"`.
+--- other servers: `"10.0.0.1,[::1]:5353"`. Of a name with more than 256 addresses so many are
+--- given; `connect` and the like try 16 of them, of both families.
 ---
 --- - Raises: when `name` is empty or longer than 255 bytes.
 --- - Fails: `EAI_NONAME` when there is no such name, or no address of this family; `EAI_AGAIN` when
----   no server answers (after 14 s); `ETIMEDOUT`.
+---   no server answers (after 14 s); `EINVAL` when `CORUN_DNS` is no list of servers; `ENODEV` for
+---   the address of a network interface that there is not; `ETIMEDOUT`.
 ---@async
 ---@param name string a host name or a numeric address
 ---@param o? corun.net.resolve_options

@@ -72,8 +72,8 @@ void endpoint_format(const endpoint *e, char *buf, size_t n) {
 int address_parse(const char *host, uint16_t port, address *out) {
   memset(out, 0, sizeof *out);
   if (uv_ip4_addr(host, port, &out->in) == 0) return 0;
-  if (uv_ip6_addr(host, port, &out->in6) == 0) return 0;
-  return UV_EINVAL;
+  if (uv_ip6_addr(host, port, &out->in6) < 0) return UV_EINVAL;
+  return strchr(host, '%') && !out->in6.sin6_scope_id ? UV_ENODEV : 0;
 }
 
 int address_from(const struct sockaddr *sa, address *out) {

@@ -38,7 +38,8 @@ const char *endpoint_make_path(const char *path, size_t len, endpoint *out);
 // Write "host:port" or "unix:/path" of an endpoint. [any]
 void endpoint_format(const endpoint *e, char *buf, size_t n);
 
-// Make the address of a numeric host. [any] Answers 0, or UV_EINVAL when the host is a name.
+// Make the address of a numeric host. [any] Answers 0, UV_EINVAL when the host is a name, or
+// UV_ENODEV when its zone is no network interface.
 int address_parse(const char *host, uint16_t port, address *out);
 
 // Take an address from the kernel or the resolver. [any] Answers 0, or UV_EAFNOSUPPORT.

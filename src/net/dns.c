@@ -4,18 +4,20 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <uv.h>
 
 #include "base/list.h"
 #include "core/runtime.h"
+#include "net/address.h"
 
 #define CONFIG "/etc/resolv.conf"
 #define HOSTS "/etc/hosts"
-#define SERVERS "CORUN_DNS"  // servers to ask instead: "127.0.0.1:5353,[::1]:53"
-#define TIMEOUT_MS 2000      // of the first try; each further one has twice as long
+#define TIMEOUT_MS 2000  // of the first try; each further one has twice as long
 #define TRIES 3
 #define RECEIVE ((int)1 << 20)  // bytes of answers that may wait: many are asked for at once
 
@@ -163,41 +165,6 @@ static int is_outdated(dns *d) {
   return is_other;
 }
 
-// Read the configuration, again when it has changed and nothing is under way. Answers 0 or an error
-// of c-ares.
-static int configure(dns *d) {
-  if (d->queries || (!is_outdated(d) && d->has_channel)) return ARES_SUCCESS;
-  if (d->has_channel) ares_destroy(d->channel);
-  struct ares_options o = {.sock_state_cb = on_socket,
-                           .sock_state_cb_data = d,
-                           .timeout = TIMEOUT_MS,
-                           .tries = TRIES,
-                           .socket_receive_buffer_size = RECEIVE};
-  int rc = ares_init_options(
-    &d->channel, &o,
-    ARES_OPT_SOCK_STATE_CB | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_RCVBUF);
-  d->has_channel = rc == ARES_SUCCESS;
-  const char *servers = getenv(SERVERS);
-  if (d->has_channel && servers && *servers) rc = ares_set_servers_ports_csv(d->channel, servers);
-  return rc;
-}
-
-dns *dns_new(rt *r) {
-  dns *d = calloc(1, sizeof *d);
-  if (!d) return NULL;
-  d->r = r;
-  list_init(&d->sockets);
-  list_init(&d->waiting);
-  d->window = WINDOW_FIRST;
-  uv_timer_init(&r->loop, &d->timer);
-  uv_unref((uv_handle_t *)&d->timer);
-  d->timer.data = d;
-  d->handles = 1;
-  return d;
-}
-
-// --- Queries ---------------------------------------------------------------------------------
-
 static int translate(int status) {
   switch (status) {
     case ARES_SUCCESS: return 0;
@@ -215,6 +182,70 @@ static int translate(int status) {
     default: return UV_EAI_FAIL;
   }
 }
+
+// Say whether it is a numeric address, with a port or without: "::1", "[::1]:5353".
+static int is_server(const char *text, size_t n) {
+  char host[ADDRESS_HOST + 1];
+  address a;
+  endpoint e;
+  if (n > ADDRESS_HOST) return 0;
+  snprintf(host, sizeof host, "%.*s", (int)n, text);
+  if (address_parse(host, 0, &a) == 0) return 1;
+  return !endpoint_parse(text, n, &e) && e.port && address_parse(e.host, e.port, &a) == 0;
+}
+
+// The servers that the environment names, NULL if none. Answers 0 or DNS_MISCONFIGURED.
+static int read_servers(const char **out) {
+  const char *p = getenv(DNS_SERVERS);
+  *out = p && *p ? p : NULL;
+  if (!*out) return 0;
+  for (;;) {
+    size_t n = strcspn(p, ",");
+    if (!is_server(p, n)) return DNS_MISCONFIGURED;
+    if (!p[n]) return 0;
+    p += n + 1;
+  }
+}
+
+// Read the configuration, again when it has changed and nothing is under way. Answers 0 or an
+// error.
+static int configure(dns *d) {
+  const char *servers;
+  if (d->queries || (!is_outdated(d) && d->has_channel)) return 0;
+  if (d->has_channel) ares_destroy(d->channel);
+  d->has_channel = 0;
+  if (read_servers(&servers) < 0) return DNS_MISCONFIGURED;
+  struct ares_options o = {.sock_state_cb = on_socket,
+                           .sock_state_cb_data = d,
+                           .timeout = TIMEOUT_MS,
+                           .tries = TRIES,
+                           .socket_receive_buffer_size = RECEIVE};
+  int rc = ares_init_options(
+    &d->channel, &o,
+    ARES_OPT_SOCK_STATE_CB | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_RCVBUF);
+  if (rc != ARES_SUCCESS) return translate(rc);
+  rc = servers ? ares_set_servers_ports_csv(d->channel, servers) : ARES_SUCCESS;
+  d->has_channel = rc == ARES_SUCCESS;
+  if (d->has_channel) return 0;
+  ares_destroy(d->channel);
+  return rc == ARES_ENOMEM ? UV_ENOMEM : DNS_MISCONFIGURED;
+}
+
+dns *dns_new(rt *r) {
+  dns *d = calloc(1, sizeof *d);
+  if (!d) return NULL;
+  d->r = r;
+  list_init(&d->sockets);
+  list_init(&d->waiting);
+  d->window = WINDOW_FIRST;
+  uv_timer_init(&r->loop, &d->timer);
+  uv_unref((uv_handle_t *)&d->timer);
+  d->timer.data = d;
+  d->handles = 1;
+  return d;
+}
+
+// --- Queries ---------------------------------------------------------------------------------
 
 static void finish(query *q, int rc, const struct ares_addrinfo *info) {
   q->done(q->arg, rc, info);
@@ -265,7 +296,7 @@ static void pump(dns *d) {
   d->paced_at = now;
   while (d->queries < d->window && d->paced < PACE && !list_empty(&d->waiting)) {
     int rc = find_shortage();
-    if (rc == 0) rc = translate(configure(d));
+    if (rc == 0) rc = configure(d);
     if (rc < 0) {
       fail_waiting(d, rc);
       break;

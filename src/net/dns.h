@@ -7,13 +7,17 @@
 #define NET_DNS_H
 
 #include <ares.h>
+#include <uv.h>
 
 #include "core/types.h"
 
+#define DNS_SERVERS "CORUN_DNS"  // in the environment: whom to ask, "127.0.0.1:5353,[::1]:53"
+#define DNS_MISCONFIGURED UV_EAI_BADHINTS  // they are no such list
+
 typedef struct dns dns;
 
-// `rc` is 0 or a libuv code (UV_EAI_NONAME, UV_EAI_AGAIN ...); `info` is valid during the call, and
-// may be NULL. Must not run Lua.
+// `rc` is 0, a libuv code (UV_EAI_NONAME, UV_EAI_AGAIN ...) or DNS_MISCONFIGURED; `info` is valid
+// during the call, and may be NULL. Must not run Lua.
 typedef void dns_done(void *arg, int rc, const struct ares_addrinfo *info);
 
 // Make one that is not configured yet. [loop] NULL on out of memory.

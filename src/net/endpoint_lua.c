@@ -5,6 +5,7 @@
 #include <lauxlib.h>
 #include <stdio.h>
 #include <string.h>
+#include <uv.h>
 
 #include "core/error.h"
 #include "core/options.h"
@@ -46,8 +47,11 @@ void endpoint_read_numeric(lua_State *L, int idx, const char *operation, const c
   if (lua_getfield(L, idx, name) != LUA_TNIL) {
     snprintf(what, sizeof what, "option \"%s\" of %s", name, operation);
     endpoint_read(L, lua_gettop(L), what, &e);
-    if (e.is_path || !e.host[0] || address_parse(e.host, e.port, out) < 0)
-      err_misuse(L, "option \"%s\" for %s must be a numeric address", name, operation);
+    int rc = e.is_path || !e.host[0] ? UV_EINVAL : address_parse(e.host, e.port, out);
+    if (rc == UV_ENODEV)
+      err_misuse(L, "option \"%s\" for %s: this machine has no network interface \"%s\"", name,
+                 operation, strchr(e.host, '%') + 1);
+    if (rc < 0) err_misuse(L, "option \"%s\" for %s must be a numeric address", name, operation);
   }
   lua_pop(L, 1);
 }

@@ -55,8 +55,21 @@ static int on_dialed(lua_State *L, void *arg, int rc) {
 
 static const wait_ops dial_ops = {"a connection to", dial_cancel, on_dialed, dial_describe};
 
-static int dial_all(lua_State *L, const address_list *hosts) {
+// Leave those that can be reached from the address to bind; answer how many.
+static int keep_family(address_list *hosts, int family) {
+  int n = 0;
+  for (int i = 0; i < hosts->n; i++)
+    if (hosts->a[i].sa.sa_family == family) hosts->a[n++] = hosts->a[i];
+  return hosts->n = n;
+}
+
+static int dial_all(lua_State *L, address_list *hosts) {
   const connect_call *c = lua_touserdata(L, CALL);
+  int family = c->o.bind.sa.sa_family;
+  if (family != AF_UNSPEC && !keep_family(hosts, family))
+    return err_return(L, "EAFNOSUPPORT", "connect", lua_tostring(L, TARGET),
+                      "the option \"bind\" is an address of IPv%d, the host has none",
+                      family == AF_INET6 ? 6 : 4);
   return dial_begin(L, hosts, &c->o, c->when, &dial_ops);
 }
 
@@ -132,13 +145,13 @@ static int read_family(lua_State *L) {
 }
 
 // Push the list of the texts of the addresses, without ports, of one family or of both.
-static int push_hosts(lua_State *L, const address_list *hosts, int family) {
+static int push_hosts(lua_State *L, const address *hosts, int count, int family) {
   lua_Integer n = 0;
-  lua_createtable(L, hosts->n, 0);
-  for (int i = 0; i < hosts->n; i++) {
+  lua_createtable(L, count, 0);
+  for (int i = 0; i < count; i++) {
     char text[ADDRESS_TEXT];
-    if (family != AF_UNSPEC && hosts->a[i].sa.sa_family != family) continue;
-    address_format_host(&hosts->a[i], text, sizeof text);
+    if (family != AF_UNSPEC && hosts[i].sa.sa_family != family) continue;
+    address_format_host(&hosts[i], text, sizeof text);
     lua_pushstring(L, text);
     lua_rawseti(L, -2, ++n);
   }
@@ -148,12 +161,12 @@ static int push_hosts(lua_State *L, const address_list *hosts, int family) {
 }
 
 static int on_names(lua_State *L, void *arg, int rc) {
-  address_list hosts;
+  address hosts[RESOLVE_ALL];
   const char *target = lua_tostring(L, TARGET);
   if (rc == UV_ETIMEDOUT) return err_return(L, "ETIMEDOUT", "resolve", target, "no answer in time");
-  rc = resolve_take(arg, 0, &hosts);
+  rc = resolve_take_all(arg, hosts);
   if (rc < 0) return resolve_fail(L, rc, "resolve", target);
-  return push_hosts(L, &hosts, ((const connect_call *)lua_touserdata(L, CALL))->family);
+  return push_hosts(L, hosts, rc, ((const connect_call *)lua_touserdata(L, CALL))->family);
 }
 
 static const wait_ops names_ops = {"the address of", resolve_cancel, on_names, resolve_describe};
@@ -175,7 +188,7 @@ static int l_resolve(lua_State *L) {
   memcpy(lua_newuserdatauv(L, sizeof c, 0), &c, sizeof c);
   lua_insert(L, CALL);
   address_list hosts;
-  if (resolve_numeric(&c.to, &hosts) == 0) return push_hosts(L, &hosts, c.family);
+  if (resolve_numeric(&c.to, &hosts) == 0) return push_hosts(L, hosts.a, hosts.n, c.family);
   return resolve_begin(L, &c.to, c.when, &names_ops);
 }
 

@@ -44,7 +44,8 @@ typedef struct lookup {
   int is_done, rc;
   uint32_t ttl;
   uint64_t expires;  // uv_hrtime
-  address_list found;
+  int n;
+  address *found;  // RESOLVE_ALL at most
   char name[];
 } lookup;
 
@@ -64,7 +65,9 @@ int resolve_numeric(const endpoint *e, address_list *out) {
 // --- The table -------------------------------------------------------------------------------
 
 static void unref(lookup *k) {
-  if (--k->refs == 0) free(k);
+  if (--k->refs) return;
+  free(k->found);
+  free(k);
 }
 
 // Take it out of the table: the next who asks for the name begins anew.
@@ -146,8 +149,8 @@ static void finish(lookup *k) {
   if (k->is_done) return;
   resolver *v = k->in;
   k->is_done = 1;
-  k->rc = k->found.n ? 0 : k->rc ? k->rc : UV_EAI_NONAME;
-  if (k->found.n) k->expires = uv_hrtime() + k->ttl * SECOND;
+  k->rc = k->n ? 0 : k->rc ? k->rc : UV_EAI_NONAME;
+  if (k->n) k->expires = uv_hrtime() + k->ttl * SECOND;
   if (v) timer_disarm(v->r, &k->delay.tm);
   if (v && !list_empty(&k->waiters)) job_end(v->r, &k->job);
   for (list *l; (l = list_shift(&k->waiters));) {
@@ -160,28 +163,35 @@ static void on_delay(timer_call *c) {
   finish(list_entry(c, lookup, delay));
 }
 
-static void add(lookup *k, const struct ares_addrinfo *info) {
+// Take what an answer has. Answers 0 or UV_ENOMEM.
+static int add(lookup *k, const struct ares_addrinfo *info) {
+  size_t count = (size_t)k->n;
+  for (const struct ares_addrinfo_node *n = info->nodes; n; n = n->ai_next) count++;
+  if (count > RESOLVE_ALL) count = RESOLVE_ALL;
+  address *found = realloc(k->found, (count ? count : 1) * sizeof *found);
+  if (!found) return UV_ENOMEM;
+  k->found = found;
   for (const struct ares_addrinfo_cname *c = info->cnames; c; c = c->next)
     if ((uint32_t)c->ttl < k->ttl) k->ttl = c->ttl > 0 ? (uint32_t)c->ttl : 0;
-  for (const struct ares_addrinfo_node *n = info->nodes; n && k->found.n < RESOLVE_MOST;
-       n = n->ai_next) {
-    if (address_from(n->ai_addr, &k->found.a[k->found.n]) < 0) continue;
-    k->found.n++;
+  for (const struct ares_addrinfo_node *n = info->nodes; n && k->n < RESOLVE_ALL; n = n->ai_next) {
+    if (address_from(n->ai_addr, &k->found[k->n]) < 0) continue;
+    k->n++;
     if (n->ai_ttl < (int)k->ttl) k->ttl = n->ai_ttl > 0 ? (uint32_t)n->ai_ttl : 0;
   }
+  return 0;
 }
 
 static void on_addresses(void *arg, int rc, const struct ares_addrinfo *info) {
   lookup *k = arg;
   k->queries--;
-  if (rc == 0 && info) add(k, info);  // also late: whoever asks next shall have it
+  if (rc == 0 && info) rc = add(k, info);  // also late: whoever asks next shall have it
   if (rc == UV_ECANCELED) k->ttl = 0;
   if (!k->is_done) {
     // That a name is unknown is a weaker answer than that nobody knows.
     if (rc < 0 && (!k->rc || k->rc == UV_EAI_NONAME)) k->rc = rc;
     if (!k->queries)
       finish(k);
-    else if (k->found.n && k->in)
+    else if (k->n && k->in)
       timer_arm(k->in->r, &k->delay.tm, timer_after(k->in->r, RESOLUTION_DELAY));
   }
   unref(k);
@@ -209,9 +219,26 @@ void resolve_describe(const task *t, const void *arg, char *buf, size_t n) {
 
 int resolve_take(void *arg, uint16_t port, address_list *out) {
   lookup *k = arg;
-  int rc = k->rc;
-  *out = k->found;
-  for (int i = 0; i < out->n; i++) address_set_port(&out->a[i], port);
+  int rc = k->rc, left[2] = {0, 0};  // of IPv4, IPv6: to be tried
+  for (int i = 0; i < k->n; i++) left[k->found[i].sa.sa_family == AF_INET6]++;
+  for (int is6 = 0; is6 < 2; is6++) {
+    int other = left[!is6] < RESOLVE_MOST / 2 ? left[!is6] : RESOLVE_MOST / 2;
+    if (left[is6] > RESOLVE_MOST - other) left[is6] = RESOLVE_MOST - other;
+  }
+  out->n = 0;
+  for (int i = 0; i < k->n; i++) {
+    if (left[k->found[i].sa.sa_family == AF_INET6]-- <= 0) continue;
+    out->a[out->n] = k->found[i];
+    address_set_port(&out->a[out->n++], port);
+  }
+  unref(k);
+  return rc;
+}
+
+int resolve_take_all(void *arg, address *out) {
+  lookup *k = arg;
+  int rc = k->rc < 0 ? k->rc : k->n;
+  for (int i = 0; i < rc; i++) out[i] = k->found[i];
   unref(k);
   return rc;
 }
@@ -219,6 +246,14 @@ int resolve_take(void *arg, uint16_t port, address_list *out) {
 int resolve_fail(lua_State *L, int rc, const char *op, const char *target) {
   if (rc == UV_EAI_NONAME)
     return err_return(L, "EAI_NONAME", op, target, "there is no such host name");
+  if (rc == UV_ENODEV)
+    return err_return(L, "ENODEV", op, target, "this machine has no such network interface");
+  if (rc == DNS_MISCONFIGURED)
+    return err_return(L, "EINVAL", op, target,
+                      "the environment variable " DNS_SERVERS
+                      " must be a list of name servers such "
+                      "as \"10.0.0.1,[::1]:5353\", got \"%s\"",
+                      getenv(DNS_SERVERS));
   if (rc == UV_EAI_AGAIN)
     return err_return(L, "EAI_AGAIN", op, target, "no name server has given an answer");
   return err_return_uv(L, rc, op, target);
@@ -266,7 +301,9 @@ int resolve_begin(lua_State *L, const endpoint *e, uint64_t when, const wait_ops
   wait_check(L);
   resolver *v = resolver_of(L);
   char name[ADDRESS_HOST + 1];
+  address a;
   int rc = resolve_to_ascii(e->host, name, sizeof name);
+  if (address_parse(e->host, 0, &a) == UV_ENODEV) rc = UV_ENODEV;
   // The hosts file, the only one to know this name (RFC 6761), has it without the dot.
   if (rc == 0 && strcasecmp(name, "localhost.") == 0) name[strlen(name) - 1] = 0;
   lookup *k = rc < 0 ? NULL : find(v, name);

@@ -10,7 +10,8 @@
 #include "core/wait.h"
 #include "net/address.h"
 
-#define RESOLVE_MOST 16  // addresses of a name that are looked at
+#define RESOLVE_ALL 256  // addresses of a name that are kept
+#define RESOLVE_MOST 16  // of them, that are tried: of both families if it has both
 
 typedef struct address_list {
   int n;
@@ -18,7 +19,7 @@ typedef struct address_list {
 } address_list;
 
 // Give the addresses of a numeric host or of "" (all interfaces, IPv6 first). [any] Answers 0, or
-// UV_EINVAL when the host is a name.
+// an error: then resolve_begin takes over, also to fail.
 int resolve_numeric(const endpoint *e, address_list *out);
 
 // Put the form of a host name that is asked for into `out`: what is not ASCII as RFC 5891 has it.
@@ -32,6 +33,10 @@ int resolve_begin(lua_State *L, const endpoint *e, uint64_t when, const wait_ops
 
 // Take the result: the addresses, with a port. [loop] Answers 0 or an error.
 int resolve_take(void *arg, uint16_t port, address_list *out);
+
+// The same, but all addresses, without a port, into an array of RESOLVE_ALL. [loop] Answers how
+// many, or an error.
+int resolve_take_all(void *arg, address *out);
 
 // Push nil and the error for what resolve_take answered; answer 2. [loop]
 int resolve_fail(lua_State *L, int rc, const char *op, const char *target);

@@ -146,6 +146,9 @@ describe("connect and listen", function()
     assert.matches("^127%.0%.0%.2:", s:peer())
     assert.equal(s:peer(), c:address())
     assert_error("EADDRNOTAVAIL", "connect", net.connect(l:address(), {bind = "192.0.2.1:0"}))
+    local _, err = net.connect(l:address(), {bind = "[::1]:0"})
+    assert.same({"EAFNOSUPPORT", 'the option "bind" is an address of IPv6, the host has none'},
+      {err.code, err.message})
   end)
 
   it("reuse_port shares the connections of one port out", function()

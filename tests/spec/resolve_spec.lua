@@ -33,6 +33,50 @@ describe("net.resolve", function()
     assert.same({"a2.b1.test A", "a2.b1.test AAAA"}, queries)
   end)
 
+  it("gives all addresses, of which connect tries some of both families", function()
+    asked("70\t40\t30\t127.0.0.1\n", [[
+      local all = assert(net.resolve("a40.b30.test"))
+      local four = assert(net.resolve("a40.b30.test", {family = 4}))
+      local six = assert(net.resolve("a40.b30.test", {family = 6}))
+      local l = assert(net.listen("127.0.0.1:0"))
+      local s = assert(net.connect("a40.b30.test:" .. l:address():match("%d+$")))
+      print(#all, #four, #six, s:peer():match("^[%d.]+"))
+      corun.exit(0)]])
+  end)
+
+  it("says what is wrong with CORUN_DNS", function()
+    for _, servers in ipairs{"x", "localhost", "127.0.0.1:70000", "127.0.0.1:0", "127.0.0.1,", ",",
+      "[::1]", "[127.0.0.1]:1", "::1:x", "127.0.0.1 , ::1"} do
+      local out = programs.run([[
+        local net = require "corun.net"
+        for _ = 1, 2 do print(net.resolve("a.test")) end]],
+        {before = ("CORUN_DNS=%q"):format(servers)})
+      local line = "nil\tresolve a.test: the environment variable CORUN_DNS must be a list of name "
+        .. 'servers such as "10.0.0.1,[::1]:5353", got "' .. servers .. '" (EINVAL)\n'
+      assert.equal(line:rep(2), out)
+    end
+    for _, servers in ipairs{"127.0.0.1", "127.0.0.1:9", "::1", "[::1]:9,127.0.0.1"} do
+      assert.equal("nil\tETIMEDOUT\n", (programs.run([[
+        local value, err = require("corun.net").resolve("a.test", {timeout = 0})
+        print(value, err.code)]], {before = ("CORUN_DNS=%q"):format(servers)})))
+    end
+  end)
+
+  it("an address of an interface that is not there is a failure that says so", function()
+    local address = "fe80::1%nosuch"
+    local _, err = net.connect("[" .. address .. "]:1")
+    assert.equal("connect [fe80::1%nosuch]:1: this machine has no such network interface (ENODEV)",
+      tostring(err))
+    assert_error("ENODEV", "listen", net.listen("[" .. address .. "]:1"))
+    assert_error("ENODEV", "resolve", net.resolve(address))
+    local u <close> = assert(net.udp())
+    assert_error("ENODEV", "send", u:send("x", "[" .. address .. "]:1"))
+    local ok, message = pcall(net.connect, "127.0.0.1:1", {bind = "[" .. address .. "]:0"})
+    assert.is_false(ok)
+    assert.matches('option "bind" for connect: this machine has no network interface "nosuch"',
+      message, 1, true)
+  end)
+
   it("knows /etc/hosts and numeric addresses", function()
     local ips = assert(net.resolve("localhost"))
     table.sort(ips)
