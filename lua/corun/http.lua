@@ -7,7 +7,8 @@ local http = {session = session.new}
 
 local default
 
-for _, name in ipairs {"get", "head", "post", "put", "patch", "delete", "request", "getjson"} do
+for _, name in ipairs {"get", "head", "post", "put", "patch", "delete", "request", "getjson",
+  "paginate"} do
   local method = session.methods[name]
   http[name] = function(...)
     default = default or http.session()

@@ -161,6 +161,11 @@ function session:getjson(target, o)
   return value, res
 end
 
+---Iterate over pages; see lua/meta/http.lua.
+function session:paginate(target, following, o)
+  return require("corun.http_paginate")(self, target, following, o)
+end
+
 -- The object ------------------------------------------------------------------------------------
 
 session.stats = require("corun.http_stats").of

@@ -117,6 +117,34 @@ function http.delete(url, o) end
 ---@return corun.http.response|corun.err? res the response; the error when `value` is nil
 function http.getjson(url, o) end
 
+--- Iterate over the pages of a list: the responses to `http.get(url, o)` and to what each says is
+--- the next.
+---
+--- `next(res)` answers a URL, relative to that of the page, a query, whose parameters replace those
+--- of `url` and `o`, or nil at the end; `nil, err` is raised. Without it the header `Link` with
+--- `rel=next` is followed. `next` is asked after the body of the loop. A failure is raised, and
+--- `check` is true unless it is said, so that a page that fails is not taken for the last.
+--- Credentials in `o` do not go to another origin.
+---
+--- ```lua
+--- for res in http.paginate("https://api.example.org/items", {query = {per_page = 100}}) do
+---   for _, item in ipairs(res:json()) do print(item.name) end
+--- end
+---
+--- for res in http.paginate(url, function(res)
+---   local cursor = res:json().next_cursor
+---   return cursor and {cursor = cursor}
+--- end) do print(res.status) end
+--- ```
+---
+--- - Raises: what a request fails with; `ELOOP` when a page was there before.
+---@async
+---@param url string
+---@param next? fun(res: corun.http.response): string|table|nil, any
+---@param o? corun.http.options
+---@return fun(): corun.http.response? pages
+function http.paginate(url, next, o) end
+
 --- What can be said for one request, and for all of a session.
 ---@class corun.http.defaults
 ---@field headers? table<string, string|string[]> names in any case; a list sends one line for each
@@ -446,6 +474,16 @@ function session:delete(url, o) end
 ---@return any value
 ---@return corun.http.response|corun.err? res the response; the error when `value` is nil
 function session:getjson(url, o) end
+
+--- `http.paginate` over this session.
+---
+--- - Raises: as `http.paginate`.
+---@async
+---@param url string
+---@param next? fun(res: corun.http.response): string|table|nil, any
+---@param o? corun.http.options
+---@return fun(): corun.http.response? pages
+function session:paginate(url, next, o) end
 
 --- What the session does now, and has done since it was made, in all and for each host.
 ---

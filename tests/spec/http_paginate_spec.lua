@@ -1,0 +1,200 @@
+-- SPDX-License-Identifier: MIT
+-- Pages: the styles that APIs have, where they end, and what must not go on for ever.
+
+local corun = require("corun")
+local http = require("corun.http")
+local support = require("tests.spec.support.http")
+
+local kept, ok = support.kept, support.ok
+
+describe("http.paginate", function()
+  -- A server of pages 1 to `last`: answer(path, query) gives what ok() takes.
+  local function paged(answer)
+    local seen = {}
+    local server, url = kept(function(head)
+      local target = head:match("^GET (%S+)")
+      seen[#seen + 1] = target
+      seen.head = head
+      return answer(target, head)
+    end)
+    return server, url, seen
+  end
+
+  local function page_of(target)
+    return tonumber(target:match("page=(%d+)")) or 1
+  end
+
+  local function by_link(last)
+    return function(target)
+      local page = page_of(target)
+      return ok("page " .. page, page < last and
+        ('link: </items?page=%d>; rel="next", </items?page=1>; rel="first"\r\n'):format(page + 1))
+    end
+  end
+
+  local function bodies(...)
+    local list = {}
+    for res in ... do list[#list + 1] = res.body end
+    return list
+  end
+
+  it("follows Link rel=next to the end", function()
+    local server <close>, url, seen = paged(by_link(4))
+    local s <close> = http.session()
+    local list = {}
+    for res in s:paginate(url .. "/items?page=1", {headers = {["X-A"] = "1"}}) do
+      assert.equal(200, res.status)
+      list[#list + 1] = res.body
+    end
+    assert.same({"page 1", "page 2", "page 3", "page 4"}, list)
+    assert.same({"/items?page=1", "/items?page=2", "/items?page=3", "/items?page=4"},
+      table.move(seen, 1, #seen, 1, {}))
+    assert.matches("X-A: 1", seen.head, 1, true)
+    server:close()
+  end)
+
+  it("the query of the options goes with the first request; the next URL has its own", function()
+    local server <close>, url, seen = paged(by_link(2))
+    local s <close> = http.session()
+    for _ in s:paginate(url .. "/items", {query = {size = 9}}) do end
+    assert.equal("/items?size=9", seen[1])
+    assert.equal("/items?page=2", seen[2])
+    server:close()
+  end)
+
+  it("next may give a query, which replaces parameters", function()
+    local server <close>, url, seen = paged(function(target)
+      return ok(tostring(page_of(target)))
+    end)
+    local s <close> = http.session()
+    local function after(res)
+      local page = tonumber(res.body)
+      return page < 3 and {page = page + 1} or nil
+    end
+    for _ in s:paginate(url .. "/a?page=1&x=%26", after, {query = {size = 2}}) do end
+    assert.equal("/a?page=1&x=%26&size=2 /a?x=%26&page=2&size=2 /a?x=%26&page=3&size=2",
+      table.concat(seen, " "))
+    server:close()
+  end)
+
+  it("next may give a URL, relative to the page", function()
+    local server <close>, url, seen = paged(function(target)
+      local n = tonumber(target:match("%d$"))
+      return ok(n < 3 and tostring(n + 1) or "")
+    end)
+    local s <close> = http.session({base = url .. "/v1"})
+    assert.same({"2", "3", ""}, bodies(s:paginate("/items/1", function(res)
+      return res.body ~= "" and res.body or nil
+    end)))
+    assert.equal("/v1/items/3", seen[3])
+    server:close()
+  end)
+
+  it("break asks for no further page", function()
+    local server <close>, url, seen = paged(by_link(100))
+    local s <close> = http.session()
+    for res in s:paginate(url) do
+      if res.body == "page 2" then break end
+    end
+    assert.equal(2, #seen)
+    server:close()
+  end)
+
+  it("a circle is an error, after each page was there once", function()
+    local server <close>, url, seen = paged(function(target)
+      return ok(target, ("link: </items?page=%d>; rel=next\r\n"):format(page_of(target) % 3 + 1))
+    end)
+    local s <close> = http.session()
+    local n = 0
+    local good, err = pcall(function()
+      for _ in s:paginate(url .. "/items?page=1") do n = n + 1 end
+    end)
+    assert.is_false(good)
+    assert.equal("ELOOP", err.code)
+    assert.equal("paginate", err.op)
+    assert.equal(url .. "/items?page=1", err.target)
+    assert.equal(3, n)
+    assert.equal(3, #seen)
+    good, err = pcall(function()
+      for _ in s:paginate(url .. "/x", function() return {page = 7} end) do n = n + 1 end
+    end)
+    assert.is_false(good)
+    assert.equal("ELOOP", err.code)
+    assert.equal(5, n)
+    server:close()
+  end)
+
+  it("a page that fails is an error, and not the end", function()
+    local server <close>, url = paged(function(target)
+      if page_of(target) == 2 then return "HTTP/1.1 500 X\r\ncontent-length: 0\r\n\r\n" end
+      return by_link(3)(target)
+    end)
+    local s <close> = http.session()
+    local good, err = pcall(function()
+      for _ in s:paginate(url .. "/items") do end
+    end)
+    assert.is_false(good)
+    assert.equal("EHTTP", err.code)
+    assert.equal(500, err.status)
+    local statuses = {}
+    for res in s:paginate(url .. "/items", {check = false}) do
+      statuses[#statuses + 1] = res.status
+    end
+    assert.same({200, 500}, statuses)
+    good, err = pcall(function()
+      for _ in s:paginate(url .. "/items", function() return nil, corun.err("EBAD", "bad") end) do
+        good = true
+      end
+    end)
+    assert.is_false(good)
+    assert.equal("EBAD", err.code)
+    server:close()
+  end)
+
+  it("credentials do not go to a page of another origin", function()
+    local other <close>, other_url, other_seen = paged(function() return ok("there") end)
+    local server <close>, url = paged(function()
+      return ok("here", "link: <" .. other_url .. "/2>; rel=next\r\n")
+    end)
+    local s <close> = http.session()
+    local o = {headers = {Authorization = "secret", COOKIE = "secret", ["X-A"] = "1"}}
+    assert.same({"here", "there"}, bodies(s:paginate(url, o)))
+    assert.not_matches("secret", other_seen.head)
+    assert.matches("X-A: 1", other_seen.head, 1, true)
+    assert.same({"here", "there"}, bodies(s:paginate(url, {auth = {"user", "secret"}})))
+    assert.not_matches("authorization", other_seen.head)
+    server:close()
+    other:close()
+  end)
+
+  it("pages may be streamed; the one at hand is closed with the loop", function()
+    local server <close>, url = paged(by_link(3))
+    local s <close> = http.session()
+    local list = {}
+    for res in s:paginate(url .. "/items", {stream = true}) do
+      list[#list + 1] = res:read("a")
+    end
+    assert.same({"page 1", "page 2", "page 3"}, list)
+    for res in s:paginate(url .. "/items", {stream = true}) do
+      if res.status == 200 then break end
+    end
+    assert.equal(0, s.pool.active)
+    server:close()
+  end)
+
+  it("what it cannot take is misuse", function()
+    for message, call in pairs({
+      ["the URL must be a string"] = function() http.paginate(5) end,
+      ["next of paginate must be a function"] = function() http.paginate("http://h/", "x") end,
+      ["options of paginate must be a table"] = function() http.paginate("http://h/", nil, 5) end,
+      ['unknown option "pages"'] = function()
+        http.paginate("http://h/", {pages = 5})()
+      end,
+    }) do
+      local good, err = pcall(call)
+      assert.is_false(good)
+      assert.matches(message, err, 1, true)
+      assert.matches("http_paginate_spec.lua:%d+: ", err)
+    end
+  end)
+end)
