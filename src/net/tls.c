@@ -348,8 +348,8 @@ wait_answer tls_cancel(task *t, void *arg) {
   (void)t;
   stream_vacate(s);
   x->state = TLS_FAILED;
-  tls_advance(x);  // what others have written will never be sent
   stream_close(s, x->site);
+  tls_advance(x);  // what others have written will never be sent
   return WAIT_STOPPED;
 }
 

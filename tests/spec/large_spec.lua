@@ -91,8 +91,8 @@ describe("large pieces", function()
     end
   end)
 
-  -- CPU time, since the machine may have others to serve, and in a program of its own, whose heap is
-  -- small: a collector's cycle may come any time. A copy of them all is made for comparison.
+  -- CPU time, since the machine may have others to serve, and in a program of its own, whose heap
+  -- is small: a collector's cycle may come any time. A copy of them all is made for comparison.
   it("hold up no other task for as long as it takes to copy them #heavy", function()
     if is_sanitized() then return pending("sanitizers copy what grows") end
     local out, status = programs.run([[
