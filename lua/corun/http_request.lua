@@ -199,7 +199,10 @@ function request.new(session, method, u, o)
   if o.auth then authorize(self, auth.value(o.auth)) end
   local added = self:add(common or NONE)
   self.of_base = session.base and not u.foreign and added
-  if session.auth and not u.foreign then authorize(self, session.auth) end
+  if session.auth and not u.foreign then
+    authorize(self, session.auth)
+    added.authorization = true
+  end
   policies.read(self, o, session)
   self.way = policies.way(self)
   local ok, err = add_body(self, o, option(o, session, "expect"))

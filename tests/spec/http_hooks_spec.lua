@@ -108,6 +108,18 @@ describe("http hooks", function()
     other:close()
   end)
 
+  it("another origin does not get the auth of a session with a base", function()
+    local server <close>, url = echo()
+    local other <close>, other_url, seen = echo()
+    local s <close> = http.session({base = url, auth = "token",
+      on_request = function(req) req.url = other_url .. "/there" end})
+    assert(s:get("/x"))
+    assert.equal(1, #seen)
+    assert.is_nil(seen[1]:lower():find("authorization", 1, true))
+    server:close()
+    other:close()
+  end)
+
   it("on_response sees the answer, once, after redirects and retries, before check", function()
     local n, calls = 0, {}
     local server <close>, url = kept(function(head)
