@@ -19,10 +19,12 @@ local TITLE = {
   any = "any value",
   duration = "a number of seconds (0 or more)",
   count = "a positive integer",
+  amount = "a number (0 or more)",
 }
 local TEST = {
   any = function() return true end,
   duration = function(v) return math_type(v) ~= nil and v >= 0 end, -- false for NaN
+  amount = function(v) return math_type(v) ~= nil and v >= 0 end,
   count = function(v) return math_type(v) ~= nil and (tointeger(v) or 0) > 0 end,
 }
 
@@ -135,7 +137,8 @@ end
 
 -- `v` as a message shows it: its type, or its value where the type alone is right.
 local function shown(v, want)
-  if math_type(v) and (want:find("duration", 1, true) or want:find("count", 1, true)) then
+  if math_type(v) and (TEST[want] or want:find("duration", 1, true) or want:find("count", 1, true))
+  then
     return tostring(v)
   end
   return type(v)
@@ -150,8 +153,8 @@ end
 ---Check the options table of a public function.
 ---
 ---`spec` maps each option to a type: "number", "string", "boolean", "table", "function",
----"userdata", "any", "duration" (a number, 0 or more), "count" (a positive integer), or several
----of them joined by "|".
+---"userdata", "any", "duration" and "amount" (a number, 0 or more), "count" (a positive integer),
+---or several of them joined by "|".
 ---@param o table? the options that the caller gave
 ---@param op string the function's name, for the message
 ---@param spec table<string, string>

@@ -13,7 +13,7 @@ local style = require "corun.progress_style"
 local now = task.now
 
 local REDRAW, LINE = 0.1, 5 -- seconds between two drawings, between two plain lines
-local SPEC = {total = "number", label = "string", unit = "string", quiet = "boolean"}
+local SPEC = {total = "amount", label = "string", unit = "string", quiet = "boolean"}
 local SMOOTH = 5 -- seconds over which the rate is smoothed
 
 -- The screen --------------------------------------------------------------------------------------
@@ -159,6 +159,13 @@ local function check_number(op, n)
   end
 end
 
+local function check_total(op, n)
+  if math.type(n) == nil or n ~= n or n < 0 then
+    options.misuse(("the total for %s must be a number (0 or more), got %s")
+      :format(op, tostring(n)), 3)
+  end
+end
+
 ---So much more is done.
 function methods:add(n)
   if n == nil then n = 1 else check_number("add", n) end
@@ -171,7 +178,7 @@ end
 function methods:set(done, total)
   check_number("set", done)
   if total ~= nil then
-    check_number("set", total)
+    check_total("set", total)
     self.total = total
   end
   self.done = done
@@ -268,6 +275,7 @@ local function progress(src, o, ...)
     o = options.check(o, "progress", SPEC)
     local total
     if math.type(src) then
+      check_total("progress", src)
       total, loop.step = src, count_to(src)
     else
       local closing

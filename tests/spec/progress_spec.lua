@@ -112,6 +112,13 @@ describe("corun.progress", function()
     assert.error_matches(function() progress(true) end, "takes a list, a function or a channel")
     assert.error_matches(function() progress.bar{total = "x"} end, "must be a number")
     local bar <close> = progress.bar(QUIET)
+    for _, total in ipairs{-1, 0/0, -math.huge} do
+      local words = "must be a number %(0 or more%), got " .. tostring(total):gsub("%-", "%%-")
+      assert.error_matches(function() progress.bar{total = total} end, words)
+      assert.error_matches(function() progress({}, {total = total}) end, words)
+      assert.error_matches(function() progress(total) end, words)
+      assert.error_matches(function() bar:set(1, total) end, words)
+    end
     assert.error_matches(function() bar:add("x") end, "add takes a number, got x")
     assert.error_matches(function() bar:set(0/0) end, "set takes a number")
   end)
