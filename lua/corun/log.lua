@@ -56,14 +56,16 @@ local function clean(text)
   return (text:gsub("\n", "\n    "):gsub("[%z\1-\8\11-\31\127]", escape))
 end
 
+-- In quotes where one could not say otherwise where it begins and ends.
+local function quote(text)
+  if text ~= "" and not text:find('[%s%c="]') then return text end
+  return '"' .. text:gsub('[\\"]', "\\%0"):gsub("\n", "\\n"):gsub("\t", "\\t")
+    :gsub("%c", escape) .. '"'
+end
+
 local function show(value)
   if is_error(value) or type(value) ~= "table" or getmetatable(value) then
-    local text = text_of(value)
-    if type(value) ~= "number" and (text == "" or text:find('[%s%c="]')) then
-      return '"' .. text:gsub('[\\"]', "\\%0"):gsub("\n", "\\n"):gsub("\t", "\\t")
-        :gsub("%c", escape) .. '"'
-    end
-    return text
+    return quote(text_of(value))
   end
   local ok, text = pcall(json.encode, value, {sort = true})
   return ok and text or clean(text_of(value))
@@ -129,7 +131,7 @@ local function format_text(level, name, message, fields, color)
     now % 1 * 1000 // 1, color and COLORS[level] or "", level, color and "\27[0m" or "",
     name:gsub("%c", escape), clean(text_of(message)))}
   for _, key in ipairs(names_of(fields)) do
-    parts[#parts + 1] = ("%s=%s"):format(clean(text_of(key)), show(fields[key]))
+    parts[#parts + 1] = ("%s=%s"):format(quote(text_of(key)), show(fields[key]))
   end
   return table.concat(parts, " ") .. "\n"
 end

@@ -49,7 +49,13 @@ describe("corun.log as text", function()
   it("lets no message begin a line, or command the terminal", function()
     assert.matches("%] one\n    2026%-01%-01 two \\x1b%[31m\\x0d\n$",
       text("one\n2026-01-01 two \27[31m\r"))
-    assert.matches("k\\x1b=1\n$", text("m", {["k\27"] = 1}))
+    assert.matches('m "k\\x1b"=1\n$', text("m", {["k\27"] = 1}))
+  end)
+
+  it("quotes the name of a field as its text", function()
+    assert.matches('m "a b"=1 "c=d"="e f" ok=1\n$',
+      text("m", {["a b"] = 1, ["c=d"] = "e f", ok = 1}))
+    assert.matches('m ""=1 "q\\""=2\n$', text("m", {[""] = 1, ['q"'] = 2}))
   end)
 
   it("leaves out what is below the level", function()
