@@ -4,7 +4,7 @@
 -- connection, whose failure is logged and ends that connection alone. Loaded at first use.
 local corun = require "corun"
 local netcore = require "corun.netcore"
-local listen = require("corun.listen").listen
+local listen = require "corun.listen"
 local tlscore = require "corun.tlscore"
 local options = require "corun.options"
 local debug_ = require "corun.debug"
@@ -14,7 +14,7 @@ local raise = require("corun.inside").raise
 local now, scope, shield, spawn, try = corun.now, corun.scope, corun.shield, corun.spawn, corun.try
 
 local net = {
-  listen = listen, resolve = netcore.resolve,
+  listen = listen.listen, resolve = netcore.resolve,
   udp = require("corun.udp").udp,
 }
 
@@ -233,9 +233,9 @@ function net.serve(addr, fn, o)
     secure, err = tls().server(o.tls, "serve", select(2, tls().target_of(addr)))
     if not secure then return nil, err end
   end
-  listener, err = listen(addr, {
+  listener, err = listen.open(addr, {
     backlog = o.backlog, reuse = o.reuse, reuse_port = o.reuse_port, mode = o.mode,
-  })
+  }, "serve")
   if not listener then return nil, err end
   local server = setmetatable({
     listener = listener, name = listener:address(), fn = fn, limit = o.limit, secure = secure,

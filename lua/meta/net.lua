@@ -491,10 +491,14 @@ function udp:join(group, interface) end
 function udp:leave(group, interface) end
 
 --- The local address.
+---
+--- - Raises: `ECLOSED`.
 ---@return string address `"0.0.0.0:5353"`
 function udp:address() end
 
 --- The peer of a connected socket.
+---
+--- - Raises: `ECLOSED`.
 ---@return string? address
 function udp:peer() end
 

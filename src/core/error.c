@@ -42,6 +42,23 @@ int err_misuse(lua_State *L, const char *fmt, ...) {
   return lua_error(L);
 }
 
+const char *err_shown(lua_State *L, int idx) {
+  size_t n;
+  const char *p = luaL_tolstring(L, idx, &n);
+  if (!memchr(p, 0, n)) return p;
+  luaL_Buffer b;
+  luaL_buffinit(L, &b);
+  for (size_t i = 0; i < n; i++) {
+    if (p[i])
+      luaL_addchar(&b, p[i]);
+    else
+      luaL_addstring(&b, "\\0");
+  }
+  luaL_pushresult(&b);
+  lua_remove(L, -2);
+  return lua_tostring(L, -1);
+}
+
 static int is_retryable(const char *code) {
   static const char *const codes[] = {"ECONNREFUSED", "ECONNRESET",  "ECONNABORTED",
                                       "ETIMEDOUT",    "EPIPE",       "EAI_AGAIN",
@@ -157,8 +174,8 @@ unsigned long long err_cancel_scope(lua_State *L, int idx) {
   return id;
 }
 
-void err_push_fields(lua_State *L, const char *code, const char *message, int fields) {
-  lua_pushstring(L, message);
+void err_push_fields(lua_State *L, const char *code, int message, int fields) {
+  lua_pushvalue(L, message);
   make(L, code, NULL, NULL);
   if (!fields) return;
   for (lua_pushnil(L); lua_next(L, fields);) {
@@ -251,7 +268,7 @@ static int l_tostring(lua_State *L) {
       lua_pop(L, 1);
       continue;
     }
-    const char *text = luaL_tolstring(L, -1, NULL);
+    const char *text = err_shown(L, -1);
     int colon = i == 3 && (lua_getfield(L, 1, "op"), !lua_isnil(L, -1));
     if (i == 3) lua_pop(L, 1);
     lua_pushfstring(L, "%s%s%s%s%s", lua_tostring(L, 2), colon ? ": " : "", before[i], text,

@@ -55,9 +55,13 @@ int err_is_embedded(const char *source);
 // were not kept. [loop]
 void err_push_group(lua_State *L, int n, unsigned omitted);
 
-// Push the error object made of a code, a message and the fields in the table at `fields` (0: no
-// fields). [loop]
-void err_push_fields(lua_State *L, const char *code, const char *message, int fields);
+// Push the text of the value at `idx` as messages show it, and answer it: it ends at no zero byte,
+// but has "\\0" in its place. [loop]
+const char *err_shown(lua_State *L, int idx);
+
+// Push the error object made of a code, the message at `message` and the fields in the table at
+// `fields` (0: no fields). [loop]
+void err_push_fields(lua_State *L, const char *code, int message, int fields);
 
 // Say whether the value at `idx` is a corun error object (cancellations included). [loop]
 int err_is(lua_State *L, int idx);

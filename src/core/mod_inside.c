@@ -83,13 +83,13 @@ static int l_group(lua_State *L) {
 
 // misuse(message): raise it at the line of the script that called into corun.
 static int l_misuse(lua_State *L) {
-  return err_misuse(L, "%s", luaL_checkstring(L, 1));
+  return err_misuse(L, "%s", err_shown(L, 1));
 }
 
 // raise(code, op, target, message): the error, at the line of the script that called into corun.
 static int l_raise(lua_State *L) {
   return err_raise(L, luaL_checkstring(L, 1), luaL_checkstring(L, 2), luaL_optstring(L, 3, NULL),
-                   "%s", luaL_checkstring(L, 4));
+                   "%s", err_shown(L, 4));
 }
 
 int luaopen_corun_inside(lua_State *L) {

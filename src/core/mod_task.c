@@ -490,14 +490,15 @@ static int l_exit(lua_State *L) {
 }
 
 static int l_err(lua_State *L) {
-  const char *code = luaL_checkstring(L, 1), *message = luaL_checkstring(L, 2);
+  const char *code = luaL_checkstring(L, 1);
+  luaL_checkstring(L, 2);
   if (!lua_isnoneornil(L, 3)) {
     luaL_checktype(L, 3, LUA_TTABLE);
     if (lua_getfield(L, 3, "code") != LUA_TNIL || lua_getfield(L, 3, "message") != LUA_TNIL)
       err_misuse(L, "the code and the message of an error are no fields of its third argument");
     lua_settop(L, 3);
   }
-  err_push_fields(L, code, message, lua_istable(L, 3) ? 3 : 0);
+  err_push_fields(L, code, 2, lua_istable(L, 3) ? 3 : 0);
   return 1;
 }
 

@@ -56,15 +56,15 @@ int opt_check(lua_State *L, int idx, const char *operation, const char *const *n
       err_misuse(L, "option names of %s must be strings, got %s", operation, luaL_typename(L, -2));
     const char *key = lua_tostring(L, -2);
     const char *const *n = names;
-    while (*n && strcmp(*n, key) != 0) n++;
-    if (!*n) unknown(L, key, operation, names);
+    while (*n && (strcmp(*n, key) != 0 || lua_rawlen(L, -2) != strlen(key))) n++;
+    if (!*n) unknown(L, err_shown(L, -2), operation, names);
   }
   return 1;
 }
 
 static int wrong(lua_State *L, const char *operation, const char *name, const char *expected) {
   return err_misuse(L, "option \"%s\" for %s must be %s, got %s", name, operation, expected,
-                    luaL_tolstring(L, -1, NULL));
+                    err_shown(L, -1));
 }
 
 // Push the option; answer whether it is there (else nothing was pushed).

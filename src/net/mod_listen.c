@@ -73,39 +73,41 @@ static const wait_ops listen_ops = {"the address of", resolve_cancel, on_listen_
                                     resolve_describe};
 
 // Read the permissions of a Unix socket, "660" or 432: an octal text or a number.
-static int read_mode(lua_State *L) {
+static int read_mode(lua_State *L, const char *op) {
   int type = lua_getfield(L, 2, "mode");
   lua_Integer mode = type == LUA_TNIL ? -1 : lua_tointeger(L, -1);
   if (type == LUA_TSTRING) {
     char *end;
-    mode = strtol(lua_tostring(L, -1), &end, 8);
-    if (*end) mode = -1;
+    const char *text = lua_tostring(L, -1);
+    mode = strtol(text, &end, 8);
+    if (end == text || (size_t)(end - text) != lua_rawlen(L, -1)) mode = -1;
   }
   if (type != LUA_TNIL && (mode < 0 || mode > 0777))
-    err_misuse(L, "option \"mode\" for listen must be permissions such as \"660\", got %s",
-               luaL_tolstring(L, -1, NULL));
+    err_misuse(L, "option \"mode\" for %s must be permissions such as \"660\", got %s", op,
+               err_shown(L, -1));
   lua_pop(L, 1);
   return (int)mode;
 }
 
-static void read_listen_options(lua_State *L, listen_call *c) {
+static void read_listen_options(lua_State *L, const char *op, listen_call *c) {
   static const char *const names[] = {"backlog", "reuse", "reuse_port", "mode", NULL};
   c->o = (listen_options){.backlog = BACKLOG, .reuse = 1, .mode = -1};
-  if (!opt_check(L, 2, "listen", names)) return;
-  lua_Integer backlog = opt_count(L, 2, "listen", "backlog", 1, BACKLOG);
+  if (!opt_check(L, 2, op, names)) return;
+  lua_Integer backlog = opt_count(L, 2, op, "backlog", 1, BACKLOG);
   c->o.backlog = backlog > INT32_MAX ? INT32_MAX : (int)backlog;
-  c->o.reuse = opt_flag(L, 2, "listen", "reuse", 1);
-  c->o.reuse_port = opt_flag(L, 2, "listen", "reuse_port", 0);
-  c->o.mode = read_mode(L);
+  c->o.reuse = opt_flag(L, 2, op, "reuse", 1);
+  c->o.reuse_port = opt_flag(L, 2, op, "reuse_port", 0);
+  c->o.mode = read_mode(L, op);
   if (c->o.mode >= 0 && !c->at.is_path)
-    err_misuse(L, "option \"mode\" for listen is for Unix sockets");
+    err_misuse(L, "option \"mode\" for %s is for Unix sockets", op);
 }
 
-static int l_listen(lua_State *L) {
+// Listen for the function that the script has called `op`.
+static int start(lua_State *L, const char *op) {
   listen_call c;
   char target[ENDPOINT_TEXT];
-  endpoint_read(L, 1, "listen", &c.at);
-  read_listen_options(L, &c);
+  endpoint_read(L, 1, op, &c.at);
+  read_listen_options(L, op, &c);
   task_checkpoint(L);
   endpoint_format(&c.at, target, sizeof target);
   lua_settop(L, 0);
@@ -118,6 +120,16 @@ static int l_listen(lua_State *L) {
   if (c.at.is_path) return finish_listen(L, listener_open_path(rt_of(L), c.at.host, &c.o, box));
   if (resolve_numeric(&c.at, &hosts) == 0) return open_listener(L, &hosts);
   return resolve_begin(L, &c.at, TIMER_NEVER, &listen_ops);
+}
+
+static int l_listen(lua_State *L) {
+  return start(L, "listen");
+}
+
+// open(address, options, op)
+static int l_open(lua_State *L) {
+  const char *op = luaL_checkstring(L, 3);
+  return start(L, op);
 }
 
 static listener *check_listener(lua_State *L, const char *op) {
@@ -233,7 +245,7 @@ static int l_listener_tostring(lua_State *L) {
 // --- Opening ---------------------------------------------------------------------------------
 
 int luaopen_corun_listen(lua_State *L) {
-  static const luaL_Reg functions[] = {{"listen", l_listen}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"listen", l_listen}, {"open", l_open}, {NULL, NULL}};
   static const luaL_Reg methods[] = {{"accept", l_accept},
                                      {"address", l_listener_address},
                                      {"close", l_listener_close},

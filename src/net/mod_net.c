@@ -137,8 +137,7 @@ static int read_family(lua_State *L) {
   int family = AF_UNSPEC, type = lua_getfield(L, 2, "family");
   lua_Integer n = lua_tointeger(L, -1);
   if (type != LUA_TNIL && n != 4 && n != 6)
-    err_misuse(L, "option \"family\" for resolve must be 4 or 6, got %s",
-               luaL_tolstring(L, -1, NULL));
+    err_misuse(L, "option \"family\" for resolve must be 4 or 6, got %s", err_shown(L, -1));
   if (type != LUA_TNIL) family = n == 4 ? AF_INET : AF_INET6;
   lua_pop(L, 1);
   return family;

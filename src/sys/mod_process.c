@@ -314,7 +314,7 @@ static int signal_arg(lua_State *L, int idx) {
     if (n) return n;
   }
   return err_misuse(L, "a signal is a name such as \"SIGTERM\" or a number, got %s",
-                    luaL_tolstring(L, idx, NULL));
+                    err_shown(L, idx));
 }
 
 // kill(process[, signal]): to its group, if it has one. true | nil, err

@@ -184,5 +184,13 @@ s.recv(1000)
       {mode = "600"})
     assert_misuse('"mode" for listen must be permissions such as "660", got 999', net.listen,
       "unix:/x", {mode = "999"})
+    for _, mode in ipairs{"", "660\0", "66x"} do
+      assert_misuse('"mode" for listen must be permissions', net.listen, "unix:/x", {mode = mode})
+    end
+    assert_misuse('"mode" for serve must be permissions', net.serve, "unix:/x", print,
+      {mode = "999"})
+    assert_misuse('"mode" for serve is for Unix sockets', net.serve, "127.0.0.1:0", print,
+      {mode = "600"})
+    assert_misuse("bad address for serve", net.serve, "x", print)
   end)
 end)
