@@ -63,6 +63,18 @@ rule("one file suspends", "^src/.*%.c$", function(path, text, breach)
   end
 end)
 
+-- The functions of Lua that corun replaces speak as Lua's own do.
+rule("arguments are checked by core/args.h", "^src/.*%.c$", function(path, text, breach)
+  if path == "src/core/coroutine.c" then return end
+  for n, line in each_line(text) do
+    local name = line:match("luaL_check%a+") or line:match("luaL_opt%a+") or
+      line:match("luaL_arg%a+") or line:match("luaL_typeerror")
+    if name and name ~= "luaL_checkstack" then
+      breach(n, name .. " names neither the method nor the script's line")
+    end
+  end
+end)
+
 rule("no exit below main", "^src/%w+/.*%.c", function(_, text, breach)
   for n, line in each_line(text) do
     if line:gsub("//.*", ""):gsub('".-"', ""):find("%f[%w_]exit%s*%(") then

@@ -44,7 +44,8 @@ end
 ---@return table ticks an iterator for the generic for, with a method close
 local function every(s)
   if math.type(s) == nil or not (s > 0 and s < math.huge) then
-    options.misuse(("every takes a finite number of seconds above 0, got %s"):format(tostring(s)))
+    options.misuse(("every takes a finite number of seconds above 0, got %s")
+      :format(options.show(s)))
   end
   local ticks = setmetatable({period = s, count = 0, start = 0,
     cases = {closed = sync.event()}, limit = {}}, every_mt)

@@ -37,7 +37,7 @@ local function bits(mode, op)
   end
   if n and n >= 0 and n <= 4095 then return n end
   misuse(('mode for %s must be octal digits such as "644" or an integer up to 4095, got %s')
-    :format(op, tostring(mode)), 3)
+    :format(op, options.show(mode)), 3)
 end
 
 -- Whole files -----------------------------------------------------------------------------------
@@ -74,22 +74,43 @@ function fs.open(path, mode, o)
   return core.open(path, mode, bits(check(o, "open", OPEN).mode, "open"))
 end
 
+local function is_format(format, op)
+  if type(format) == "string" then
+    return format:find(op == "lines" and "^%*?[lLn]$" or "^%*?[lLna]$") ~= nil
+  end
+  return format == nil or math.type(format) and (math.tointeger(format) or -1) >= 0
+end
+
+-- Refuse a wrong format of several before anything is read. A loop over "a" would never end.
+local function check_formats(formats, n, op)
+  for i = 1, n do
+    local format = formats[i]
+    if not is_format(format, op) then
+      misuse(("bad argument #%d to '%s' (unknown format %s)"):format(i, op,
+        options.show(format)), 3)
+    end
+  end
+end
+
 -- Make the method `read` of streams take several formats, as that of Lua's io files does.
 local function with_formats(read)
   return function(file, format, second, ...)
     if second == nil or type(second) == "table" and select("#", ...) == 0 then
       return read(file, format, second)
     end
-    local formats = {format, second, ...}
-    local o = type(formats[#formats]) == "table" and table.remove(formats) or nil
+    local formats = table.pack(format, second, ...)
+    local n = formats.n
+    local o = type(formats[n]) == "table" and formats[n] or nil
+    if o then n = n - 1 end
+    check_formats(formats, n, "read")
     local values = {}
-    for i = 1, #formats do
+    for i = 1, n do
       local value, err = read(file, formats[i], o)
       if err then return nil, err end
       values[i] = value
       if value == nil then break end
     end
-    return table.unpack(values, 1, #formats)
+    return table.unpack(values, 1, n)
   end
 end
 
@@ -99,6 +120,7 @@ local function with_lines(lines, read)
       return lines(file, format, second)
     end
     local args = table.pack(format, second, ...)
+    check_formats(args, type(args[args.n]) == "table" and args.n - 1 or args.n, "lines")
     return function()
       local values = table.pack(read(file, table.unpack(args, 1, args.n)))
       if values[1] == nil and values[2] ~= nil then error(values[2], 0) end

@@ -12,7 +12,7 @@ local now, sleep = task.now, task.sleep
 local SPEC = {burst = "number"}
 
 local methods = {}
-local limiter_mt = {__index = methods, __name = "corun.limiter"}
+local limiter_mt = {__index = methods, __name = "limiter"}
 
 -- Put the tokens into the bucket that have come since the last time.
 local function refill(self)
@@ -25,9 +25,10 @@ end
 ---Wait until `k` more are allowed; first come, first served.
 ---@param k number? 1 if not given, at most the burst
 function methods:wait(k)
+  options.self(self, limiter_mt, "wait")
   if k == nil then k = 1 end
   if math.type(k) == nil or k < 0 or k ~= k then
-    options.misuse(("wait takes a number of 0 or more, got %s"):format(tostring(k)))
+    options.misuse(("wait takes a number of 0 or more, got %s"):format(options.show(k)))
   elseif k > self.burst then
     local message = "wait(%g) would never end: at most %g are allowed at once"
     options.misuse(message:format(k, self.burst))
@@ -54,7 +55,7 @@ end
 local function check_positive(x, what)
   if math.type(x) == nil or not (x > 0 and x < math.huge) then
     options.misuse(("%s of limiter must be a finite number above 0, got %s"):format(what,
-      tostring(x)), 3)
+      options.show(x)), 3)
   end
 end
 

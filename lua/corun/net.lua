@@ -155,6 +155,7 @@ end
 ---The local address.
 ---@return string address "127.0.0.1:8080"
 function methods:address()
+  options.self(self, server_mt, "address")
   return self.name
 end
 
@@ -163,6 +164,7 @@ end
 ---Returns when all has ended, unless it is called from a handler of this very server.
 ---@param o table? drain (0)
 function methods:close(o)
+  options.self(self, server_mt, "close")
   o = options.check(o, "close", {drain = "duration"})
   stop(self, now() + (o.drain or 0))
   if pcall(wait_end, self) then return end
@@ -172,6 +174,7 @@ end
 
 ---Wait until the server is closed and its connections have ended.
 function methods:wait()
+  options.self(self, server_mt, "wait")
   corun.await(self.task)
 end
 
@@ -181,6 +184,7 @@ end
 ---@return true? ok
 ---@return table? err
 function methods:set_tls(o)
+  options.self(self, server_mt, "set_tls")
   if self.deadline then
     raise("ECLOSED", "set_tls", self.name, "the server was closed at " .. self.closed_at)
   elseif not self.secure then

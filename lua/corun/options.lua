@@ -57,6 +57,16 @@ function options.misuse(message, level)
   error(where and where .. ": " .. message or message, 0)
 end
 
+---Check the object of a method: it may have been called without one (`o.method()`).
+---@param self any
+---@param mt table the metatable that it must have, with __name
+---@param method string
+function options.self(self, mt, method)
+  if getmetatable(self) == mt then return end
+  options.misuse(("calling '%s' on bad self (%s expected, got %s)"):format(method, mt.__name,
+    type(self)), 3)
+end
+
 -- Optimal string alignment distance (insert, delete, replace, swap neighbours) of two strings.
 local function distance(a, b)
   local before, last = nil, {}
@@ -135,13 +145,19 @@ local function fits(v, want)
   return false
 end
 
+---What a message shows of a value: a number as it is, a string in quotes, of all else the type.
+---@param v any
+---@return string
+function options.show(v)
+  if type(v) == "string" then return ('"%s"'):format(v) end
+  if not math_type(v) then return type(v) end
+  return v ~= v and "NaN" or tostring(v) -- tostring writes "-nan" or "nan", as it happens
+end
+
 -- `v` as a message shows it: its type, or its value where the type alone is right.
 local function shown(v, want)
-  if math_type(v) and (TEST[want] or want:find("duration", 1, true) or want:find("count", 1, true))
-  then
-    return tostring(v)
-  end
-  return type(v)
+  local is_number = TEST[want] or want:find("duration", 1, true) or want:find("count", 1, true)
+  return is_number and options.show(v) or type(v)
 end
 
 local function mismatch(k, v, op, want, level)

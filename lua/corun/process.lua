@@ -445,6 +445,7 @@ end
 ---@return table? result
 ---@return table? err
 function methods:wait(o)
+  options.self(self, process_mt, "wait")
   o = options.check(o, "wait", {timeout = "duration"})
   local result, err = core.wait(self.process, o.timeout)
   if not result then return nil, err end
@@ -458,6 +459,7 @@ end
 ---@return true? ok
 ---@return table? err
 function methods:kill(signal)
+  options.self(self, process_mt, "kill")
   return core.kill(self.process, signal)
 end
 
@@ -467,6 +469,7 @@ end
 ---@return true? ok
 ---@return table? err
 function methods:resize(cols, rows)
+  options.self(self, process_mt, "resize")
   if not self.has_pty then misuse("the process has no terminal to resize") end
   if not (is_side(cols) and is_side(rows)) then
     misuse("resize takes columns and rows from 1 to 65535")
@@ -487,6 +490,7 @@ end
 ---@return table? result
 ---@return table? err
 function methods:close()
+  options.self(self, process_mt, "close")
   return close(self, false)
 end
 

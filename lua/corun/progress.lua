@@ -155,7 +155,7 @@ end
 
 local function check_number(op, n)
   if math.type(n) == nil or n ~= n then
-    options.misuse(("%s takes a number, got %s"):format(op, tostring(n)), 3)
+    options.misuse(("%s takes a number, got %s"):format(op, options.show(n)), 3)
   end
 end
 
@@ -211,6 +211,7 @@ end
 -- `o` has been checked.
 local function open(o)
   local t = now()
+  if o.total then check_number('option "total" of progress', o.total) end
   local bar = setmetatable({
     total = o.total, label = o.label and style.clean(o.label), unit = o.unit, done = 0, started = t,
     measured = t, counted = 0, sum = 0, weight = 0,

@@ -108,7 +108,8 @@ local file = {}
 ---@return string|number|nil ...
 function file:read(...) end
 
---- Loop over what the formats read, lines if there are none.
+--- Loop over what the formats read, lines if there are none; over `"a"` it would never end, and
+--- raises.
 ---
 --- - Suspends: `lines` itself no; each step of the loop yes.
 --- - Raises: each step: what `read` returns as an error.

@@ -256,7 +256,7 @@ function stream:read_exactly(n, o) end
 ---@return corun.err? err
 function stream:read_until(str, o) end
 
---- Loop over the lines, or whatever `format` reads.
+--- Loop over the lines, or whatever `format` reads; over `"a"` it would never end, and raises.
 ---
 --- - Suspends: `lines` itself no; each step of the loop yes.
 --- - Raises: each step: what `read` returns as an error.
@@ -429,8 +429,8 @@ function net.udp(addr, o) end
 ---@class corun.net.udp_options
 ---@field reuse? boolean share the address with others that say so (default false)
 ---@field broadcast? boolean allow sending to broadcast addresses (default false)
----@field ttl? integer routers that a datagram may pass
----@field multicast_ttl? integer the same for groups (default 1)
+---@field ttl? integer routers that a datagram may pass (1 to 255)
+---@field multicast_ttl? integer the same for groups (0 to 255, default 1)
 ---@field multicast_loop? boolean what is sent to a group arrives at this machine too (default true)
 
 --- A UDP socket. One task may receive while others send.

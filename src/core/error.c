@@ -3,10 +3,13 @@
 #include "core/error.h"
 
 #include <lauxlib.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <uv.h>
+
+#include "core/args.h"
 
 #define ERROR_MT "corun.error"
 #define CANCEL_MT "corun.cancelled"
@@ -42,7 +45,7 @@ int err_misuse(lua_State *L, const char *fmt, ...) {
   return lua_error(L);
 }
 
-const char *err_shown(lua_State *L, int idx) {
+const char *err_escaped(lua_State *L, int idx) {
   size_t n;
   const char *p = luaL_tolstring(L, idx, &n);
   if (!memchr(p, 0, n)) return p;
@@ -57,6 +60,19 @@ const char *err_shown(lua_State *L, int idx) {
   luaL_pushresult(&b);
   lua_remove(L, -2);
   return lua_tostring(L, -1);
+}
+
+const char *err_show(lua_State *L, int idx) {
+  lua_Number n = lua_tonumber(L, idx);
+  switch (lua_type(L, idx)) {
+    case LUA_TNUMBER:  // the C library writes "-nan" or "nan", as the sign bit happens to be
+      return isnan(n) ? lua_pushliteral(L, "NaN") : luaL_tolstring(L, idx, NULL);
+    case LUA_TSTRING:
+      lua_pushfstring(L, "\"%s\"", err_escaped(L, idx));
+      lua_remove(L, -2);
+      return lua_tostring(L, -1);
+    default: return lua_pushstring(L, luaL_typename(L, idx));
+  }
 }
 
 static int is_retryable(const char *code) {
@@ -256,7 +272,7 @@ void err_push_group(lua_State *L, int n, unsigned omitted) {
 
 // One full sentence: where, what was done to whom, why, and the code.
 static int l_tostring(lua_State *L) {
-  luaL_checktype(L, 1, LUA_TTABLE);
+  arg_type(L, 1, LUA_TTABLE);
   static const char *const keys[] = {"where", "op", "target", "message", "code"};
   static const char *const before[] = {"", "", " ", "", " ("}, *const after[] = {"", "", "", "",
                                                                                  ")"};
@@ -268,7 +284,7 @@ static int l_tostring(lua_State *L) {
       lua_pop(L, 1);
       continue;
     }
-    const char *text = err_shown(L, -1);
+    const char *text = err_escaped(L, -1);
     int colon = i == 3 && (lua_getfield(L, 1, "op"), !lua_isnil(L, -1));
     if (i == 3) lua_pop(L, 1);
     lua_pushfstring(L, "%s%s%s%s%s", lua_tostring(L, 2), colon ? ": " : "", before[i], text,

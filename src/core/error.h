@@ -44,6 +44,10 @@ int err_misuse(lua_State *L, const char *fmt, ...);
 // none. [loop]
 void err_where(lua_State *L);
 
+// Push what a message shows of the value at `idx`, and answer it: a number as it is, a string in
+// quotes, of all else the type. [loop]
+const char *err_show(lua_State *L, int idx);
+
 // Say whether the chunk name is that of an embedded module of corun. [any]
 int err_is_embedded(const char *source);
 
@@ -57,7 +61,7 @@ void err_push_group(lua_State *L, int n, unsigned omitted);
 
 // Push the text of the value at `idx` as messages show it, and answer it: it ends at no zero byte,
 // but has "\\0" in its place. [loop]
-const char *err_shown(lua_State *L, int idx);
+const char *err_escaped(lua_State *L, int idx);
 
 // Push the error object made of a code, the message at `message` and the fields in the table at
 // `fields` (0: no fields). [loop]

@@ -2,6 +2,7 @@
 // corun.debug: what the runtime knows about itself: counts, the task tree, the clock of tests.
 #include <lauxlib.h>
 
+#include "core/args.h"
 #include "core/mods.h"
 #include "core/runtime.h"
 #include "core/scope.h"
@@ -56,13 +57,13 @@ static int l_tasks(lua_State *L) {
 }
 
 static int l_virtual(lua_State *L) {
-  luaL_checktype(L, 1, LUA_TBOOLEAN);
+  arg_type(L, 1, LUA_TBOOLEAN);
   timer_virtual(rt_of(L), lua_toboolean(L, 1));
   return 0;
 }
 
 static int l_traceback(lua_State *L) {
-  luaL_checkany(L, 1);
+  arg_any(L, 1);
   trace_push(L, 1);
   return 1;
 }

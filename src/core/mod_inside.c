@@ -2,6 +2,7 @@
 // corun.inside: what corun's own Lua modules have to see of tasks and errors, and scripts do not.
 #include <lauxlib.h>
 
+#include "core/args.h"
 #include "core/error.h"
 #include "core/failures.h"
 #include "core/mods.h"
@@ -55,7 +56,7 @@ static int l_dependents(lua_State *L) {
 }
 
 static scope *scope_arg(lua_State *L) {
-  return luaL_checkudata(L, 1, "scope");
+  return arg_object(L, 1, "scope");
 }
 
 // children(scope): how many tasks the scope waits for; its daemons are not among them.
@@ -73,7 +74,7 @@ static int l_fence(lua_State *L) {
 
 // group(errors): one error made of a list of them (S5).
 static int l_group(lua_State *L) {
-  luaL_checktype(L, 1, LUA_TTABLE);
+  arg_type(L, 1, LUA_TTABLE);
   int n = (int)lua_rawlen(L, 1), most = n > ERR_MOST ? ERR_MOST : n;
   luaL_checkstack(L, most + LUA_MINSTACK, NULL);
   for (int i = 1; i <= most; i++) lua_rawgeti(L, 1, i);
@@ -83,13 +84,13 @@ static int l_group(lua_State *L) {
 
 // misuse(message): raise it at the line of the script that called into corun.
 static int l_misuse(lua_State *L) {
-  return err_misuse(L, "%s", err_shown(L, 1));
+  return err_misuse(L, "%s", err_escaped(L, 1));
 }
 
 // raise(code, op, target, message): the error, at the line of the script that called into corun.
 static int l_raise(lua_State *L) {
-  return err_raise(L, luaL_checkstring(L, 1), luaL_checkstring(L, 2), luaL_optstring(L, 3, NULL),
-                   "%s", err_shown(L, 4));
+  return err_raise(L, arg_string(L, 1), arg_string(L, 2), arg_opt_string(L, 3, NULL), "%s",
+                   err_escaped(L, 4));
 }
 
 int luaopen_corun_inside(lua_State *L) {

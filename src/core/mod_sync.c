@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "core/args.h"
 #include "core/channel.h"
 #include "core/error.h"
 #include "core/event.h"
@@ -32,7 +33,7 @@ static void *check_self(lua_State *L) {
   lua_getfield(L, CLASS, "__name");
   const char *name = lua_tostring(L, -1);  // the metatable keeps it
   lua_pop(L, 1);
-  luaL_typeerror(L, 1, name);
+  arg_type_error(L, 1, name);
   return NULL;
 }
 
@@ -78,8 +79,8 @@ static int classify(lua_State *L) {
 // --- Channels --------------------------------------------------------------------------------
 
 static int l_channel(lua_State *L) {
-  lua_Integer capacity = luaL_optinteger(L, 1, 0);
-  luaL_argcheck(L, capacity >= 0, 1, "capacity must not be negative");
+  lua_Integer capacity = arg_opt_integer(L, 1, 0);
+  arg_check(L, capacity >= 0, 1, "capacity must not be negative");
   channel_new(L, capacity);
   return classify(L);
 }
@@ -159,7 +160,7 @@ static int l_channel_tostring(lua_State *L) {
 
 static int l_select(lua_State *L) {
   static const char *const names[] = {"timeout", NULL};
-  luaL_checktype(L, 1, LUA_TTABLE);
+  arg_type(L, 1, LUA_TTABLE);
   opt_check(L, 2, "select", names);
   double seconds = opt_seconds(L, 2, "select", "timeout", HUGE_VAL);
   if (!wait_may_go_on(L, WAIT_QUICK)) return wait_rest(L, l_select);
@@ -169,8 +170,8 @@ static int l_select(lua_State *L) {
 // --- Semaphores and mutexes ------------------------------------------------------------------
 
 static int l_semaphore(lua_State *L) {
-  lua_Integer n = luaL_checkinteger(L, 1);
-  luaL_argcheck(L, n > 0, 1, "a semaphore needs at least one permit");
+  lua_Integer n = arg_integer(L, 1);
+  arg_check(L, n > 0, 1, "a semaphore needs at least one permit");
   semaphore_new(L, n, 0);
   return classify(L);
 }
@@ -280,7 +281,7 @@ static int l_event_tostring(lua_State *L) {
 // --- Signals ---------------------------------------------------------------------------------
 
 static void check_signal(lua_State *L, int arg) {
-  const char *name = luaL_checkstring(L, arg);
+  const char *name = arg_string(L, arg);
   int number = signal_number(name);
   if (number < 0) err_misuse(L, "a program cannot listen to %s", name);
   if (number == 0) err_misuse(L, "unknown signal \"%s\"", name);
@@ -288,7 +289,7 @@ static void check_signal(lua_State *L, int arg) {
 
 static int l_signal(lua_State *L) {
   int n = lua_gettop(L);
-  luaL_argcheck(L, n >= 1, 1, "name of a signal expected");
+  arg_check(L, n >= 1, 1, "name of a signal expected");
   for (int i = 1; i <= n; i++) check_signal(L, i);
   signals *s = signals_new(L);
   classify(L);

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/args.h"
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/mods.h"
@@ -54,7 +55,7 @@ static int is_callable(lua_State *L, int idx) {
 }
 
 static void check_callable(lua_State *L, int idx) {
-  if (!is_callable(L, idx)) luaL_typeerror(L, idx, "function");
+  if (!is_callable(L, idx)) arg_type_error(L, idx, "function");
 }
 
 static int start(lua_State *L, scope *s, task_kind kind, int nargs) {
@@ -173,7 +174,7 @@ static scope *check_scope(lua_State *L, int idx) {
     lua_pop(L, 2);
     if (same) return p;
   }
-  luaL_typeerror(L, idx, "scope");
+  arg_type_error(L, idx, "scope");
   return NULL;
 }
 
@@ -394,7 +395,7 @@ static int l_defer(lua_State *L) {  // upvalue 1: the metatable
 
 // Run the function once, undisturbed by cancellation (S14).
 static int l_run_deferred(lua_State *L) {
-  luaL_checktype(L, 1, LUA_TTABLE);
+  arg_type(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
   if (lua_getfield(L, 1, "n") == LUA_TNIL) return 0;
   int n = (int)lua_tointeger(L, -1);
@@ -477,12 +478,12 @@ static int l_locals(lua_State *L) {
 static int l_exit(lua_State *L) {
   int code = 0;
   if (!lua_isnoneornil(L, 1) && !lua_isboolean(L, 1) && !lua_isnumber(L, 1))
-    luaL_typeerror(L, 1, "boolean or number");
+    arg_type_error(L, 1, "boolean or number");
   if (lua_isboolean(L, 1))
     code = lua_toboolean(L, 1) ? 0 : 1;
   else
-    code = (int)luaL_optinteger(L, 1, 0);
-  luaL_argcheck(L, code >= 0 && code <= 255, 1, "exit status must be 0 to 255");
+    code = (int)arg_opt_integer(L, 1, 0);
+  arg_check(L, code >= 0 && code <= 255, 1, "exit status must be 0 to 255");
   task_current(L);
   rt_stop(rt_of(L), code);
   task_checkpoint(L);
@@ -490,10 +491,10 @@ static int l_exit(lua_State *L) {
 }
 
 static int l_err(lua_State *L) {
-  const char *code = luaL_checkstring(L, 1);
-  luaL_checkstring(L, 2);
+  const char *code = arg_string(L, 1);
+  arg_string(L, 2);
   if (!lua_isnoneornil(L, 3)) {
-    luaL_checktype(L, 3, LUA_TTABLE);
+    arg_type(L, 3, LUA_TTABLE);
     if (lua_getfield(L, 3, "code") != LUA_TNIL || lua_getfield(L, 3, "message") != LUA_TNIL)
       err_misuse(L, "the code and the message of an error are no fields of its third argument");
     lua_settop(L, 3);
@@ -503,7 +504,7 @@ static int l_err(lua_State *L) {
 }
 
 static int l_is_cancelled(lua_State *L) {
-  luaL_checkany(L, 1);
+  arg_any(L, 1);
   lua_pushboolean(L, err_is_cancel(L, 1));
   return 1;
 }

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "core/args.h"
 #include "core/embedded.h"
 
 #define KEPT "corun.modules"
@@ -42,7 +43,7 @@ static int find(lua_State *L, const char *name, const luaL_Reg *modules) {
 
 // Upvalue 1: the modules of C; upvalue 2: Lua's own searcher of package.preload, which goes first.
 static int search(lua_State *L) {
-  const char *name = luaL_checkstring(L, 1);
+  const char *name = arg_string(L, 1);
   lua_settop(L, 1);
   lua_pushvalue(L, lua_upvalueindex(2));
   lua_pushvalue(L, 1);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/args.h"
 #include "core/error.h"
 
 #define LONGEST 32
@@ -57,14 +58,16 @@ int opt_check(lua_State *L, int idx, const char *operation, const char *const *n
     const char *key = lua_tostring(L, -2);
     const char *const *n = names;
     while (*n && (strcmp(*n, key) != 0 || lua_rawlen(L, -2) != strlen(key))) n++;
-    if (!*n) unknown(L, err_shown(L, -2), operation, names);
+    if (!*n) unknown(L, err_escaped(L, -2), operation, names);
   }
   return 1;
 }
 
-static int wrong(lua_State *L, const char *operation, const char *name, const char *expected) {
+// The value of the option is at `idx`.
+static int wrong(lua_State *L, int idx, const char *operation, const char *name,
+                 const char *expected) {
   return err_misuse(L, "option \"%s\" for %s must be %s, got %s", name, operation, expected,
-                    err_shown(L, -1));
+                    err_show(L, idx));
 }
 
 // Push the option; answer whether it is there (else nothing was pushed).
@@ -80,7 +83,7 @@ double opt_seconds(lua_State *L, int idx, const char *operation, const char *nam
   if (!find(L, idx, name)) return otherwise;
   double v = lua_tonumber(L, -1);
   if (lua_type(L, -1) != LUA_TNUMBER || !(v >= 0))
-    wrong(L, operation, name, "a number of seconds (0 or more)");
+    wrong(L, -1, operation, name, "a number of seconds (0 or more)");
   lua_pop(L, 1);
   return v;
 }
@@ -91,14 +94,26 @@ lua_Integer opt_count(lua_State *L, int idx, const char *operation, const char *
   int ok = 0;
   lua_Integer v = lua_tointegerx(L, -1, &ok);
   if (!ok || lua_type(L, -1) != LUA_TNUMBER || v < least)
-    wrong(L, operation, name, least > 0 ? "a positive integer" : "an integer of 0 or more");
+    wrong(L, -1, operation, name, least > 0 ? "a positive integer" : "an integer of 0 or more");
+  lua_pop(L, 1);
+  return v;
+}
+
+lua_Integer opt_range(lua_State *L, int idx, const char *operation, const char *name,
+                      lua_Integer least, lua_Integer most, lua_Integer otherwise) {
+  if (!find(L, idx, name)) return otherwise;
+  int ok = 0;
+  lua_Integer v = lua_tointegerx(L, -1, &ok);
+  if (!ok || lua_type(L, -1) != LUA_TNUMBER || v < least || v > most)
+    wrong(L, -2, operation, name,
+          lua_pushfstring(L, "%I to %I", (LUAI_UACINT)least, (LUAI_UACINT)most));
   lua_pop(L, 1);
   return v;
 }
 
 int opt_flag(lua_State *L, int idx, const char *operation, const char *name, int otherwise) {
   if (!find(L, idx, name)) return otherwise;
-  if (!lua_isboolean(L, -1)) wrong(L, operation, name, "a boolean");
+  if (!lua_isboolean(L, -1)) wrong(L, -1, operation, name, "a boolean");
   int v = lua_toboolean(L, -1);
   lua_pop(L, 1);
   return v;
@@ -107,14 +122,14 @@ int opt_flag(lua_State *L, int idx, const char *operation, const char *name, int
 const char *opt_string(lua_State *L, int idx, const char *operation, const char *name,
                        size_t *len) {
   if (!find(L, idx, name)) return NULL;
-  if (lua_type(L, -1) != LUA_TSTRING) wrong(L, operation, name, "a string");
+  if (lua_type(L, -1) != LUA_TSTRING) wrong(L, -1, operation, name, "a string");
   const char *s = lua_tolstring(L, -1, len);
   lua_pop(L, 1);
   return s;
 }
 
 double opt_duration(lua_State *L, int idx) {
-  double s = luaL_checknumber(L, idx);
-  luaL_argcheck(L, !isnan(s), idx, "seconds must not be NaN");
+  double s = arg_number(L, idx);
+  arg_check(L, !isnan(s), idx, "seconds must not be NaN");
   return s;
 }

@@ -20,6 +20,10 @@ double opt_seconds(lua_State *L, int idx, const char *operation, const char *nam
 lua_Integer opt_count(lua_State *L, int idx, const char *operation, const char *name,
                       lua_Integer least, lua_Integer otherwise);
 
+// The option `name` as an integer from `least` to `most`, `otherwise` when it is absent. [loop]
+lua_Integer opt_range(lua_State *L, int idx, const char *operation, const char *name,
+                      lua_Integer least, lua_Integer most, lua_Integer otherwise);
+
 // The option `name` as a boolean, `otherwise` when it is absent. [loop]
 int opt_flag(lua_State *L, int idx, const char *operation, const char *name, int otherwise);
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/args.h"
 #include "core/error.h"
 #include "core/runtime.h"
 #include "core/task.h"
@@ -91,7 +92,7 @@ static void sort_cases(lua_State *L, select_case *cases, int n) {
 
 static int count_cases(lua_State *L) {
   int n = 0;
-  luaL_checktype(L, CASES, LUA_TTABLE);
+  arg_type(L, CASES, LUA_TTABLE);
   for (lua_pushnil(L); lua_next(L, CASES); lua_pop(L, 1)) n++;
   if (!n) err_misuse(L, "select needs at least one case");
   luaL_checkstack(L, PLACES * n + LUA_MINSTACK, "too many cases");

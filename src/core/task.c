@@ -6,6 +6,7 @@
 #include <lauxlib.h>
 #include <string.h>
 
+#include "core/args.h"
 #include "core/coroutine.h"
 #include "core/error.h"
 #include "core/failures.h"
@@ -36,7 +37,7 @@ task *task_test(lua_State *L, int idx) {
 
 task *task_check(lua_State *L, int idx) {
   task *t = task_test(L, idx);
-  if (!t) luaL_typeerror(L, idx, "task");
+  if (!t) arg_type_error(L, idx, "task");
   return t;
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "core/args.h"
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/options.h"
@@ -24,7 +25,7 @@
 #define MOST_RANDOM 1048576
 
 static const char *check_string(lua_State *L, int idx, size_t *len) {
-  luaL_checktype(L, idx, LUA_TSTRING);
+  arg_type(L, idx, LUA_TSTRING);
   return lua_tolstring(L, idx, len);
 }
 
@@ -102,12 +103,8 @@ static recoder *new_encoder(lua_State *L, int options, const char *name, uint64_
   lua_settop(L, options);
   const char *op = push_operation(L, cls, name);
   lua_Integer level = cls->usual;
-  if (opt_check(L, options, op, names)) {
-    level = opt_count(L, options, op, "level", cls->least, level);
-    if (level > cls->most)
-      err_misuse(L, "option \"level\" for %s must be %d to %d, got %I", op, cls->least, cls->most,
-                 (LUAI_UACINT)level);
-  }
+  if (opt_check(L, options, op, names))
+    level = opt_range(L, options, op, "level", cls->least, cls->most, level);
   return recoder_new(L, cls, (int)level, UINT64_MAX, hint);
 }
 
@@ -158,7 +155,7 @@ static int l_decoder(lua_State *L) {
 static recoder *check_recoder(lua_State *L) {
   recoder **box = luaL_testudata(L, 1, RECODER_ENCODER);
   if (!box) box = luaL_testudata(L, 1, RECODER_DECODER);
-  if (!box) luaL_typeerror(L, 1, "encoder or decoder");
+  if (!box) arg_type_error(L, 1, "encoder or decoder");
   if (!*box) err_raise(L, "ECLOSED", NULL, NULL, "it was collected");  // in another's finaliser
   return *box;
 }
@@ -235,7 +232,7 @@ static const EVP_MD *check_algorithm(lua_State *L, int idx, const char *otherwis
                                      const char **name) {
   const char *text = otherwise;
   if (!otherwise || !lua_isnoneornil(L, idx)) {
-    luaL_checktype(L, idx, LUA_TSTRING);
+    arg_type(L, idx, LUA_TSTRING);
     text = lua_tostring(L, idx);
   }
   const EVP_MD *md = hash_algorithm(L, text, name);
@@ -245,7 +242,7 @@ static const EVP_MD *check_algorithm(lua_State *L, int idx, const char *otherwis
 }
 
 static hash *check_hash(lua_State *L) {
-  hash *h = *(hash **)luaL_checkudata(L, 1, HASH_CLASS);
+  hash *h = *(hash **)arg_object(L, 1, HASH_CLASS);
   if (!h) err_raise(L, "ECLOSED", "hash", NULL, "it was collected");  // in another's finaliser
   return h;
 }
@@ -300,7 +297,7 @@ static int l_hash_tostring(lua_State *L) {
 static int l_hash_file(lua_State *L) {
   size_t len;
   const char *name, *path = check_string(L, 1, &len);
-  luaL_argcheck(L, strlen(path) == len, 1, "the path has a zero byte");
+  arg_check(L, strlen(path) == len, 1, "the path has a zero byte");
   const EVP_MD *md = check_algorithm(L, 2, "sha256", &name);
   task_checkpoint(L);
   wait_check(L);
@@ -329,16 +326,16 @@ static int l_equal(lua_State *L) {
 static int l_crc32(lua_State *L) {
   size_t len;
   const char *s = check_string(L, 1, &len);
-  lua_Integer crc = luaL_optinteger(L, 2, 0);
-  luaL_argcheck(L, crc >= 0 && crc <= UINT32_MAX, 2, "a checksum has 32 bits");
+  lua_Integer crc = arg_opt_integer(L, 2, 0);
+  arg_check(L, crc >= 0 && crc <= UINT32_MAX, 2, "a checksum has 32 bits");
   lua_pushinteger(L, (lua_Integer)crc32_z((uLong)crc, (const Bytef *)s, len));
   return 1;
 }
 
 static int l_random(lua_State *L) {
   luaL_Buffer b;
-  lua_Integer n = luaL_checkinteger(L, 1);
-  luaL_argcheck(L, n >= 0 && n <= MOST_RANDOM, 1, "0 to 1048576 bytes");
+  lua_Integer n = arg_integer(L, 1);
+  arg_check(L, n >= 0 && n <= MOST_RANDOM, 1, "0 to 1048576 bytes");
   int rc = uv_random(NULL, NULL, luaL_buffinitsize(L, &b, (size_t)n), (size_t)n, 0, NULL);
   if (rc < 0) return err_raise(L, err_code_of(rc), "random", NULL, "%s", uv_strerror(rc));
   luaL_pushresultsize(&b, (size_t)n);
@@ -347,8 +344,8 @@ static int l_random(lua_State *L) {
 
 static int l_uuid(lua_State *L) {
   char text[UUID_SIZE];
-  lua_Integer version = luaL_optinteger(L, 1, 4);
-  luaL_argcheck(L, version == 4 || version == 7, 1, "version 4 or 7");
+  lua_Integer version = arg_opt_integer(L, 1, 4);
+  arg_check(L, version == 4 || version == 7, 1, "version 4 or 7");
   int rc = uuid_make((int)version, text);
   if (rc < 0) return err_raise(L, err_code_of(rc), "uuid", NULL, "%s", uv_strerror(rc));
   lua_pushlstring(L, text, sizeof text);

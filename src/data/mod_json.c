@@ -4,6 +4,7 @@
 #include <lauxlib.h>
 #include <string.h>
 
+#include "core/args.h"
 #include "core/error.h"
 #include "core/options.h"
 #include "data/json.h"
@@ -31,7 +32,7 @@ static int null_option(lua_State *L, int idx, const char *operation) {
 static int l_decode(lua_State *L) {
   size_t len;
   json_fault fault;
-  luaL_checktype(L, 1, LUA_TSTRING);
+  arg_type(L, 1, LUA_TSTRING);
   const char *text = lua_tolstring(L, 1, &len);
   int null = lua_isnoneornil(L, 2) ? 0 : null_option(L, 2, "json.decode");
   if (json_decode(L, text, len, null, &fault)) return 1;
@@ -43,7 +44,7 @@ static int l_decode(lua_State *L) {
 static int l_encode(lua_State *L) {
   static const char *const names[] = {"pretty", "sort", NULL};
   json_style style = {0, 0};
-  luaL_checkany(L, 1);
+  arg_any(L, 1);
   if (opt_check(L, 2, "json.encode", names)) {
     style.pretty = opt_flag(L, 2, "json.encode", "pretty", 0);
     style.sort = opt_flag(L, 2, "json.encode", "sort", 0);
@@ -58,7 +59,7 @@ static int l_array(lua_State *L) {
     lua_newtable(L);
     lua_replace(L, 1);
   }
-  luaL_checktype(L, 1, LUA_TTABLE);
+  arg_type(L, 1, LUA_TTABLE);
   luaL_getmetatable(L, JSON_ARRAY_MT);
   if (lua_getmetatable(L, 1)) {
     if (!lua_rawequal(L, -1, -2))
@@ -173,11 +174,11 @@ static int l_lines(lua_State *L) {
     return push_iterator(L, LUA_OK, 0);
   }
   if (type != LUA_TSTRING && type != LUA_TTABLE && type != LUA_TUSERDATA)
-    return luaL_typeerror(L, 1, "string, stream or function");
+    return arg_type_error(L, 1, "string, stream or function");
   int null = null_option(L, 2, "json.lines");
   if (type == LUA_TSTRING) return lines_of_text(L, null);
   if (lua_getfield(L, 1, "lines") != LUA_TFUNCTION)
-    return luaL_argerror(L, 1, "it has no method 'lines'");
+    return arg_error(L, 1, "it has no method 'lines'");
   lua_pushvalue(L, 1);
   lua_callk(L, 1, 4, null, push_iterator);
   return push_iterator(L, LUA_OK, null);

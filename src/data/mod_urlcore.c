@@ -4,6 +4,7 @@
 #include <lauxlib.h>
 #include <string.h>
 
+#include "core/args.h"
 #include "core/error.h"
 #include "data/mods.h"
 #include "data/url.h"
@@ -18,7 +19,7 @@ static char *room_for(lua_State *L, size_t size, char *array) {
 }
 
 static const char *check_string(lua_State *L, int idx, size_t *len) {
-  luaL_checktype(L, idx, LUA_TSTRING);
+  arg_type(L, idx, LUA_TSTRING);
   return lua_tolstring(L, idx, len);
 }
 
@@ -82,7 +83,7 @@ static int parse(lua_State *L, int as_whole, int as_is) {
   lua_settop(L, 2);
   if (!lua_isnil(L, 2)) {
     if (!lua_isstring(L, 2) && !luaL_getmetafield(L, 2, "__tostring"))
-      return luaL_typeerror(L, 2, "string or URL");
+      return arg_type_error(L, 2, "string or URL");
     const char *base_text = luaL_tolstring(L, 2, &base_len);
     base.capacity = url_room(base_len, NULL);
     base.text = room_for(L, base.capacity, base_array);
@@ -126,7 +127,7 @@ static int l_encode(lua_State *L) {
   size_t len, done = 0;
   luaL_Buffer b;
   const char *s = check_string(L, 1, &len);
-  int set = sets[luaL_checkoption(L, 2, "component", set_names)];
+  int set = sets[arg_option(L, 2, "component", set_names)];
   char *out = luaL_buffinitsize(L, &b, 3 * len);
   while (len) {  // of "%" only some sets know
     const char *percent = memchr(s, '%', len);
@@ -149,7 +150,7 @@ static int l_escape(lua_State *L) {
   size_t len;
   luaL_Buffer b;
   const char *s = check_string(L, 1, &len);
-  int set = sets[luaL_checkoption(L, 2, NULL, names)];
+  int set = sets[arg_option(L, 2, NULL, names)];
   char *out = luaL_buffinitsize(L, &b, 3 * len);
   luaL_pushresultsize(&b, url_encode(set, s, len, out));
   return 1;
@@ -160,7 +161,7 @@ static int l_decode(lua_State *L) {
   size_t len;
   luaL_Buffer b;
   const char *s = check_string(L, 1, &len);
-  int is_form = luaL_checkoption(L, 2, "component", names);
+  int is_form = arg_option(L, 2, "component", names);
   char *out = luaL_buffinitsize(L, &b, len);
   luaL_pushresultsize(&b, url_decode(s, len, out, is_form));
   return 1;

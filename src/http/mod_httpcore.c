@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/args.h"
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/runtime.h"
@@ -26,7 +27,7 @@ static const char tag = 0;  // its address is in every box
 
 static http_connection *any(lua_State *L, int idx) {
   box *b = lua_touserdata(L, idx);
-  if (!b || lua_rawlen(L, idx) != sizeof *b || b->tag != &tag) luaL_typeerror(L, idx, "connection");
+  if (!b || lua_rawlen(L, idx) != sizeof *b || b->tag != &tag) arg_type_error(L, idx, "connection");
   return &b->c;
 }
 
@@ -39,8 +40,7 @@ static http_connection *check(lua_State *L) {
 // connection(stream, "request" | "response"): what is received; takes the stream over.
 static int l_connection(lua_State *L) {
   static const char *const kinds[] = {"request", "response", NULL};
-  http_kind kind =
-    luaL_checkoption(L, 2, NULL, kinds) == 0 ? HTTP_KIND_REQUEST : HTTP_KIND_RESPONSE;
+  http_kind kind = arg_option(L, 2, NULL, kinds) == 0 ? HTTP_KIND_REQUEST : HTTP_KIND_RESPONSE;
   stream_check(L, 1, "http");
   box *b = lua_newuserdatauv(L, sizeof *b, 0);
   b->tag = &tag;
@@ -53,8 +53,8 @@ static int l_connection(lua_State *L) {
 
 // Read pause, total, max_body from `idx` on.
 static void set_limits(lua_State *L, http_connection *c, int idx) {
-  http_connection_limit(c, luaL_optnumber(L, idx, -1), luaL_optnumber(L, idx + 1, -1));
-  c->p.limits.body = (uint64_t)luaL_optinteger(L, idx + 2, 0);
+  http_connection_limit(c, arg_opt_number(L, idx, -1), arg_opt_number(L, idx + 1, -1));
+  c->p.limits.body = (uint64_t)arg_opt_integer(L, idx + 2, 0);
 }
 
 // c:limit(pause, total, max_body)
@@ -65,8 +65,8 @@ static int l_limit(lua_State *L) {
 
 static int exchange(lua_State *L, http_part part) {
   http_connection *c = check(L);
-  luaL_checkstring(L, 2);
-  luaL_optstring(L, 3, NULL);
+  arg_string(L, 2);
+  arg_opt_string(L, 3, NULL);
   set_limits(L, c, 5);
   if (lua_toboolean(L, 4)) http_parser_expect_no_body(&c->p);
   return http_connection_exchange(L, c, part);
@@ -123,8 +123,8 @@ static int l_piece(lua_State *L) {
 // c:send(head[, body])
 static int l_send(lua_State *L) {
   http_connection *c = check(L);
-  luaL_checkstring(L, 2);
-  luaL_optstring(L, 3, NULL);
+  arg_string(L, 2);
+  arg_opt_string(L, 3, NULL);
   return http_connection_send(L, c);
 }
 
@@ -132,7 +132,7 @@ static int l_send(lua_State *L) {
 static int l_receive(lua_State *L) {
   http_connection *c = check(L);
   if (!lua_isnoneornil(L, 2)) {
-    http_idle **i = luaL_checkudata(L, 2, IDLE_CLASS);
+    http_idle **i = arg_object(L, 2, IDLE_CLASS);
     if (*i) http_idle_add(*i, c);
   }
   return http_connection_receive(L, c);
@@ -140,7 +140,7 @@ static int l_receive(lua_State *L) {
 
 // c:drain(seconds)
 static int l_drain(lua_State *L) {
-  return http_connection_drain(L, check(L), luaL_checknumber(L, 2));
+  return http_connection_drain(L, check(L), arg_number(L, 2));
 }
 
 static int l_reusable(lua_State *L) {
@@ -185,7 +185,7 @@ static int l_tostring(lua_State *L) {
 
 // idle(seconds): closes what has idled for so long, if that is not infinite.
 static int l_idle(lua_State *L) {
-  double seconds = luaL_checknumber(L, 1);
+  double seconds = arg_number(L, 1);
   http_idle **i = lua_newuserdatauv(L, sizeof *i, 0);
   *i = NULL;
   luaL_setmetatable(L, IDLE_CLASS);
@@ -195,7 +195,7 @@ static int l_idle(lua_State *L) {
 
 // idle:add(c)
 static int l_idle_add(lua_State *L) {
-  http_idle **i = luaL_checkudata(L, 1, IDLE_CLASS);
+  http_idle **i = arg_object(L, 1, IDLE_CLASS);
   http_connection *c = any(L, 2);
   if (*i && c->s && !c->s->closed) http_idle_add(*i, c);
   return 0;
@@ -203,13 +203,13 @@ static int l_idle_add(lua_State *L) {
 
 // idle:close_all()
 static int l_idle_close_all(lua_State *L) {
-  http_idle **i = luaL_checkudata(L, 1, IDLE_CLASS);
+  http_idle **i = arg_object(L, 1, IDLE_CLASS);
   if (*i) http_idle_close_all(*i);
   return 0;
 }
 
 static int l_idle_close(lua_State *L) {
-  http_idle **i = luaL_checkudata(L, 1, IDLE_CLASS);
+  http_idle **i = arg_object(L, 1, IDLE_CLASS);
   if (*i) http_idle_close(*i);
   *i = NULL;
   return 0;
@@ -245,7 +245,7 @@ static void add_header(lua_State *L, const char *name, size_t n, const char *val
 // headers(block): the table of a block of header lines that the parser has passed.
 static int l_headers(lua_State *L) {
   size_t size;
-  const char *s = luaL_checklstring(L, 1, &size), *end = s + size;
+  const char *s = arg_lstring(L, 1, &size), *end = s + size;
   lua_newtable(L);
   for (const char *line = s, *eol; line < end; line = eol + 1) {
     eol = memchr(line, '\n', (size_t)(end - line));
@@ -264,21 +264,21 @@ static int l_headers(lua_State *L) {
 
 static int l_is_token(lua_State *L) {
   size_t n;
-  const char *s = luaL_checklstring(L, 1, &n);
+  const char *s = arg_lstring(L, 1, &n);
   lua_pushboolean(L, http_token_valid(s, n));
   return 1;
 }
 
 static int l_is_value(lua_State *L) {
   size_t n;
-  const char *s = luaL_checklstring(L, 1, &n);
+  const char *s = arg_lstring(L, 1, &n);
   lua_pushboolean(L, http_value_valid(s, n));
   return 1;
 }
 
 static int l_is_target(lua_State *L) {
   size_t n;
-  const char *s = luaL_checklstring(L, 1, &n);
+  const char *s = arg_lstring(L, 1, &n);
   lua_pushboolean(L, http_target_valid(s, n));
   return 1;
 }

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "core/args.h"
 #include "core/error.h"
 #include "core/options.h"
 #include "core/runtime.h"
@@ -21,10 +22,14 @@ static const char tag = 0;  // its address is in every box
 
 // --- The userdata ----------------------------------------------------------------------------
 
+int stream_is(lua_State *L, int idx) {
+  const stream_box *b = lua_touserdata(L, idx);
+  return b && lua_rawlen(L, idx) == sizeof *b && b->tag == &tag;
+}
+
 static stream_box *to_box(lua_State *L, int idx) {
-  stream_box *b = lua_touserdata(L, idx);
-  if (!b || lua_rawlen(L, idx) != sizeof *b || b->tag != &tag) luaL_typeerror(L, idx, "stream");
-  return b;
+  if (!stream_is(L, idx)) arg_type_error(L, idx, "stream");
+  return lua_touserdata(L, idx);
 }
 
 stream_box *stream_newbox(lua_State *L, const char *name) {
@@ -87,7 +92,7 @@ uint64_t stream_limit(lua_State *L, const stream *s, int idx, const char *op) {
 }
 
 void stream_configure(lua_State *L, stream *s, const char *const *names) {
-  luaL_checktype(L, 2, LUA_TTABLE);
+  arg_type(L, 2, LUA_TTABLE);
   opt_check(L, 2, "configure", names);
   double timeout = opt_seconds(L, 2, "configure", "timeout", (double)s->timeout);
   lua_Integer bytes = opt_count(L, 2, "configure", "queue", 1, s->bound);
@@ -114,7 +119,7 @@ static int finish_write(lua_State *L, stream *s, int rc) {
 static int write_now(lua_State *L, stream *s) {
   uv_buf_t bufs[PIECES];
   int n = lua_gettop(L) - 1;
-  for (int i = 0; i < n; i++) bufs[i].base = (char *)luaL_checklstring(L, i + 2, &bufs[i].len);
+  for (int i = 0; i < n; i++) bufs[i].base = (char *)arg_lstring(L, i + 2, &bufs[i].len);
   return finish_write(L, s, stream_write(s, bufs, (unsigned)n));
 }
 
@@ -147,13 +152,12 @@ static int l_write(lua_State *L) {
     when = stream_limit(L, s, 0, "write");
   }
   if (last > PIECES + 1) {
-    for (int i = 2; i <= last; i++) luaL_checklstring(L, i, NULL);
+    for (int i = 2; i <= last; i++) arg_lstring(L, i, NULL);
     lua_concat(L, last - 1);
     last = 2;
   }
   uv_buf_t bufs[PIECES];
-  for (int i = 2; i <= last; i++)
-    bufs[i - 2].base = (char *)luaL_checklstring(L, i, &bufs[i - 2].len);
+  for (int i = 2; i <= last; i++) bufs[i - 2].base = (char *)arg_lstring(L, i, &bufs[i - 2].len);
   task_checkpoint(L);
   if (s->shut) return err_raise(L, "ECLOSED", "write", NULL, "the write side was shut down");
   rt *r = rt_of(L);

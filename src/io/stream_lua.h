@@ -22,6 +22,9 @@ void stream_class(lua_State *L, const char *name, const char *shown, const luaL_
 // once nothing can fail. [loop] Raises on out of memory.
 stream_box *stream_newbox(lua_State *L, const char *name);
 
+// Say whether the value at `idx` is a stream, open or closed. [loop]
+int stream_is(lua_State *L, int idx);
+
 // The stream at `idx`. Raises when the value is no stream, and ECLOSED when it is closed. `op` is
 // the function that asks. [loop]
 stream *stream_check(lua_State *L, int idx, const char *op);

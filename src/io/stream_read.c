@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/args.h"
 #include "core/bytes.h"
 #include "core/error.h"
 #include "core/options.h"
@@ -28,7 +29,8 @@ enum {
   READ_NUMBER,
   READ_SOME,
   READ_EXACTLY,
-  READ_UNTIL
+  READ_UNTIL,
+  READ_NOTHING
 };
 
 static int attempt(lua_State *L, stream *s);
@@ -270,23 +272,16 @@ static void read_options(lua_State *L, int idx, const stream *s, stream_request 
   if (has_max) q->max = (size_t)opt_count(L, idx, q->op, "max", 1, (lua_Integer)q->max);
 }
 
-static size_t check_count(lua_State *L, int idx, const char *what, lua_Integer least) {
-  lua_Integer n = luaL_checkinteger(L, idx);
-  if (n < least)
-    err_misuse(L, "%s must be %s, got %I", what, least ? "a positive integer" : "0 or more", n);
-  return (size_t)n;
-}
-
-static void read_format(lua_State *L, int idx, stream_request *q) {
+static void read_format(lua_State *L, int idx, stream_request *q, int is_loop) {
   q->max = (size_t)MAX_LINE;
   q->kind = READ_LINE;
   if (lua_isnoneornil(L, idx)) return;
   if (lua_type(L, idx) == LUA_TNUMBER) {
     q->kind = READ_COUNT;
-    q->n = check_count(L, idx, "a number of bytes to read", 0);
+    q->n = (size_t)arg_count(L, idx, 0);
     return;
   }
-  const char *f = luaL_checkstring(L, idx);
+  const char *f = arg_string(L, idx);
   if (*f == '*') f++;  // as io.read: the mark of Lua 5.2 and before
   switch (f[0] && !f[1] ? f[0] : 0) {
     case 'l': break;
@@ -296,10 +291,12 @@ static void read_format(lua_State *L, int idx, stream_request *q) {
       q->kind = READ_ALL;
       q->max = SIZE_MAX >> 1;
       break;
-    default:
-      err_misuse(L, "unknown format \"%s\" for %s: \"l\", \"L\", \"a\", \"n\" or a number of bytes",
-                 lua_tostring(L, idx), q->op);
+    default: q->kind = READ_NOTHING;
   }
+  // A loop over "a" would never end.
+  if (q->kind == READ_NOTHING || (q->kind == READ_ALL && is_loop))
+    err_misuse(L, "unknown format \"%s\" for %s: \"l\", \"L\", %s\"n\" or a number of bytes",
+               lua_tostring(L, idx), q->op, is_loop ? "" : "\"a\", ");
 }
 
 // Where the first argument was left out, put nil in its place before the options.
@@ -315,7 +312,7 @@ static int l_read(lua_State *L) {
   stream_request q = {.op = "read"};
   stream *s = stream_check(L, 1, q.op);
   shift_options(L);
-  read_format(L, 2, &q);
+  read_format(L, 2, &q, 0);
   read_options(L, 3, s, &q, 1);
   return begin(L, s, &q);
 }
@@ -325,7 +322,7 @@ static int l_recv(lua_State *L) {
   stream *s = stream_check(L, 1, q.op);
   if (lua_gettop(L) > 1) {
     shift_options(L);
-    if (!lua_isnil(L, 2)) q.n = check_count(L, 2, "the most bytes to receive", 1);
+    if (!lua_isnil(L, 2)) q.n = (size_t)arg_count(L, 2, 1);
     read_options(L, 3, s, &q, 0);
   } else if (s->timeout > 0) {
     q.when = stream_limit(L, s, 0, q.op);
@@ -336,7 +333,7 @@ static int l_recv(lua_State *L) {
 static int l_read_exactly(lua_State *L) {
   stream_request q = {.op = "read_exactly", .kind = READ_EXACTLY};
   stream *s = stream_check(L, 1, q.op);
-  q.n = check_count(L, 2, "a number of bytes to read", 0);
+  q.n = (size_t)arg_count(L, 2, 0);
   read_options(L, 3, s, &q, 0);
   if (q.n) return begin(L, s, &q);
   task_checkpoint(L);
@@ -348,7 +345,7 @@ static int l_read_until(lua_State *L) {
   stream_request q = {.op = "read_until", .kind = READ_UNTIL, .max = (size_t)MAX_LINE};
   stream *s = stream_check(L, 1, q.op);
   size_t n;
-  luaL_checklstring(L, 2, &n);
+  arg_lstring(L, 2, &n);
   if (!n) return err_misuse(L, "the text to read until must not be empty");
   read_options(L, 3, s, &q, 1);
   return begin(L, s, &q);
@@ -360,7 +357,7 @@ static int l_next(lua_State *L) {
   lua_settop(L, 0);
   for (int i = 1; i <= 3; i++) lua_pushvalue(L, lua_upvalueindex(i));
   stream *s = stream_check(L, 1, q.op);
-  read_format(L, 2, &q);
+  read_format(L, 2, &q, 1);
   read_options(L, 3, s, &q, 1);
   return begin(L, s, &q);
 }
@@ -370,7 +367,7 @@ static int l_lines(lua_State *L) {
   const stream *s = stream_check(L, 1, q.op);
   shift_options(L);
   lua_settop(L, 3);
-  read_format(L, 2, &q);
+  read_format(L, 2, &q, 1);
   read_options(L, 3, s, &q, 1);
   lua_pushcclosure(L, l_next, 3);
   return 1;

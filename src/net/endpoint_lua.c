@@ -36,7 +36,7 @@ void endpoint_read(lua_State *L, int idx, const char *operation, endpoint *e) {
   size_t len;
   const char *text = lua_tolstring(L, idx, &len);
   const char *why = endpoint_parse(text, len, e);
-  if (why) err_misuse(L, "bad address for %s: %s, got %s", operation, why, err_shown(L, idx));
+  if (why) err_misuse(L, "bad address for %s: %s, got %s", operation, why, err_escaped(L, idx));
 }
 
 void endpoint_read_numeric(lua_State *L, int idx, const char *operation, const char *name,

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/args.h"
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/options.h"
@@ -75,16 +76,20 @@ static const wait_ops listen_ops = {"the address of", resolve_cancel, on_listen_
 // Read the permissions of a Unix socket, "660" or 432: an octal text or a number.
 static int read_mode(lua_State *L, const char *op) {
   int type = lua_getfield(L, 2, "mode");
-  lua_Integer mode = type == LUA_TNIL ? -1 : lua_tointeger(L, -1);
+  lua_Integer mode = -1;
   if (type == LUA_TSTRING) {
+    const char *digits = lua_tostring(L, -1);
     char *end;
-    const char *text = lua_tostring(L, -1);
-    mode = strtol(text, &end, 8);
-    if (end == text || (size_t)(end - text) != lua_rawlen(L, -1)) mode = -1;
+    mode = strtol(digits, &end, 8);
+    if ((size_t)(end - digits) != lua_rawlen(L, -1) || strspn(digits, "01234567") == 0) mode = -1;
+  } else if (lua_isnumber(L, -1)) {
+    int is_whole;
+    mode = lua_tointegerx(L, -1, &is_whole);
+    if (!is_whole) mode = -1;
   }
   if (type != LUA_TNIL && (mode < 0 || mode > 0777))
     err_misuse(L, "option \"mode\" for %s must be permissions such as \"660\", got %s", op,
-               err_shown(L, -1));
+               err_show(L, -1));
   lua_pop(L, 1);
   return (int)mode;
 }
@@ -133,7 +138,7 @@ static int l_open(lua_State *L) {
 }
 
 static listener *check_listener(lua_State *L, const char *op) {
-  listener *l = *(listener **)luaL_checkudata(L, 1, LISTENER_CLASS);
+  listener *l = *(listener **)arg_object(L, 1, LISTENER_CLASS);
   if (l && l->fd >= 0) return l;
   const char *site = l && l->closed_at ? site_text(rt_of(L), l->closed_at) : NULL;
   err_raise_closed(L, op, l ? l->local : NULL, "listener", site, l && l->by_scope);
@@ -216,13 +221,13 @@ static int l_listener_address(lua_State *L) {
 }
 
 static int l_listener_close(lua_State *L) {
-  listener *l = *(listener **)luaL_checkudata(L, 1, LISTENER_CLASS);
+  listener *l = *(listener **)arg_object(L, 1, LISTENER_CLASS);
   if (l) listener_close(l, site_here(L, 0));
   return 0;
 }
 
 static int l_listener_meta_close(lua_State *L) {
-  listener *l = *(listener **)luaL_checkudata(L, 1, LISTENER_CLASS);
+  listener *l = *(listener **)arg_object(L, 1, LISTENER_CLASS);
   if (l && l->fd >= 0) l->by_scope = 1;
   return l_listener_close(L);
 }
@@ -237,7 +242,7 @@ static int l_listener_gc(lua_State *L) {
 }
 
 static int l_listener_tostring(lua_State *L) {
-  const listener *l = *(listener **)luaL_checkudata(L, 1, LISTENER_CLASS);
+  const listener *l = *(listener **)arg_object(L, 1, LISTENER_CLASS);
   lua_pushfstring(L, "listener (%s, %s)", l ? l->local : "", l && l->fd >= 0 ? "open" : "closed");
   return 1;
 }

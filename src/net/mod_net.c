@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/args.h"
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/options.h"
@@ -137,7 +138,7 @@ static int read_family(lua_State *L) {
   int family = AF_UNSPEC, type = lua_getfield(L, 2, "family");
   lua_Integer n = lua_tointeger(L, -1);
   if (type != LUA_TNIL && n != 4 && n != 6)
-    err_misuse(L, "option \"family\" for resolve must be 4 or 6, got %s", err_shown(L, -1));
+    err_misuse(L, "option \"family\" for resolve must be 4 or 6, got %s", err_show(L, -1));
   if (type != LUA_TNIL) family = n == 4 ? AF_INET : AF_INET6;
   lua_pop(L, 1);
   return family;
@@ -174,7 +175,7 @@ static int l_resolve(lua_State *L) {
   static const char *const names[] = {"family", "timeout", NULL};
   connect_call c = {.when = TIMER_NEVER, .family = AF_UNSPEC};
   size_t len;
-  const char *host = luaL_checklstring(L, 1, &len);
+  const char *host = arg_lstring(L, 1, &len);
   const char *why = len ? endpoint_make(host, len, 0, &c.to) : "the name is empty";
   if (why) err_misuse(L, "bad name for resolve: %s", why);
   if (opt_check(L, 2, "resolve", names)) {
@@ -197,7 +198,7 @@ static int l_resolve(lua_State *L) {
 // transport of a stream, its handle stays what it is.
 static tcp *check_tcp(lua_State *L, const char *op) {
   stream *s = stream_check(L, 1, op);
-  if (s->h.kind != tcp_transport.kind) luaL_typeerror(L, 1, "tcp stream");
+  if (s->h.kind != tcp_transport.kind) arg_type_error(L, 1, "tcp stream");
   return (tcp *)(void *)s;
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/args.h"
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/options.h"
@@ -25,8 +26,8 @@
 // --- Contexts --------------------------------------------------------------------------------
 
 static tls_context *check_context(lua_State *L, int idx) {
-  tls_context *c = *(tls_context **)luaL_checkudata(L, idx, CONTEXT_CLASS);
-  luaL_argcheck(L, c, idx, "the context is empty");
+  tls_context *c = *(tls_context **)arg_object(L, idx, CONTEXT_CLASS);
+  arg_check(L, c, idx, "the context is empty");
   return c;
 }
 
@@ -117,8 +118,8 @@ static void read_settings(lua_State *L, tls_settings *set) {
 
 // context(settings, op[, target])
 static int l_context(lua_State *L) {
-  luaL_checktype(L, SETTINGS, LUA_TTABLE);
-  luaL_checkstring(L, CALLED);
+  arg_type(L, SETTINGS, LUA_TTABLE);
+  arg_string(L, CALLED);
   task_checkpoint(L);
   wait_check(L);
   lua_settop(L, TARGET);
@@ -132,7 +133,7 @@ static int l_context(lua_State *L) {
 
 static int l_add_name(lua_State *L) {
   tls_context *c = check_context(L, 1), *other = check_context(L, 3);
-  if (tls_context_add_name(c, luaL_checkstring(L, 2), other) < 0)  // the name was checked
+  if (tls_context_add_name(c, arg_string(L, 2), other) < 0)  // the name was checked
     return luaL_error(L, "not enough memory");
   return 0;
 }
@@ -244,12 +245,12 @@ static int on_written(lua_State *L, void *arg, int rc) {
 
 // start(stream, context, name, key, seconds, op)
 static int l_start(lua_State *L) {
-  const char *op = luaL_checkstring(L, OP);
+  const char *op = arg_string(L, OP);
   stream *s = stream_check(L, STREAM, op);
   check_context(L, CONTEXT);
   lua_settop(L, OP);
   refuse_twice(L, s, op);
-  if (!tls_is_possible(s)) luaL_typeerror(L, STREAM, "stream over a socket");
+  if (!tls_is_possible(s)) arg_type_error(L, STREAM, "stream over a socket");
   if (s->shut) return err_raise(L, "ECLOSED", op, NULL, "the write side was shut down");
   if (stream_is_busy(s))
     return err_raise(L, "EBUSY", op, NULL, "another task is reading from this stream");
@@ -260,7 +261,9 @@ static int l_start(lua_State *L) {
 
 // target(stream, op): whom it leads to, for the function that the script called.
 static int l_target(lua_State *L) {
-  const stream *s = stream_check(L, 1, luaL_checkstring(L, 2));
+  const char *op = arg_string(L, 2);
+  if (!stream_is(L, 1)) return arg_self_error(L, op, "stream");
+  const stream *s = stream_check(L, 1, op);
   char target[128] = "";
   s->t->describe(s, target, sizeof target);
   lua_pushstring(L, target);
@@ -357,8 +360,8 @@ static int l_info(lua_State *L) {
 
 // extend(class, methods): give the streams of a class further methods.
 static int l_extend(lua_State *L) {
-  luaL_checktype(L, 2, LUA_TTABLE);
-  luaL_getmetatable(L, luaL_checkstring(L, 1));
+  arg_type(L, 2, LUA_TTABLE);
+  luaL_getmetatable(L, arg_string(L, 1));
   lua_getfield(L, -1, "__index");
   for (lua_pushnil(L); lua_next(L, 2);) {
     lua_pushvalue(L, -2);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/args.h"
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/options.h"
@@ -22,7 +23,7 @@
 // --- The userdata ----------------------------------------------------------------------------
 
 static udp *to_udp(lua_State *L) {
-  return *(udp **)luaL_checkudata(L, 1, UDP_CLASS);
+  return *(udp **)arg_object(L, 1, UDP_CLASS);
 }
 
 static udp *check_udp(lua_State *L, const char *op) {
@@ -58,25 +59,26 @@ static int give(lua_State *L, const udp *u, int rc, const char *op, const char *
 
 // --- Opening ---------------------------------------------------------------------------------
 
-// Set the options of the table at `idx` on a new socket. Answers 0 or an error.
-static int set_options(lua_State *L, int idx, udp *u) {
-  static const struct {
-    const char *name;
-    udp_option option;
-    int is_flag;
-  } all[] = {{"broadcast", UDP_BROADCAST, 1},
-             {"ttl", UDP_TTL, 0},
-             {"multicast_ttl", UDP_MULTICAST_TTL, 0},
-             {"multicast_loop", UDP_MULTICAST_LOOP, 1}};
+// What is set on a new socket; -1: not given.
+typedef struct udp_settings {
+  int broadcast, ttl, multicast_ttl, multicast_loop;
+} udp_settings;
+
+// The datagrams of a group may be bound to this machine (0), others must get to a router.
+static void read_settings(lua_State *L, int idx, udp_settings *set) {
+  set->broadcast = opt_flag(L, idx, "udp", "broadcast", -1);
+  set->ttl = (int)opt_range(L, idx, "udp", "ttl", 1, 255, -1);
+  set->multicast_ttl = (int)opt_range(L, idx, "udp", "multicast_ttl", 0, 255, -1);
+  set->multicast_loop = opt_flag(L, idx, "udp", "multicast_loop", -1);
+}
+
+// Answers 0 or an error.
+static int set_up(udp *u, const udp_settings *set) {
   int rc = 0;
-  for (size_t i = 0; i < sizeof all / sizeof *all && rc == 0; i++) {
-    int is_given = lua_getfield(L, idx, all[i].name) != LUA_TNIL;
-    lua_pop(L, 1);
-    if (!is_given) continue;
-    int value = all[i].is_flag ? opt_flag(L, idx, "udp", all[i].name, 0)
-                               : (int)opt_count(L, idx, "udp", all[i].name, 0, 1);
-    rc = udp_set(u, all[i].option, value);
-  }
+  if (set->broadcast >= 0) rc = udp_set(u, UDP_BROADCAST, set->broadcast);
+  if (rc == 0 && set->ttl >= 0) rc = udp_set(u, UDP_TTL, set->ttl);
+  if (rc == 0 && set->multicast_ttl >= 0) rc = udp_set(u, UDP_MULTICAST_TTL, set->multicast_ttl);
+  if (rc == 0 && set->multicast_loop >= 0) rc = udp_set(u, UDP_MULTICAST_LOOP, set->multicast_loop);
   return rc;
 }
 
@@ -96,8 +98,10 @@ static int l_udp(lua_State *L) {
     address_any(AF_INET6, e.port, &a);
   else if (address_parse(e.host, e.port, &a) < 0)
     err_misuse(L, "bad address for udp: the local address must be numeric, got %s", e.host);
-  int has_options = opt_check(L, 2, "udp", names);
-  int reuse = has_options && opt_flag(L, 2, "udp", "reuse", 0);
+  udp_settings set;
+  opt_check(L, 2, "udp", names);
+  read_settings(L, 2, &set);
+  int reuse = opt_flag(L, 2, "udp", "reuse", 0);
   endpoint_format(&e, target, sizeof target);
   udp **box = lua_newuserdatauv(L, sizeof *box, 0);
   *box = NULL;
@@ -107,7 +111,7 @@ static int l_udp(lua_State *L) {
     address_any(AF_INET, e.port, &a);
     rc = udp_open(rt_of(L), &a, reuse, box);
   }
-  if (rc == 0 && has_options) rc = set_options(L, 2, *box);
+  if (rc == 0) rc = set_up(*box, &set);
   if (rc == 0) {
     interrupt_closable(L);
     return 1;
@@ -234,7 +238,7 @@ static const wait_ops send_place_ops = {"the address of", resolve_cancel, on_sen
 // u:send(data[, addr])
 static int l_send(lua_State *L) {
   udp *u = check_udp(L, "send");
-  luaL_checkstring(L, DATA);
+  arg_string(L, DATA);
   lua_settop(L, TARGET);
   int to_peer = lua_isnil(L, TARGET);
   if (to_peer && !u->connected)
@@ -289,8 +293,7 @@ static int l_recv(lua_State *L) {
   recv_call c = {UDP_MOST, TIMER_NEVER};
   int at = lua_istable(L, 2) ? 2 : 3;
   if (at == 3 && !lua_isnoneornil(L, 2)) {
-    lua_Integer max = luaL_checkinteger(L, 2);
-    if (max < 1) err_misuse(L, "the most bytes to receive must be a positive integer, got %I", max);
+    lua_Integer max = arg_count(L, 2, 1);
     if ((size_t)max < c.max) c.max = (size_t)max;
   }
   if (opt_check(L, at, "recv", names))
@@ -329,7 +332,7 @@ static int l_connect(lua_State *L) {
 
 static int member(lua_State *L, int join, const char *op) {
   udp *u = check_udp(L, op);
-  const char *group = luaL_checkstring(L, 2), *interface = luaL_optstring(L, 3, NULL);
+  const char *group = arg_string(L, 2), *interface = arg_opt_string(L, 3, NULL);
   address a;
   if (address_parse(group, 0, &a) < 0 || a.sa.sa_family != u->family)
     return err_misuse(

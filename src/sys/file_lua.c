@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "core/args.h"
 #include "core/bytes.h"
 #include "core/error.h"
 #include "core/interrupt.h"
@@ -27,7 +28,7 @@
 
 static file *check(lua_State *L, const char *op) {
   stream *s = stream_check(L, 1, op);
-  if (s->t != &file_transport) luaL_typeerror(L, 1, "file");
+  if (s->t != &file_transport) arg_type_error(L, 1, "file");
   return file_of(s);
 }
 
@@ -187,7 +188,7 @@ static int l_write(lua_State *L) {
     timeout = opt_seconds(L, last, "write", "timeout", HUGE_VAL);
     lua_settop(L, --last);
   }
-  for (int i = 2; i <= last; i++) luaL_checklstring(L, i, NULL);
+  for (int i = 2; i <= last; i++) arg_lstring(L, i, NULL);
   if (last > FILE_PIECES + 1) lua_concat(L, last - 1);
   task_checkpoint(L);
   if (!f->writable) return stream_fail(L, &f->s, UV_EBADF, "write");
@@ -313,8 +314,7 @@ static int l_stat(lua_State *L) {
 
 static int l_truncate(lua_State *L) {
   file *f = check(L, "truncate");
-  lua_Integer size = luaL_optinteger(L, 2, 0);
-  if (size < 0) return err_misuse(L, "a size must be 0 or more, got %I", size);
+  if (!lua_isnoneornil(L, 2)) arg_count(L, 2, 0);
   lua_settop(L, 2);
   lua_pushinteger(L, FILE_TRUNCATE);
   lua_insert(L, KIND);
@@ -324,8 +324,8 @@ static int l_truncate(lua_State *L) {
 static int l_seek(lua_State *L) {
   static const char *const names[] = {"set", "cur", "end", NULL};
   file *f = check(L, "seek");
-  int whence = luaL_checkoption(L, 2, "cur", names);
-  lua_Integer offset = luaL_optinteger(L, 3, 0);
+  int whence = arg_option(L, 2, "cur", names);
+  lua_Integer offset = arg_opt_integer(L, 3, 0);
   if (!f->seekable) return stream_fail(L, &f->s, UV_ESPIPE, "seek");
   lua_settop(L, 1);
   lua_pushinteger(L, FILE_MEASURE);
@@ -337,9 +337,8 @@ static int l_seek(lua_State *L) {
 static int l_setvbuf(lua_State *L) {
   static const char *const names[] = {"no", "full", "line", NULL};
   file *f = check(L, "setvbuf");
-  int mode = luaL_checkoption(L, 2, NULL, names);
-  lua_Integer size = luaL_optinteger(L, 3, (lua_Integer)FILE_BUFFER);
-  if (size < 0) return err_misuse(L, "a size must be 0 or more, got %I", size);
+  int mode = arg_option(L, 2, NULL, names);
+  lua_Integer size = lua_isnoneornil(L, 3) ? (lua_Integer)FILE_BUFFER : arg_count(L, 3, 0);
   f->room = mode == 0 ? 0 : (size_t)size;
   f->by_line = mode == 2;
   lua_pushboolean(L, 1);
@@ -348,7 +347,7 @@ static int l_setvbuf(lua_State *L) {
 
 static int l_path(lua_State *L) {
   stream *s = ((stream_box *)lua_touserdata(L, 1))->s;
-  if (!s || s->t != &file_transport) luaL_typeerror(L, 1, "file");
+  if (!s || s->t != &file_transport) arg_type_error(L, 1, "file");
   lua_pushstring(L, file_of(s)->path);
   return 1;
 }
@@ -372,7 +371,7 @@ static const wait_ops close_ops = {"the end of", cancel_close, on_closed, descri
 
 static int close_file(lua_State *L, int by_scope) {
   stream_box *b = lua_touserdata(L, 1);
-  if (!b || lua_rawlen(L, 1) != sizeof *b) luaL_typeerror(L, 1, "file");
+  if (!b || lua_rawlen(L, 1) != sizeof *b) arg_type_error(L, 1, "file");
   rt *r = rt_of(L);
   if (!b->s || b->s->closed) {
     lua_pushboolean(L, 1);

@@ -3,6 +3,7 @@
 // lua/corun/fs_watch.lua makes of them what users see. Runs on the loop thread.
 #include <lauxlib.h>
 
+#include "core/args.h"
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/runtime.h"
@@ -14,8 +15,8 @@
 #define WATCH_CLASS "corun.watch"
 
 static watch *check(lua_State *L) {
-  watch *w = *(watch **)luaL_checkudata(L, 1, WATCH_CLASS);
-  luaL_argcheck(L, w, 1, "it is empty");
+  watch *w = *(watch **)arg_object(L, 1, WATCH_CLASS);
+  arg_check(L, w, 1, "it is empty");
   return w;
 }
 
@@ -41,7 +42,7 @@ static int l_add(lua_State *L) {
 }
 
 static int l_remove(lua_State *L) {
-  watch_remove(check(L), (uint32_t)luaL_checkinteger(L, 2));
+  watch_remove(check(L), (uint32_t)arg_integer(L, 2));
   return 0;
 }
 

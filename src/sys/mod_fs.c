@@ -3,9 +3,11 @@
 // arguments are those of fs.lua, which has checked the options. Runs on the loop thread.
 #include <fcntl.h>
 #include <lauxlib.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/args.h"
 #include "core/bytes.h"
 #include "core/error.h"
 #include "core/interrupt.h"
@@ -27,7 +29,7 @@
 
 const char *fs_check_path(lua_State *L, int idx) {
   size_t n;
-  const char *s = luaL_checklstring(L, idx, &n);
+  const char *s = arg_lstring(L, idx, &n);
   if (strlen(s) != n) err_misuse(L, "a path must not contain a zero byte");
   return s;
 }
@@ -125,7 +127,7 @@ static int l_mkdir(lua_State *L) {
     .op = "mkdir", .run = fs_run_mkdir, .done = on_done, .drop = fs_path_drop};
   fs_path *p = make(L, &type, 1);
   p->flag = lua_toboolean(L, 2);
-  p->mode = (int)luaL_optinteger(L, 3, -1);
+  p->mode = (int)arg_opt_integer(L, 3, -1);
   return begin(L, &p->o);
 }
 
@@ -173,16 +175,23 @@ static int l_chmod(lua_State *L) {
   static const fs_optype type = {
     .op = "chmod", .run = fs_run_chmod, .done = on_done, .drop = fs_path_drop};
   fs_path *p = make(L, &type, 1);
-  p->mode = (int)luaL_checkinteger(L, 2);
+  p->mode = (int)arg_integer(L, 2);
   return begin(L, &p->o);
+}
+
+// Seconds since 1970, as far as files can have them.
+static double check_instant(lua_State *L, int idx) {
+  double t = arg_number(L, idx);
+  arg_check(L, fabs(t) < 1e15, idx, "the time is out of range");
+  return t;
 }
 
 static int l_utime(lua_State *L) {
   static const fs_optype type = {
     .op = "utime", .run = fs_run_utime, .done = on_done, .drop = fs_path_drop};
   fs_path *p = make(L, &type, 1);
-  p->atime = luaL_checknumber(L, 2);
-  p->mtime = luaL_checknumber(L, 3);
+  p->atime = check_instant(L, 2);
+  p->mtime = check_instant(L, 3);
   return begin(L, &p->o);
 }
 
@@ -265,7 +274,7 @@ static int l_read(lua_State *L) {
   p->s.fd = -1;
   p->s.head = head;
   p->s.limit = SIZE_MAX;
-  p->s.max = (size_t)luaL_optinteger(L, 2, 0);
+  p->s.max = (size_t)arg_opt_integer(L, 2, 0);
   strcpy(p->path, path);
   p->o.target = p->path;
   return begin(L, &p->o);
@@ -284,14 +293,14 @@ static int l_write(lua_State *L) {
   static const fs_optype type = {
     .op = "write", .run = fs_run_write, .done = on_write, .drop = fs_write_drop};
   const char *path = fs_check_path(L, 1);
-  luaL_checkstring(L, 2);
+  arg_string(L, 2);
   fs_write *p = fs_new(L, &type, sizeof *p + strlen(path) + 1);
   p->fd = p->dir = -1;
   p->data = lua_tolstring(L, 2, &p->len);
   p->o.is_long = p->len > FS_FIRST;
   p->append = lua_toboolean(L, 3);
   p->atomic = lua_toboolean(L, 4);
-  p->mode = (int)luaL_optinteger(L, 5, -1);
+  p->mode = (int)arg_opt_integer(L, 5, -1);
   strcpy(p->path, path);
   p->o.target = p->path;
   return begin(L, &p->o);
@@ -346,14 +355,14 @@ static int read_mode(const char *s) {
 static int l_open(lua_State *L) {
   static const fs_optype type = {
     .op = "open", .run = fs_run_open, .done = on_opened, .drop = fs_open_drop};
-  const char *mode = luaL_optstring(L, 2, "r");
+  const char *mode = arg_opt_string(L, 2, "r");
   int flags = read_mode(mode);
   if (flags < 0)
     return err_misuse(L, "bad mode \"%s\" for open: \"r\", \"w\" or \"a\", then \"+\" or \"b\"",
                       mode);
   fs_opening *p = make_opening(L, &type);
   p->flags = flags;
-  p->mode = (int)luaL_optinteger(L, 3, -1);
+  p->mode = (int)arg_opt_integer(L, 3, -1);
   return begin(L, &p->o);
 }
 
@@ -364,7 +373,7 @@ static int l_temp(lua_State *L) {
   fs_opening *p = make_opening(L, &type);
   p->flags = O_RDWR;
   p->is_temp = 1;
-  p->mode = (int)luaL_optinteger(L, 2, -1);
+  p->mode = (int)arg_opt_integer(L, 2, -1);
   return begin(L, &p->o);
 }
 
@@ -439,8 +448,8 @@ static int l_tempdir(lua_State *L) {
 }
 
 static tempdir *check_tempdir(lua_State *L) {
-  tempdir **box = luaL_checkudata(L, 1, TEMPDIR_CLASS);
-  luaL_argcheck(L, *box, 1, "it is empty");
+  tempdir **box = arg_object(L, 1, TEMPDIR_CLASS);
+  arg_check(L, *box, 1, "it is empty");
   return *box;
 }
 
@@ -469,7 +478,7 @@ static int l_tempdir_gc(lua_State *L) {
 }
 
 static int l_tempdir_tostring(lua_State *L) {
-  tempdir *d = *(tempdir **)luaL_checkudata(L, 1, TEMPDIR_CLASS);
+  tempdir *d = *(tempdir **)arg_object(L, 1, TEMPDIR_CLASS);
   lua_pushfstring(L, "temporary directory (%s, %s)", d ? d->path : "",
                   d && d->removal ? "open" : "closed");
   return 1;

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/args.h"
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/runtime.h"
@@ -43,7 +44,7 @@ static char **push_vector(lua_State *L, int idx) {
   char **v = lua_newuserdatauv(L, (n + 1) * sizeof *v, 0);
   for (size_t i = 0; i < n; i++) {
     lua_rawgeti(L, idx, (lua_Integer)i + 1);
-    v[i] = (char *)(uintptr_t)luaL_checkstring(L, -1);
+    v[i] = (char *)(uintptr_t)arg_string(L, -1);
     lua_pop(L, 1);
   }
   v[n] = NULL;
@@ -60,17 +61,17 @@ static char **push_field_vector(lua_State *L, const char *name) {
 static void read_want(lua_State *L, const char *name, child_io_want *w) {
   static const char *const words[] = {"null", "pipe", "inherit", "stdout", NULL};
   switch (lua_getfield(L, SPEC, name)) {
-    case LUA_TSTRING: w->kind = (child_io_kind)luaL_checkoption(L, -1, NULL, words); break;
+    case LUA_TSTRING: w->kind = (child_io_kind)arg_option(L, -1, NULL, words); break;
     case LUA_TTABLE:
       w->kind = CHILD_IO_PATH;
       lua_getfield(L, -1, "append");
       w->append = lua_toboolean(L, -1);
       lua_getfield(L, -2, "path");
-      w->path = luaL_checkstring(L, -1);
+      w->path = arg_string(L, -1);
       lua_pop(L, 2);
       break;
     case LUA_TUSERDATA: {
-      luaL_Stream *f = luaL_checkudata(L, -1, LUA_FILEHANDLE);
+      luaL_Stream *f = arg_object(L, -1, LUA_FILEHANDLE);
       w->kind = CHILD_IO_FD;
       fflush(f->f);
       w->fd = fileno(f->f);
@@ -195,7 +196,7 @@ static int l_spawn(lua_State *L) {
 // --- The end ---------------------------------------------------------------------------------
 
 static child *check(lua_State *L, const char *op) {
-  child *c = *(child **)luaL_checkudata(L, 1, PROCESS_CLASS);
+  child *c = *(child **)arg_object(L, 1, PROCESS_CLASS);
   if (c && !c->is_closed) return c;
   char target[16] = "";
   if (c) snprintf(target, sizeof target, "%d", (int)c->pid);
@@ -278,7 +279,7 @@ static const wait_ops own_ops = {"the end of process", child_cancel_own, on_own_
 
 static int wait_for(lua_State *L, const wait_ops *ops) {
   child *c = check(L, "wait");
-  double seconds = luaL_optnumber(L, 2, HUGE_VAL);
+  double seconds = arg_opt_number(L, 2, HUGE_VAL);
   lua_settop(L, 1);
   task_checkpoint(L);
   return child_wait(L, c, timer_after(rt_of(L), seconds), ops);
@@ -297,7 +298,7 @@ static int l_own(lua_State *L) {
 
 // stop(process): TERM, and KILL when its grace is over. Does not wait.
 static int l_stop(lua_State *L) {
-  child *c = *(child **)luaL_checkudata(L, 1, PROCESS_CLASS);
+  child *c = *(child **)arg_object(L, 1, PROCESS_CLASS);
   if (c) child_stop(c);
   return 0;
 }
@@ -313,8 +314,8 @@ static int signal_arg(lua_State *L, int idx) {
     int n = strlen(name) == len ? signame_number(name) : 0;
     if (n) return n;
   }
-  return err_misuse(L, "a signal is a name such as \"SIGTERM\" or a number, got %s",
-                    err_shown(L, idx));
+  return err_misuse(L, "kill takes the name of a signal such as \"SIGTERM\" or its number, got %s",
+                    err_show(L, idx));
 }
 
 // kill(process[, signal]): to its group, if it has one. true | nil, err
@@ -330,13 +331,13 @@ static int l_kill(lua_State *L) {
 }
 
 static int l_pid(lua_State *L) {
-  lua_pushinteger(L, (*(child **)luaL_checkudata(L, 1, PROCESS_CLASS))->pid);
+  lua_pushinteger(L, (*(child **)arg_object(L, 1, PROCESS_CLASS))->pid);
   return 1;
 }
 
 // state(process): "running", "ended" or "closed"
 static int l_state(lua_State *L) {
-  const child *c = *(child **)luaL_checkudata(L, 1, PROCESS_CLASS);
+  const child *c = *(child **)arg_object(L, 1, PROCESS_CLASS);
   lua_pushstring(L, !c || c->is_closed ? "closed" : c->is_over ? "ended" : "running");
   return 1;
 }
@@ -347,7 +348,7 @@ static const wait_ops close_ops = {"the end of process", child_cancel_close, on_
                                    child_describe};
 
 static int close_process(lua_State *L, int by_scope) {
-  child *c = *(child **)luaL_checkudata(L, 1, PROCESS_CLASS);
+  child *c = *(child **)arg_object(L, 1, PROCESS_CLASS);
   if (!c) return 0;
   if (!c->is_closed) {
     c->is_closed = 1;
@@ -371,7 +372,7 @@ static int l_meta_close(lua_State *L) {
 }
 
 static int l_gc(lua_State *L) {
-  child **box = luaL_checkudata(L, 1, PROCESS_CLASS);
+  child **box = arg_object(L, 1, PROCESS_CLASS);
   if (*box) child_unref(*box);
   *box = NULL;
   return 0;
@@ -392,8 +393,8 @@ static int l_abandon(lua_State *L) {
 static int l_resize(lua_State *L) {
   stream *s = stream_check(L, 1, "resize");
   char target[PIPE_TARGET];
-  if (s->t != &pty_transport) luaL_typeerror(L, 1, "pty stream");
-  int rc = pty_resize(s, (int)luaL_checkinteger(L, 2), (int)luaL_checkinteger(L, 3));
+  if (s->t != &pty_transport) arg_type_error(L, 1, "pty stream");
+  int rc = pty_resize(s, (int)arg_integer(L, 2), (int)arg_integer(L, 3));
   s->t->describe(s, target, sizeof target);
   if (rc < 0) return err_return_uv(L, rc, "resize", target);
   lua_pushboolean(L, 1);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/args.h"
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/runtime.h"
@@ -29,7 +30,7 @@ static int give_stream(lua_State *L, int rc, stream *s, const char *name) {
 
 // name -> stream: lua/corun/stdio.lua asks once for each.
 static int l_open(lua_State *L) {
-  int fd = luaL_checkoption(L, 1, NULL, names);
+  int fd = arg_option(L, 1, NULL, names);
   stream *s = NULL;
   stream_newbox(L, STDIO_CLASS);
   int rc = stdio_open(rt_of(L), io_state_of(L), fd, &s);
@@ -46,9 +47,9 @@ static int l_terminal(lua_State *L) {
 
 // stream, text -> true | nil, err. Without a checkpoint, and never suspends.
 static int l_put(lua_State *L) {
-  stream_box *b = luaL_checkudata(L, 1, STDIO_CLASS);
+  stream_box *b = arg_object(L, 1, STDIO_CLASS);
   size_t n;
-  const char *text = luaL_checklstring(L, 2, &n);
+  const char *text = arg_lstring(L, 2, &n);
   if (!b->s) return err_return(L, "ECLOSED", "write", NULL, "the stream is closed");
   int rc = stdio_put(b->s, text, n);
   if (rc < 0) return stream_fail(L, b->s, rc, "write");
@@ -58,7 +59,7 @@ static int l_put(lua_State *L) {
 
 // stream -> the bytes that are queued
 static int l_queued(lua_State *L) {
-  const stream_box *b = luaL_checkudata(L, 1, STDIO_CLASS);
+  const stream_box *b = arg_object(L, 1, STDIO_CLASS);
   lua_pushinteger(L, b->s ? (lua_Integer)stream_queued(b->s) : 0);
   return 1;
 }
@@ -67,11 +68,11 @@ static int l_queued(lua_State *L) {
 
 // The descriptor of "stdin", "stdout", "stderr", a standard stream, or a file of io; -1 if closed.
 static int check_fd(lua_State *L, int idx) {
-  if (lua_type(L, idx) == LUA_TSTRING) return luaL_checkoption(L, idx, NULL, names);
+  if (lua_type(L, idx) == LUA_TSTRING) return arg_option(L, idx, NULL, names);
   const luaL_Stream *f = luaL_testudata(L, idx, LUA_FILEHANDLE);
   if (f) return f->closef ? fileno(f->f) : -1;
   const stream_box *b = luaL_testudata(L, idx, STDIO_CLASS);
-  if (!b) luaL_typeerror(L, idx, "\"stdin\", \"stdout\", \"stderr\", a standard stream or a file");
+  if (!b) arg_type_error(L, idx, "\"stdin\", \"stdout\", \"stderr\", a standard stream or a file");
   return b->s && !b->s->closed ? stdio_of(b->s)->fd : -1;
 }
 
@@ -106,7 +107,7 @@ static int l_time(lua_State *L) {
 // --- Modes -----------------------------------------------------------------------------------
 
 static tty_mode **check_mode(lua_State *L) {
-  return luaL_checkudata(L, 1, MODE_CLASS);
+  return arg_object(L, 1, MODE_CLASS);
 }
 
 static int l_mode_close(lua_State *L) {
@@ -125,7 +126,7 @@ static int l_mode_tostring(lua_State *L) {
 // "raw" | "hidden", stream of the terminal -> guard | nil, err
 static int l_change(lua_State *L) {
   static const char *const kinds[] = {"raw", "hidden", NULL};
-  tty_kind kind = (tty_kind)luaL_checkoption(L, 1, NULL, kinds);
+  tty_kind kind = (tty_kind)arg_option(L, 1, NULL, kinds);
   stream *s = stream_check(L, 2, kinds[kind]);
   uv_os_fd_t fd = STDIN_FILENO;
   int rc = stdio_of(s)->base.uv ? uv_fileno((uv_handle_t *)stdio_of(s)->base.uv, &fd) : 0;

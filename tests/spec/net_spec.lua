@@ -285,7 +285,7 @@ describe("accepting", function()
     assert_raises("ECLOSED", l.accept, l)
     assert_raises("ECLOSED", l.address, l)
     assert.matches("^listener %(127%.0%.0%.1:%d+, closed%)$", tostring(l))
-    assert_misuse("corun.listener expected", l.accept, 1)
+    assert_misuse("calling 'accept' on bad self %(listener expected, got number%)", l.accept, 1)
   end)
 
   it("a cancelled accept loses no connection", function()

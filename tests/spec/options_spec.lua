@@ -87,8 +87,8 @@ describe("options.check", function()
     for _, v in ipairs{0, 0.5, 30, math.huge} do assert.equal(v, map{timeout = v}.timeout) end
     local text = 'option "timeout" for map must be a number of seconds (0 or more), got '
     assert.equal(text .. "-1", message{timeout = -1})
-    assert.equal(text .. tostring(0 / 0), message{timeout = 0 / 0})
-    assert.equal(text .. "string", message{timeout = "1"})
+    assert.equal(text .. "NaN", message{timeout = 0 / 0})
+    assert.equal(text .. '"1"', message{timeout = "1"})
   end)
 
   it("takes a count of one and more", function()
@@ -98,7 +98,7 @@ describe("options.check", function()
     for _, v in ipairs{0, -1, 1.5, math.huge} do
       assert.equal(text .. tostring(v), message{per_host = v})
     end
-    assert.equal(text .. "string", message{per_host = "1"})
+    assert.equal(text .. '"1"', message{per_host = "1"})
   end)
 
   it("raises at the line of the caller of the function that checks", function()

@@ -491,10 +491,10 @@ describe("process.spawn", function()
     assert.equal("usr", p.stdout:read())
     assert.is_true(p:kill(10))
     for _, name in ipairs{"", "SIG", "SIGSIGUSR1", "usr1", "USR1\0"} do
-      assert_misuse("a signal is a name such as", p.kill, p, name)
+      assert_misuse("kill takes the name of a signal such as", p.kill, p, name)
     end
-    assert_misuse("a signal is a name such as", p.kill, p, 0)
-    assert_misuse("a signal is a name such as", p.kill, p, -9)
+    assert_misuse("kill takes the name of a signal such as", p.kill, p, 0)
+    assert_misuse("kill takes the name of a signal such as", p.kill, p, -9)
     assert.is_true(p:kill())
     assert.equal("SIGTERM", p:wait().signal)
     assert_error("ESRCH", "kill", p:kill())

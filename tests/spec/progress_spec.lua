@@ -113,13 +113,14 @@ describe("corun.progress", function()
     assert.error_matches(function() progress.bar{total = "x"} end, "must be a number")
     local bar <close> = progress.bar(QUIET)
     for _, total in ipairs{-1, 0/0, -math.huge} do
-      local words = "must be a number %(0 or more%), got " .. tostring(total):gsub("%-", "%%-")
+      local seen = total ~= total and "NaN" or tostring(total):gsub("%-", "%%-")
+      local words = "must be a number %(0 or more%), got " .. seen
       assert.error_matches(function() progress.bar{total = total} end, words)
       assert.error_matches(function() progress({}, {total = total}) end, words)
       assert.error_matches(function() progress(total) end, words)
       assert.error_matches(function() bar:set(1, total) end, words)
     end
-    assert.error_matches(function() bar:add("x") end, "add takes a number, got x")
+    assert.error_matches(function() bar:add("x") end, 'add takes a number, got "x"')
     assert.error_matches(function() bar:set(0/0) end, "set takes a number")
   end)
 

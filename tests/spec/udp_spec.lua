@@ -253,9 +253,15 @@ for _ in range(100):
       {brodcast = true})
     assert_misuse("needs a host", a.send, a, "x", ":1")
     assert_misuse("needs a host", a.send, a, "x", "unix:/tmp/x")
-    assert_misuse("string expected", a.send, a)
-    assert_misuse("must be a positive integer, got 0", a.recv, a, 0)
     assert_misuse('unknown option "timout" for recv', a.recv, a, {timout = 1})
-    assert_misuse("udp expected", a.recv, 1)
+    for name, least in pairs{ttl = 1, multicast_ttl = 0} do
+      for _, value in ipairs{least - 1, 256, 1.5, math.huge, "64"} do
+        assert_misuse(('option "%s" for udp must be %d to 255, got '):format(name, least), net.udp,
+          "127.0.0.1:0", {[name] = value})
+      end
+      for _, value in ipairs{least, 255} do
+        assert(net.udp("127.0.0.1:0", {[name] = value})):close()
+      end
+    end
   end)
 end)

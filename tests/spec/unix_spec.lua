@@ -182,7 +182,7 @@ s.recv(1000)
       {bind = "127.0.0.1:0"})
     assert_misuse('"mode" for listen is for Unix sockets', net.listen, "127.0.0.1:0",
       {mode = "600"})
-    assert_misuse('"mode" for listen must be permissions such as "660", got 999', net.listen,
+    assert_misuse('"mode" for listen must be permissions such as "660", got "999"', net.listen,
       "unix:/x", {mode = "999"})
     for _, mode in ipairs{"", "660\0", "66x"} do
       assert_misuse('"mode" for listen must be permissions', net.listen, "unix:/x", {mode = mode})
