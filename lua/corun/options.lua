@@ -5,6 +5,8 @@
 
 local math_type, tointeger, getinfo = math.type, math.tointeger, debug.getinfo
 
+local SOURCE = getinfo(1, "S").source
+
 local options = {}
 
 -- What a message calls a type, and the test for the types that are not Lua's own.
@@ -36,14 +38,18 @@ local EMPTY = setmetatable({}, {
 ---The line of the script that called into corun, as FILE:LINE.
 ---
 ---It is the first line from `level` upwards that is in Lua and not in one of corun's own modules,
----so that one level too few does no harm.
+---so that one level too few does no harm; nor does one too many, as after a tail call: what called
+---one of the modules is never passed over.
 ---@param level integer? as in error(): 2, the default, is the caller of the caller
 ---@return string? where nil when there is no such line
 function options.here(level)
-  for l = (level or 2) + 1, math.maxinteger do
+  local first, has_own = (level or 2) + 1, false
+  for l = 2, math.maxinteger do
     local info = getinfo(l, "Sl")
     if not info then return nil end
-    if info.currentline > 0 and info.source:sub(1, 7) ~= "=[corun" then
+    if info.source:sub(1, 7) == "=[corun" then
+      has_own = has_own or info.source ~= SOURCE
+    elseif info.currentline > 0 and (has_own or l >= first) then
       return ("%s:%d"):format(info.short_src, info.currentline)
     end
   end
