@@ -188,14 +188,18 @@ static void load_code(lua_State *L, const char *code, const char *name) {
   if (luaL_loadbuffer(L, code, strlen(code), name) != LUA_OK) lua_error(L);
 }
 
-// Push a function that requires a module into a global: "module" or "global=module".
+// Push a chunk that requires a module into a global: "module" or "global=module".
 static void load_module(lua_State *L, const char *text) {
-  load_code(L, "local global, name = ... return function() _G[global] = require(name) end",
-            "=(command line)");
   const char *equal = strchr(text, '=');
+  lua_getglobal(L, "string");
+  lua_getfield(L, -1, "format");
+  lua_pushliteral(L, "_G[%q] = require(%q)");
   lua_pushlstring(L, text, equal ? (size_t)(equal - text) : strlen(text));
   lua_pushstring(L, equal ? equal + 1 : text);
-  lua_call(L, 2, 1);
+  lua_call(L, 3, 1);
+  load_code(L, lua_tostring(L, -1), "=(command line)");
+  lua_replace(L, -3);
+  lua_pop(L, 1);
 }
 
 // Store the functions of -e and -l into the table at index 1.
@@ -251,7 +255,7 @@ static int l_load(lua_State *L) {
   } else {
     load_code(L,
               "local list = ... return function(...)\n"
-              "  for i = 1, #list - 1 do list[i]() end\n"
+              "  for i = 1, #list - 1 do local chunk = list[i] chunk() end\n"
               "  return list[#list](...)\n"
               "end",
               "=[corun main]");

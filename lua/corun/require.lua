@@ -8,6 +8,7 @@ local inside = require "corun.inside"
 local package, type, error, concat = package, type, error, table.concat
 local loaded = debug.getregistry()._LOADED
 local current, misuse = task.current, inside.misuse
+local getinfo = debug.getinfo
 
 -- The parts of corun that scripts do not see stay out of package.loaded, so that messages and
 -- tracebacks, which take names from there, call a function by its public name.
@@ -21,14 +22,21 @@ local loading = {} -- name -> load under way
 local waiting = setmetatable({}, {__mode = "k"}) -- task -> the load it waits for
 local innermost = setmetatable({}, {__mode = "k"}) -- task -> the load it runs
 
+-- Raise with the position of the caller of require, if that is a function of the script, as Lua's
+-- own does: fail is 1, find 2, run 3, load_now 4.
+local function fail(message)
+  local caller = getinfo(5, "S")
+  error(message, caller and caller.source:sub(1, 7) ~= "=[corun" and 5 or 0)
+end
+
 local function find(name)
   local tried = {}
   local searchers = package.searchers
-  if type(searchers) ~= "table" then error("'package.searchers' must be a table", 4) end
+  if type(searchers) ~= "table" then fail("'package.searchers' must be a table") end
   for i = 1, math.huge do
     local searcher = searchers[i]
     if searcher == nil then
-      error(("module '%s' not found:%s"):format(name, concat(tried)), 4)
+      fail(("module '%s' not found:%s"):format(name, concat(tried)))
     end
     local ok, loader, extra = pcall(searcher, name) -- so that its errors get no position of ours
     if not ok then error(loader, 0) end

@@ -3,7 +3,7 @@
 -- unless it asks for the virtual one, and fails when it leaves a task, handle or job behind or can
 -- never go on. Busted itself comes from the distribution (lua-busted). Embedded, loaded by the
 -- program alone; gives the function that runs the tests: exit status 0, 1 when one failed, 2 for a
--- wrong command line.
+-- wrong command line, and for one that no test matches.
 local corun = require "corun"
 local task = require "corun.task"
 local debug_ = require "corun.debug"
@@ -113,6 +113,10 @@ local function patch_core(busted, state)
     state.started = true
     return nil, true
   end)
+  busted.subscribe({"test", "end"}, function()
+    state.tests = state.tests + 1
+    return nil, true
+  end)
   return busted
 end
 
@@ -173,16 +177,17 @@ local function run_busted(state)
     run({standalone = false})
     return nil -- no tail call: busted looks at its caller
   end)
-  if ok then return 0 end
-  if type(err) ~= "table" or err[1] ~= EXIT then error(err, 0) end
-  if err.code == 0 or err.code == true then return 0 end
-  return state.started and 1 or 2
+  if not ok and (type(err) ~= "table" or err[1] ~= EXIT) then error(err, 0) end
+  if not ok and err.code ~= 0 and err.code ~= true then return state.started and 1 or 2 end
+  if not state.started or state.tests > 0 then return 0 end -- not started: --list, --help
+  io.stderr:write("corun test: no test was run, since none matches the command line\n")
+  return 2
 end
 
 ---Run the tests that busted's command line names.
 ---@param ... string the arguments after `corun test`
 return function(...)
-  local state = {}
+  local state = {tests = 0}
   patch_busted(state)
   for _, name in ipairs{"stdin", "stdout", "stderr"} do
     local _ = corun[name] -- kept to the end of the program, so a test that uses one leaks nothing

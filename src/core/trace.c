@@ -16,6 +16,10 @@
 #define MOST_LINES 200
 #define MOST_DEPTH 40
 #define BASE_FRAME "\n\t[C]: in ?"
+#define C_FRAME "\n\t[C]: in "
+#define TAIL_CALL "\n\t(...tail calls...)"
+#define OWN_SOURCE "[corun "
+#define OWN_FRAME "\n\t" OWN_SOURCE
 
 // --- Tracebacks ------------------------------------------------------------------------------
 
@@ -110,18 +114,55 @@ void trace_returned(lua_State *L, const task *t) {
   lua_settop(L, err);
 }
 
+static int begins(const char *line, const char *with) {
+  return strncmp(line, with, strlen(with)) == 0;
+}
+
+// Whether the line is that of a function in C by which one of corun's modules raises, and not one
+// that it was given to call.
+static int is_raise(const char *line) {
+  return begins(line, C_FRAME) &&
+         (begins(line, C_FRAME "function 'error'") || !begins(line, C_FRAME "function '"));
+}
+
+// Copy a traceback without the frames of corun's own modules: how they raise, and the mark of a
+// tail call that they made, go with them.
+static void copy_frames(luaL_Buffer *b, const char *text) {
+  int left = 0, is_hidden = 0;
+  for (const char *line = text, *next; line; line = next) {
+    next = strchr(line + 1, '\n');
+    if (next && begins(next, OWN_FRAME) && is_raise(line)) continue;
+    is_hidden = begins(line, OWN_FRAME) || (is_hidden && begins(line, TAIL_CALL));
+    if (is_hidden) continue;
+    luaL_addlstring(b, line, next ? (size_t)(next - line) : strlen(line));
+    left += line != text;
+  }
+  if (!left) luaL_addstring(b, TAIL_CALL);
+}
+
+// Push the traceback of the script's frames; of all where corun itself has failed.
+static void push_frames(lua_State *L, const char *err) {
+  size_t len;
+  luaL_Buffer b;
+  luaL_traceback(L, L, NULL, 1);
+  const char *text = lua_tolstring(L, -1, &len);
+  if (len >= sizeof BASE_FRAME && strcmp(text + len - sizeof BASE_FRAME + 1, BASE_FRAME) == 0) {
+    text = lua_pushlstring(L, text, len - sizeof BASE_FRAME + 1);
+    lua_remove(L, -2);
+  }
+  if (err && begins(err, OWN_SOURCE)) return;
+  luaL_buffinit(L, &b);
+  copy_frames(&b, text);
+  luaL_pushresult(&b);
+  lua_remove(L, -2);
+}
+
 int trace_handler(lua_State *L) {
   if (err_is_cancel(L, 1)) return 1;
   trace_push(L, 1);
   if (lua_isnil(L, -1)) {
     lua_pop(L, 1);
-    luaL_traceback(L, L, NULL, 1);
-    size_t len;
-    const char *text = lua_tolstring(L, -1, &len);
-    if (len >= sizeof BASE_FRAME && strcmp(text + len - sizeof BASE_FRAME + 1, BASE_FRAME) == 0) {
-      lua_pushlstring(L, text, len - sizeof BASE_FRAME + 1);
-      lua_remove(L, -2);
-    }
+    push_frames(L, lua_tostring(L, 1));
     push_spawn_sites(L, rt_of(L)->current);
     if (lua_rawlen(L, -1) > 0) {
       lua_pushliteral(L, "\n");

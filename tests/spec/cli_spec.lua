@@ -246,6 +246,27 @@ spawned at failing.lua:14 (task T)
 ]], (r.err:gsub("%(task %d+%)", "(task T)")))
   end)
 
+  it("is shown without the frames of corun's own modules, unless they are to blame", function()
+    local r = run{"-l", "no.such.module", "-e", "print('not reached')"}
+    assert.same({"", 1}, {r.out, r.status})
+    assert.matches("^corun: %(command line%):1: module 'no%.such%.module' not found:\n", r.err)
+    assert.matches("\nstack traceback:\n\t%(command line%):1: in [^\n]*\n$", r.err)
+    for _, case in ipairs{
+      {"local corun = require 'corun'\ncorun.map({1}, function() error('x') end)",
+        "stdin:2: x\nstack traceback:\n\t[C]: in function 'error'\n\tstdin:2: in upvalue 'fn'\n" ..
+        "spawned at stdin:2 (task T)\n"},
+      {"local fs = require 'corun.fs'\nlocal walk = fs.walk(5)",
+        "stdin:2: walk takes a path, got number\nstack traceback:\n\tstdin:2: in main chunk\n"},
+      {"return require('corun.process').run({})",
+        "run needs a program to run\nstack traceback:\n\t(...tail calls...)\n"},
+    } do
+      r = run({"-"}, {stdin = case[1]})
+      assert.equal("corun: " .. case[2], (r.err:gsub("%(task %d+%)", "(task T)")))
+    end
+    r = run({"-"}, {stdin = "require('corun').map({1}, string.rep)"})
+    assert.matches("\n\t%[corun combine%.lua%]:%d+: in ", r.err) -- the message names its line
+  end)
+
   it("is a text for every value", function()
     local cases = {
       {"error()", "(error object is a nil value)"},

@@ -151,6 +151,17 @@ describe("corun test #heavy", function()
     assert.equal(1, r.status)
   end)
 
+  it("says so when no test matches, with status 2; a list of tests needs none to run", function()
+    for _, option in ipairs{"--filter=no such", "--tags=nosuch"} do
+      local r = test("order", {option})
+      assert.equal("corun test: no test was run, since none matches the command line\n", r.err)
+      assert.equal(2, r.status)
+    end
+    local r = test("order", {"--list"})
+    assert.same({"", 0}, {r.err, r.status})
+    assert.matches("shows the order of tasks\n$", r.out)
+  end)
+
   it("prints busted's version in any folder", function()
     local r = program.run({"test", "--version"}, {cwd = "/"})
     assert.matches("^%d+%.%d+%.%d+", r.out)
