@@ -358,20 +358,22 @@ describe("http client, stale connections", function()
   end)
 
   it("nor one where it came later", function()
-    local connections = 0
+    local connections, forged = 0, corun.channel()
     local server <close>, url = raw(function(stream, n)
       connections = n
       while support.read_request(stream) do
         stream:write(ok("x"))
         corun.sleep(0.01)
         stream:write(ok("forged"))
+        forged:send(true)
       end
     end)
     local s <close> = http.session()
     for i = 1, 3 do
       assert.equal("x", assert(s:get(url)).body)
       assert.equal(i, connections)
-      corun.sleep(0.05)
+      forged:recv()
+      corun.sleep(0.01) -- it arrives
     end
     server:close()
   end)
