@@ -162,7 +162,7 @@ end
 local function check_total(op, n)
   if math.type(n) == nil or n ~= n or n < 0 then
     options.misuse(("the total for %s must be a number (0 or more), got %s")
-      :format(op, tostring(n)), 3)
+      :format(op, options.show(n)), 3)
   end
 end
 

@@ -162,7 +162,7 @@ int trace_handler(lua_State *L) {
   trace_push(L, 1);
   if (lua_isnil(L, -1)) {
     lua_pop(L, 1);
-    push_frames(L, lua_tostring(L, 1));
+    push_frames(L, lua_type(L, 1) == LUA_TSTRING ? lua_tostring(L, 1) : NULL);
     push_spawn_sites(L, rt_of(L)->current);
     if (lua_rawlen(L, -1) > 0) {
       lua_pushliteral(L, "\n");

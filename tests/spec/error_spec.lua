@@ -67,11 +67,11 @@ describe("S32 errors", function()
     assert.matches("got a\\0b:80$", said(net.connect, "a\0b:80"))
     assert.matches('unknown option "timeout\\0x" for connect',
       said(net.connect, "a:1", {["timeout\0x"] = 1}))
-    assert.matches("got 4\\0$", said(net.resolve, "a", {family = "4\0"}))
-    assert.matches("seconds %(0 or more%), got a\\0b$",
+    assert.matches('got "4\\0"$', said(net.resolve, "a", {family = "4\0"}))
+    assert.matches('seconds %(0 or more%), got "a\\0b"$',
       said(net.connect, "a:1", {timeout = "a\0b"}))
     local p <close> = assert(process.spawn{"true"})
-    assert.matches("got KILL\\0x$", said(p.kill, p, "KILL\0x"))
+    assert.matches('got "KILL\\0x"$', said(p.kill, p, "KILL\0x"))
     local err = corun.err("EX", "a\0b", {op = "x\0y"})
     assert.equal("a\0b", err.message)
     assert.equal("x\\0y: a\\0b (EX)", tostring(err))
