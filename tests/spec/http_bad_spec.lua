@@ -358,22 +358,26 @@ describe("http client, stale connections", function()
   end)
 
   it("nor one where it came later", function()
-    local connections, forged = 0, corun.channel()
+    local connections = 0
+    local answered, forged = corun.event(), corun.event()
     local server <close>, url = raw(function(stream, n)
       connections = n
       while support.read_request(stream) do
         stream:write(ok("x"))
-        corun.sleep(0.01)
+        answered:wait()
         stream:write(ok("forged"))
-        forged:send(true)
+        forged:set()
       end
     end)
     local s <close> = http.session()
     for i = 1, 3 do
+      answered:clear()
+      forged:clear()
       assert.equal("x", assert(s:get(url)).body)
       assert.equal(i, connections)
-      forged:recv()
-      corun.sleep(0.01) -- it arrives
+      answered:set()
+      forged:wait()
+      corun.sleep(0.001) -- what has come is seen when the loop has looked
     end
     server:close()
   end)
