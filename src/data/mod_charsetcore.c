@@ -4,18 +4,19 @@
 #include <lauxlib.h>
 #include <uv.h>
 
+#include "core/args.h"
 #include "data/charset.h"
 #include "data/mods.h"
 
 #define DECODER_CLASS "corun.charset"
 
 static charset *check_decoder(lua_State *L) {
-  return luaL_checkudata(L, 1, DECODER_CLASS);
+  return arg_object(L, 1, DECODER_CLASS);
 }
 
 // decoder(name): nil where the system has no such character set.
 static int l_decoder(lua_State *L) {
-  const char *name = luaL_checkstring(L, 1);
+  const char *name = arg_string(L, 1);
   charset *c = lua_newuserdatauv(L, sizeof *c, 0);
   if (charset_init(c, name) < 0) {
     lua_pushnil(L);
@@ -29,7 +30,7 @@ static int l_decoder(lua_State *L) {
 static int l_feed(lua_State *L) {
   size_t len;
   charset *c = check_decoder(L);
-  const char *s = luaL_checklstring(L, 2, &len);
+  const char *s = arg_lstring(L, 2, &len);
   if (charset_feed(c, s, len, lua_toboolean(L, 3)) < 0) {
     lua_pushliteral(L, "not enough memory");
     return lua_error(L);

@@ -155,7 +155,7 @@ static int l_decoder(lua_State *L) {
 static recoder *check_recoder(lua_State *L) {
   recoder **box = luaL_testudata(L, 1, RECODER_ENCODER);
   if (!box) box = luaL_testudata(L, 1, RECODER_DECODER);
-  if (!box) arg_type_error(L, 1, "encoder or decoder");
+  if (!box) return arg_type_error(L, 1, "encoder or decoder"), NULL;
   if (!*box) err_raise(L, "ECLOSED", NULL, NULL, "it was collected");  // in another's finaliser
   return *box;
 }
@@ -175,8 +175,8 @@ static int l_decoder_update(lua_State *L) {
   size_t len;
   recoder *r = check_recoder(L);
   const char *s = check_string(L, 2, &len);
-  lua_Integer most = luaL_checkinteger(L, 3);
-  luaL_argcheck(L, most > 0, 3, "a positive number of bytes");
+  lua_Integer most = arg_integer(L, 3);
+  arg_check(L, most > 0, 3, "a positive number of bytes");
   task_checkpoint(L);
   wait_check(L);
   return recoder_feed_some(L, r, s, len, (size_t)most);

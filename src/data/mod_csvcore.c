@@ -3,20 +3,21 @@
 // of it. Owns the metatable of readers. Runs on the loop thread.
 #include <lauxlib.h>
 
+#include "core/args.h"
 #include "data/csv.h"
 #include "data/mods.h"
 
 #define READER_CLASS "corun.csv.reader"
 
 static csv_reader *check_reader(lua_State *L) {
-  return luaL_checkudata(L, 1, READER_CLASS);
+  return arg_object(L, 1, READER_CLASS);
 }
 
 // reader(separator, quote | nil, max | nil, names): names are a list, true for the first row, or
 // nil.
 static int l_reader(lua_State *L) {
-  const char *separator = luaL_checkstring(L, 1), *quote = luaL_optstring(L, 2, NULL);
-  lua_Integer max = luaL_optinteger(L, 3, LUA_MAXINTEGER);
+  const char *separator = arg_string(L, 1), *quote = arg_opt_string(L, 2, NULL);
+  lua_Integer max = arg_opt_integer(L, 3, LUA_MAXINTEGER);
   lua_settop(L, 4);
   csv_reader *r = lua_newuserdatauv(L, sizeof *r, CSV_NAMES);
   csv_init(r, *separator, quote ? (unsigned char)*quote : CSV_NO_QUOTE, (size_t)max);
@@ -34,7 +35,7 @@ static int l_reader(lua_State *L) {
 static int l_feed(lua_State *L) {
   size_t len;
   csv_reader *r = check_reader(L);
-  const char *s = luaL_checklstring(L, 2, &len);
+  const char *s = arg_lstring(L, 2, &len);
   csv_feed(L, r, s, len, lua_toboolean(L, 3));
   return 2;
 }

@@ -3,6 +3,7 @@
 // the loop thread.
 #include <lauxlib.h>
 
+#include "core/args.h"
 #include "core/error.h"
 #include "http/cookie_date.h"
 #include "http/mods.h"
@@ -11,7 +12,7 @@
 // date(s): seconds since 1970, or nil.
 static int l_date(lua_State *L) {
   size_t n;
-  const char *s = luaL_checklstring(L, 1, &n);
+  const char *s = arg_lstring(L, 1, &n);
   int64_t seconds;
   if (!cookie_date_parse(s, n, &seconds)) return 0;
   lua_pushinteger(L, seconds);
@@ -31,7 +32,7 @@ static int l_load_suffixes(lua_State *L) {
 
 // is_public_suffix(domain)
 static int l_is_public_suffix(lua_State *L) {
-  const char *domain = luaL_checkstring(L, 1);
+  const char *domain = arg_string(L, 1);
   need_suffixes(L);
   lua_pushboolean(L, public_suffix_is(domain));
   return 1;
@@ -39,7 +40,7 @@ static int l_is_public_suffix(lua_State *L) {
 
 // registrable(host): its domain below a public suffix, or nil.
 static int l_registrable(lua_State *L) {
-  const char *host = luaL_checkstring(L, 1);
+  const char *host = arg_string(L, 1);
   need_suffixes(L);
   lua_pushstring(L, public_suffix_registrable(host));
   return 1;

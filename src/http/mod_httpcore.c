@@ -85,7 +85,7 @@ static int l_open(lua_State *L) {
 // c:begin(head, no_body, pause, total, max_body): a request whose body is sent by c:write.
 static int l_begin(lua_State *L) {
   http_connection *c = check(L);
-  luaL_checkstring(L, 2);
+  arg_string(L, 2);
   set_limits(L, c, 4);
   if (lua_toboolean(L, 3)) http_parser_expect_no_body(&c->p);
   return http_connection_begin(L, c);
@@ -95,7 +95,7 @@ static int l_begin(lua_State *L) {
 static int l_write(lua_State *L) {
   http_connection *c = any(L, 1);
   if (!c->s) check(L);
-  for (int i = 2; i <= 4; i++) luaL_optstring(L, i, NULL);
+  for (int i = 2; i <= 4; i++) arg_opt_string(L, i, NULL);
   return http_connection_write(L, c);
 }
 
@@ -110,14 +110,14 @@ static int l_sent(lua_State *L) {
 static int l_head(lua_State *L) {
   http_connection *c = any(L, 1);
   if (!c->s) check(L);
-  return http_connection_head(L, c, luaL_optnumber(L, 2, -1));
+  return http_connection_head(L, c, arg_opt_number(L, 2, -1));
 }
 
 // c:piece([seconds]): of a connection that was closed meanwhile, an error to return.
 static int l_piece(lua_State *L) {
   http_connection *c = any(L, 1);
   if (!c->s) check(L);
-  return http_connection_piece(L, c, luaL_optnumber(L, 2, HUGE_VAL));
+  return http_connection_piece(L, c, arg_opt_number(L, 2, HUGE_VAL));
 }
 
 // c:send(head[, body])

@@ -133,7 +133,7 @@ static int l_listen(lua_State *L) {
 
 // open(address, options, op)
 static int l_open(lua_State *L) {
-  const char *op = luaL_checkstring(L, 3);
+  const char *op = arg_string(L, 3);
   return start(L, op);
 }
 

@@ -142,7 +142,7 @@ static int l_add_name(lua_State *L) {
 static int l_is_name(lua_State *L) {
   char host[ADDRESS_HOST + 1];
   size_t len;
-  const char *name = luaL_checklstring(L, 1, &len);
+  const char *name = arg_lstring(L, 1, &len);
   int rc = lua_toboolean(L, 2) ? tls_name_make_pattern(name, host) : tls_name_make(name, host);
   lua_pushboolean(L, rc != UV_EINVAL && strlen(name) == len);
   return 1;

@@ -371,7 +371,7 @@ static const wait_ops close_ops = {"the end of", cancel_close, on_closed, descri
 
 static int close_file(lua_State *L, int by_scope) {
   stream_box *b = lua_touserdata(L, 1);
-  if (!b || lua_rawlen(L, 1) != sizeof *b) arg_type_error(L, 1, "file");
+  if (!b || lua_rawlen(L, 1) != sizeof *b) return arg_type_error(L, 1, "file");
   rt *r = rt_of(L);
   if (!b->s || b->s->closed) {
     lua_pushboolean(L, 1);

@@ -72,7 +72,8 @@ static int check_fd(lua_State *L, int idx) {
   const luaL_Stream *f = luaL_testudata(L, idx, LUA_FILEHANDLE);
   if (f) return f->closef ? fileno(f->f) : -1;
   const stream_box *b = luaL_testudata(L, idx, STDIO_CLASS);
-  if (!b) arg_type_error(L, idx, "\"stdin\", \"stdout\", \"stderr\", a standard stream or a file");
+  if (!b)
+    return arg_type_error(L, idx, "\"stdin\", \"stdout\", \"stderr\", a standard stream or a file");
   return b->s && !b->s->closed ? stdio_of(b->s)->fd : -1;
 }
 

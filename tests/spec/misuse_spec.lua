@@ -135,8 +135,8 @@ describe("wrong numbers", function()
       assert_misuse("every takes a finite number of seconds above 0, got NaN", corun.every, value)
       assert_misuse("the number of limiter must be a finite number above 0, got NaN", corun.limiter,
         value, 1)
-      assert_misuse('option "total" for progress must be a number (0 or more), got NaN', corun.progress, {1},
-        {total = value})
+      assert_misuse('option "total" for progress must be a number (0 or more), got NaN',
+        corun.progress, {1}, {total = value})
       assert_misuse('mode for chmod must be octal digits such as "644" or an integer up to 4095, '
         .. "got NaN", fs.chmod, "/no/such", value)
       assert_misuse('option "mode" for listen must be permissions such as "660", got NaN',
