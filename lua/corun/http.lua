@@ -11,9 +11,19 @@ for _, name in ipairs {"get", "head", "post", "put", "patch", "delete", "request
   "paginate"} do
   local method = session.methods[name]
   http[name] = function(...)
-    default = default or http.session()
+    default = default or http.session{cookies = false} -- its callers know nothing of each other
     return method(default, ...)
   end
+end
+
+---Make an empty jar of cookies; see lua/meta/http.lua.
+function http.jar()
+  return require("corun.http_cookies").jar()
+end
+
+---Make a jar of a file of cookies; see lua/meta/http.lua.
+function http.load_jar(path)
+  return require("corun.http_cookies").load(path)
 end
 
 ---Serve HTTP; see lua/meta/http.lua.

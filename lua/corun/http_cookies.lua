@@ -257,9 +257,13 @@ end
 local function settle_domain(c, host)
   local domain = c.domain or ""
   if domain:find("[\128-\255]") then return "its domain has other characters than ASCII" end
-  if domain ~= "" and is_public_suffix(domain) then
-    if domain ~= host then return ("its domain %s is a public suffix"):format(domain) end
-    domain = ""
+  if domain ~= "" then
+    local known, is_public = pcall(is_public_suffix, domain)
+    if not known then return ("its domain cannot be checked: %s"):format(is_public) end
+    if is_public and domain ~= host then
+      return ("its domain %s is a public suffix"):format(domain)
+    end
+    if is_public then domain = "" end
   end
   if domain ~= "" and not domain_match(host, domain) then
     return ("its domain %s is not that of %s"):format(domain, host)
@@ -297,10 +301,16 @@ end
 
 -- Public ----------------------------------------------------------------------------------------
 
+---Make an empty jar that does without the list of public suffixes until a cookie has a domain,
+---which it refuses when there is no list.
+function cookies.new()
+  return setmetatable({domains = {}, secure = {}, count = 0, ticks = 0}, jar)
+end
+
 ---Make an empty jar.
 function cookies.jar()
   core.load_suffixes()
-  return setmetatable({domains = {}, secure = {}, count = 0, ticks = 0}, jar)
+  return cookies.new()
 end
 
 ---Say whether a value is a jar.

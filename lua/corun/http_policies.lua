@@ -14,6 +14,7 @@ local LAYERS = {
   {option = "hooks", module = "corun.http_hooks"}, -- which a session makes of its two options
   {option = "retries", module = "corun.http_retry"},
   {option = "redirects", module = "corun.http_redirect", default = true},
+  {option = "cookies", module = "corun.http_session_cookies", default = "default"},
   {option = "rate", module = "corun.http_rate"},
 }
 

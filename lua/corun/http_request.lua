@@ -184,7 +184,7 @@ function request.new(session, method, u, o)
   local common, query = session.headers, session.query
   if u.foreign then common, query = nil, nil end
   local self = setmetatable({
-    method = method, u = u, url = u.url, target = u.target, lines = {}, order = {},
+    method = method, u = u, home = u.home, url = u.url, target = u.target, lines = {}, order = {},
     check = option(o, session, "check"), stream = option(o, session, "stream"),
     max_body = option(o, session, "max_body"), decode = option(o, session, "decode") ~= false,
   }, request)

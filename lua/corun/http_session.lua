@@ -34,7 +34,7 @@ end
 local REQUEST = with_common{json = "any", body = "any", form = "table"}
 local SESSION = with_common{
   limit = "count", per_host = "count", idle = "duration", base = "string",
-  rate = "table", on_request = "function", on_response = "function",
+  rate = "table", cookies = "boolean|table", on_request = "function", on_response = "function",
 }
 local TIMEOUT = {total = "duration", connect = "duration", read = "duration"}
 local VERBS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"}
@@ -58,9 +58,9 @@ local function resolve(self, target)
   if base and not url.is_absolute(target) then full = url.join(base, target) end
   local parsed, err = url.parse(full)
   if not parsed then return nil, err end
-  local home = base and url.parse(base)
-  parsed.url = full
-  parsed.foreign = base ~= nil and not (home and home.origin == parsed.origin
+  local home = base and (url.parse(base) or NONE)
+  parsed.url, parsed.home = full, home
+  parsed.foreign = base ~= nil and not (home.origin == parsed.origin
     and home.socket == parsed.socket)
   self.urls_kept = self.urls_kept + 1
   self.urls[target] = parsed

@@ -221,6 +221,7 @@ function http.paginate(url, next, o) end
 ---@field url string where it came from, after redirects
 ---@field history corun.http.response[] the redirects that led there, in order
 ---@field headers table<string, string> names in any case, several values joined; Set-Cookie a list
+---@field refused_cookies? corun.err[] why the session keeps not all that was set (`ECOOKIE`)
 ---@field body string
 ---@field times corun.http.times
 local response = {}
@@ -260,6 +261,7 @@ function response:json(o) end
 ---@field ok boolean
 ---@field url string
 ---@field headers table<string, string> as of `corun.http.response`
+---@field refused_cookies? corun.err[] as of `corun.http.response`
 ---@field length? integer bytes of the body, where the server said so and no coding is undone
 ---@field times corun.http.times
 local streamed = {}
@@ -350,6 +352,9 @@ function http.session(o) end
 ---@field per_host? integer so many connections to one origin (default: `limit`)
 ---@field idle? corun.seconds a connection unused for so long is closed (default 15)
 ---@field rate? corun.http.rate|corun.limiter so many tries in a time; a limiter is for all hosts
+---@field cookies? boolean|corun.http.jar keep cookies, in a jar of its own (true, the default) or
+---  in this one; with a `base` only of its origin, and none of `http+unix` URLs. A request's own
+---  `Cookie` header goes before them
 ---@field on_request? fun(req: corun.http.hooked) called before a request is sent
 ---@field on_response? fun(res: corun.http.response, req: corun.http.hooked) called with its answer
 
@@ -370,7 +375,7 @@ function http.session(o) end
 ---@class corun.http.hooked
 ---@field method string
 ---@field url string
----@field headers table<string, string|string[]> those of the session too; names in any case
+---@field headers table<string, string|string[]> those of the session too, but not its cookies
 ---@field body? string nil too where the body is not a string; a string replaces it
 
 --- So many tries in so many seconds, for each host: `{10, 1}`. Redirects and retries count too. Who
@@ -384,6 +389,7 @@ function http.session(o) end
 ---@class corun.http.session
 ---@field base? string may be changed
 ---@field headers table<string, string|string[]> may be changed
+---@field cookies corun.http.jar|false
 local session = {}
 
 --- Send a request and read the response.

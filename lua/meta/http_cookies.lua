@@ -1,14 +1,23 @@
 -- SPDX-License-Identifier: MIT
--- Types of `require "corun.http_cookies"`; see corun.lua beside it.
----@meta corun.http_cookies
+-- Types of the cookies of `require "corun.http"`; see http.lua beside it.
+---@meta _
 -- luacheck: no unused
 
---- Cookies of HTTP, kept in jars after RFC 6265bis.
+---@class corun.http
+local http = {}
+
+-- ## Cookies
+
+--- Make an empty jar of cookies, for sessions to share, or to be saved.
 ---
---- A jar is made empty or from a file, stores what responses set, and answers what requests send.
---- It keeps to all rules for browsers: `Domain` and `Path`; public suffixes such as `co.uk`, by
---- libpsl's list; `Secure` cookies, which neither travel unencrypted nor are overwritten from
---- there; `Expires` and `Max-Age`, 400 days at most; the prefixes `__Host-` and `__Secure-`.
+--- A session has a jar of its own, `session.cookies`, unless it is given one; of each try, also one
+--- that a redirect leads to, it adds the cookies to the request, and stores what the answer sets.
+--- The functions of the module keep no cookies: their callers know nothing of each other.
+---
+--- A jar keeps to all rules for browsers (RFC 6265bis): `Domain` and `Path`; public suffixes such
+--- as `co.uk`, by libpsl's list; `Secure` cookies, which neither travel unencrypted nor are
+--- overwritten from there; `Expires` and `Max-Age`, 400 days at most; the prefixes `__Host-` and
+--- `__Secure-`.
 ---
 --- A cookie has at most 4,096 bytes of name and value. Over 180 of one domain, or 3,300 in all, the
 --- least recently used go until 150 or 3,000 are left: first what has expired, then, of a domain,
@@ -19,21 +28,17 @@
 --- all cookies of the site are sent. Who acts for a page names its URL as `site`.
 ---
 --- ```lua
---- local cookies = require "corun.http_cookies"
---- local jar = cookies.jar()
---- jar:store("https://h.example/login", "sid=1; Path=/; Secure; HttpOnly")
---- print(jar:header("https://h.example/items"))  --> sid=1
+--- local jar = http.load_jar("cookies.txt") or http.jar() -- none yet: an empty one
+--- local session = http.session{cookies = jar}
+--- assert(session:post("https://h.example/login", {form = {user = "me", password = "x"}}))
+--- print(jar:header("https://h.example/items"))           --> sid=1
 --- assert(jar:save("cookies.txt"))
 --- ```
----@class corun.http_cookies
-local cookies = {}
-
---- Make an empty jar.
 ---
 --- - Raises: `ENOSYS` when libpsl is not installed.
 --- - Source: RFC 6265bis.
 ---@return corun.http.jar jar
-function cookies.jar() end
+function http.jar() end
 
 --- Make a jar of a file of cookies: cookies.txt, as Netscape made it, and as curl, Python's
 --- `MozillaCookieJar` and exports of browsers have it.
@@ -50,12 +55,7 @@ function cookies.jar() end
 ---@param path string
 ---@return corun.http.jar? jar
 ---@return corun.err? err
-function cookies.load(path) end
-
---- Say whether a value is a jar.
----@param v any
----@return boolean is_jar
-function cookies.is_jar(v) end
+function http.load_jar(path) end
 
 --- A jar of cookies. It may be used by several sessions and tasks at once.
 ---@class corun.http.jar
@@ -139,7 +139,7 @@ function jar:delete(filter) end
 --- Remove all cookies.
 function jar:clear() end
 
---- Write the cookies into a file that `load`, curl and others read.
+--- Write the cookies into a file that `http.load_jar`, curl and others read.
 ---
 --- The file is replaced in one step (`fs.write` with `atomic`) and only its owner may read it. The
 --- cookies of the session are written too, with the time 0 as curl has it; Python's
@@ -153,4 +153,4 @@ function jar:clear() end
 ---@return corun.err? err
 function jar:save(path, now) end
 
-return cookies
+return http
