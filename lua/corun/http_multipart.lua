@@ -172,20 +172,18 @@ local function changed(segment, size)
     :format(segment.size, size))
 end
 
--- The file of a segment, still as long as it was.
-local function open(segment)
+-- Open the file of a segment, still as long as it was. The body owns it at once: what follows may
+-- be cancelled.
+local function open(body, segment)
   local file, err = fs.open(segment.path)
   if not file then return nil, err end
-  if not file.stat then -- a pipe or a terminal
-    file:close()
-    return failed(segment, "it is no file any more")
-  end
+  body.file, body.left = file, segment.size
+  if not file.stat then return failed(segment, "it is no file any more") end -- a pipe or a terminal
   local st
   st, err = file:stat()
-  if st and st.size == segment.size then return file end
-  file:close()
   if not st then return nil, err end
-  return changed(segment, tostring(st.size))
+  if st.size ~= segment.size then return changed(segment, tostring(st.size)) end
+  return true
 end
 
 -- The next piece of a file of which `left` bytes are to come; nil, nil when all came.
@@ -210,12 +208,9 @@ local function take(body)
       body.index = body.index + 1
       return segment
     end
-    if not body.file then
-      local file, err = open(segment)
-      if not file then return nil, err end
-      body.file, body.left = file, segment.size
-    end
-    local piece, err = read(body.file, segment, body.left)
+    local is_open, piece, err = body.file ~= nil, nil, nil
+    if not is_open then is_open, err = open(body, segment) end
+    if is_open then piece, err = read(body.file, segment, body.left) end
     if piece then
       body.left = body.left - #piece
       return piece
@@ -256,6 +251,7 @@ function multipart.source(form)
     rewind = function()
       close(body)
       body.index, fault = 1, nil
+      return true
     end,
     close = function() close(body) end,
   }

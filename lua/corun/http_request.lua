@@ -116,9 +116,9 @@ local function merge_query(target, common, own)
   return target
 end
 
-local BODIES = {"body", "json", "form"} -- of which a request has one
+local BODIES = {"body", "json", "form", "multipart"} -- of which a request has one
 
--- The body of the options: a text or what http_body.lua takes, and its type.
+-- The body of the options: a text or a source, and its type; or nil, nil and an error.
 local function body_of(o)
   local found
   for _, name in ipairs(BODIES) do
@@ -129,26 +129,43 @@ local function body_of(o)
   end
   if found == "json" then return json.encode(o.json), "application/json" end
   if found == "form" then return form(o.form), "application/x-www-form-urlencoded" end
-  return o.body
+  if not found or type(o.body) == "string" then return o.body end
+  local source, err
+  if found == "multipart" then
+    source, err = require("corun.http_multipart").source(o.multipart)
+  else
+    source, err = body.source(o.body)
+  end
+  return source, source and source.type, err
+end
+
+-- The type of the body, where the script has not said it. That of a multipart form has its
+-- boundary: a session's own does not fit, and goes.
+local function set_type(self, kind, o)
+  if o.multipart then
+    if message.find(o.headers, "content-type") then
+      options.misuse('with "multipart" corun sets the header "content-type", with its boundary')
+    end
+    self:remove("content-type")
+    if self.of_base then self.of_base["content-type"] = nil end
+  end
+  if not self.lines["content-type"] then self:set("content-type", kind) end
 end
 
 -- Answers nil and an error where the body cannot be had.
 local function add_body(self, o, expect)
-  local value, kind = body_of(o)
-  if kind and not self.lines["content-type"] then self:set("content-type", kind) end
+  local value, kind, err = body_of(o)
+  if err then return nil, err end
+  if kind then set_type(self, kind, o) end
   if value == nil or type(value) == "string" then
     if value or HAS_BODY[self.method] then self.length = #(value or "") end
     if not expect or self.length == 0 or not value then
       self.body = value
       return true
     end
-    self.source = body.of_string(value)
-  else
-    local source, err = body.source(value)
-    if not source then return nil, err end
-    self.source, self.length = source, source.length
+    value = body.of_string(value)
   end
-  self.expect = expect
+  self.source, self.length, self.expect = value, value.length, expect
   return true
 end
 

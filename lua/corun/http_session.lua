@@ -31,7 +31,7 @@ local function with_common(spec)
   return spec
 end
 
-local REQUEST = with_common{json = "any", body = "any", form = "table"}
+local REQUEST = with_common{json = "any", body = "any", form = "table", multipart = "table"}
 local SESSION = with_common{
   limit = "count", per_host = "count", idle = "duration", base = "string",
   rate = "table", cookies = "boolean|table", on_request = "function", on_response = "function",

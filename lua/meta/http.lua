@@ -169,6 +169,8 @@ function http.paginate(url, next, o) end
 ---@field body? string|corun.http.file|corun.stream|(fun(): string?, any) see `corun.http.file`
 ---@field json? any encoded as the body, with its content type
 ---@field form? table<string, any> encoded as browsers encode forms, with its content type
+---@field multipart? table<string, corun.http.part>|[string, corun.http.part][] see
+---  `corun.http.part`
 
 --- A file as the body of a request. It is read while it is sent, and its length is told before.
 ---
@@ -178,6 +180,24 @@ function http.paginate(url, next, o) end
 --- sent: one of status 400 and above ends the sending, and the connection is not used again.
 ---@class corun.http.file
 ---@field path string
+
+--- What a form sends for a name, as multipart/form-data: a text, a number, a boolean, a file,
+--- bytes, or a list of these. A list of `{name, value}` keeps its order, a table has that of its names.
+---
+--- Files are read while they are sent, and closed when the call is over; one that changes its size
+--- meanwhile is an error (`ECHANGED`). A redirect that keeps the method has them read again.
+---
+--- ```lua
+--- http.post(url, {multipart = {title = "Report", file = {path = "report.pdf"}}})
+--- ```
+---@alias corun.http.part string|number|boolean|corun.http.part_file|corun.http.part[]
+
+--- A file, or bytes, in a form: `path` or `data`.
+---@class corun.http.part_file
+---@field path? string
+---@field data? string
+---@field filename? string (default: the last part of `path`; bytes have none)
+---@field type? string (default, with a file name: application/octet-stream)
 
 --- The time limits of a request.
 ---@class corun.http.timeouts

@@ -28,10 +28,11 @@ local http = {}
 --- all cookies of the site are sent. Who acts for a page names its URL as `site`.
 ---
 --- ```lua
---- local jar = http.load_jar("cookies.txt") or http.jar() -- none yet: an empty one
---- local session = http.session{cookies = jar}
+--- local jar, err = http.load_jar("cookies.txt")
+--- if err and err.code == "ENOENT" then jar, err = http.jar(), nil end -- none was saved yet
+--- local session = http.session{cookies = assert(jar, err)}
 --- assert(session:post("https://h.example/login", {form = {user = "me", password = "x"}}))
---- print(jar:header("https://h.example/items"))           --> sid=1
+--- print(jar:header("https://h.example/items"))  --> sid=1
 --- assert(jar:save("cookies.txt"))
 --- ```
 ---
