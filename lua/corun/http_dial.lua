@@ -1,9 +1,10 @@
 -- SPDX-License-Identifier: MIT
--- How a connection to an origin is made: over TCP or a Unix socket, with or without TLS. Owns
--- nothing; what it has opened belongs to the caller.
+-- How a connection to an origin is made: over TCP, through a proxy (http_proxy.lua) or a Unix
+-- socket, with or without TLS. Owns nothing; what it has opened belongs to the caller.
 local task = require "corun.task"
 local netcore = require "corun.netcore"
 local options = require "corun.options"
+local proxy_env = require "corun.http_proxy_env"
 
 local now = task.now
 
@@ -14,6 +15,11 @@ local PROTOCOL = "http/1.1"
 -- TLS is loaded when it is first used.
 local function tls()
   return require "corun.tls"
+end
+
+-- So are proxies.
+local function proxies()
+  return require "corun.http_proxy"
 end
 
 ---Read the option `tls`, for any number of connections. Misuse raises.
@@ -32,12 +38,42 @@ function dial.check_socket(path)
   return path
 end
 
+---Read the option `proxy`. Misuse raises.
+function dial.proxy(value)
+  return proxies().read(value)
+end
+
+-- The proxy that the environment has for a URL; nil alone: none; nil and an error.
+local function find_proxy(u)
+  local parsed, err = proxy_env.find(u.scheme, u.host, u.port)
+  if not parsed then return nil, err end
+  return proxies().make(parsed)
+end
+
+-- Lead a route through a proxy. What is wrong with that of the environment is said when a
+-- connection is wanted.
+local function lead_through(route, u, proxy)
+  local fault
+  if proxy == nil then proxy, fault = find_proxy(u) end
+  if not proxy and not fault then return end
+  route.proxy, route.fault = proxy, fault
+  route.key = ("%s proxy %s"):format(route.key, proxy and proxy.key or "?")
+  if not proxy then return end
+  if proxy.scheme == "https" then proxy.client = proxy.client or dial.client(true) end
+  if u.scheme == "http" and not proxy.is_socks then
+    route.prefix, route.authorization = u.origin, proxy.authorization
+  end
+end
+
 ---The way to where a parsed URL points: `key` is the same for those who may share connections.
+---With a `prefix` requests are sent to a proxy as they are, with that before their target and with
+---`authorization` among their header lines.
 ---@param u table of http_url
 ---@param client table? of dial.client, for https
----@param socket string? the path of a Unix socket to go through
+---@param socket string? the path of a Unix socket to go through, without a proxy
+---@param proxy table|false|nil of dial.proxy; nil: that of the environment
 ---@return table route
-function dial.route(u, client, socket)
+function dial.route(u, client, socket, proxy)
   socket = socket or u.socket
   local key = u.origin
   local address = {host = u.host, port = u.port}
@@ -45,17 +81,24 @@ function dial.route(u, client, socket)
     key = key .. " unix:" .. socket
     address = {path = socket}
   end
-  if u.scheme ~= "https" then return {key = key, name = u.name, address = address} end
-  client = client or dial.client(true)
-  return {
-    key = key .. " " .. client.key, name = u.name, address = address, client = client,
-    host = u.host:gsub("%.$", ""), -- a certificate names no root
-  }
+  local route = {key = key, name = u.name, address = address}
+  if u.scheme == "https" then
+    client = client or dial.client(true)
+    route.key, route.client = key .. " " .. client.key, client
+    route.host = u.host:gsub("%.$", "") -- a certificate names no root
+  end
+  if not socket and proxy ~= false then lead_through(route, u, proxy) end
+  return route
 end
 
 -- A name that could not be resolved is a phase of its own.
-local function connect(address, timeout)
-  local stream, err = netcore.connect(address, {timeout = timeout})
+local function connect(route, timeout)
+  if route.fault then
+    return nil, task.err(route.fault.code, route.fault.message,
+      {op = "proxy", target = route.fault.target})
+  end
+  if route.proxy then return proxies().open(route, timeout, dial.connect) end
+  local stream, err = netcore.connect(route.address, {timeout = timeout})
   if not stream and err.code:find("^EAI_") then err.op = "resolve" end
   return stream, err
 end
@@ -76,7 +119,7 @@ local function connect_secure(route, timeout)
   local ok, err = tls().prepare(client, "connect")
   if not ok then return nil, err end
   local stream
-  stream, err = connect(route.address, timeout)
+  stream, err = connect(route, timeout)
   if not stream then return nil, err end
   local connected = now()
   local left = math.max(0, timeout - (connected - start))
@@ -93,7 +136,7 @@ end
 ---@return number? connected the instant at which the handshake began, where there is one
 function dial.connect(route, timeout)
   if route.client then return connect_secure(route, timeout) end
-  return connect(route.address, timeout)
+  return connect(route, timeout)
 end
 
 return dial

@@ -44,8 +44,8 @@ end
 
 -- no_proxy ----------------------------------------------------------------------------------------
 
--- The bytes of an address, nil for a name. What url.parse answered is in its shortest form.
-local function address(host)
+---The bytes of an address, nil for a name. IPv6 is in the form that url.parse answers.
+function proxy_env.address(host)
   local a, b, c, d = host:match("^(%d+)%.(%d+)%.(%d+)%.(%d+)$")
   if a then return string.char(a, b, c, d) end
   if not host:find(":", 1, true) then return nil end
@@ -86,7 +86,7 @@ local function matches(entry, host, port)
   if entry == "*" then return true end
   local name, only, bits = take_apart(entry)
   if not name or only and only ~= port then return false end
-  local mine, theirs = address(host), address(name)
+  local mine, theirs = proxy_env.address(host), proxy_env.address(name)
   if mine or theirs then
     return mine ~= nil and theirs ~= nil and same_net(mine, theirs, bits or 8 * #theirs)
   end

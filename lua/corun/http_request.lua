@@ -65,10 +65,15 @@ function request:add(headers)
 end
 
 local function serialise(self)
-  local out = {self.method .. " " .. self.target .. " HTTP/1.1\r\n"}
-  local lines = self.lines
+  local lines, route = self.lines, self.route
+  local prefix = route.prefix -- then a proxy reads this
+  local out = {self.method .. " " .. (prefix or "") .. self.target .. " HTTP/1.1\r\n"}
   if not lines.host then out[2] = "host: " .. self.u.name .. "\r\n" end
-  for _, lower in ipairs(self.order) do out[#out + 1] = lines[lower] end
+  local unsaid = route.proxy and not prefix and "proxy-authorization" -- no matter of the server's
+  for _, lower in ipairs(self.order) do
+    if lower ~= unsaid then out[#out + 1] = lines[lower] end
+  end
+  if prefix and not lines["proxy-authorization"] then out[#out + 1] = route.authorization end
   if self.length then
     out[#out + 1] = "content-length: " .. self.length .. "\r\n"
   elseif self.source then
@@ -174,11 +179,13 @@ local function add_route(self, session, u, o)
   self.client = o.tls ~= nil and dial.client(o.tls) or session.client
   self.unix = o.unix and dial.check_socket(o.unix)
   self.socket = self.unix or not u.foreign and session.unix or nil
-  if o.tls == nil and o.unix == nil then
-    u.route = u.route or dial.route(u, self.client, self.socket)
+  self.proxy = session.proxy
+  if o.proxy ~= nil then self.proxy = dial.proxy(o.proxy) end
+  if o.tls == nil and o.unix == nil and o.proxy == nil then
+    u.route = u.route or dial.route(u, self.client, self.socket, self.proxy)
     self.route = u.route
   else
-    self.route = dial.route(u, self.client, self.socket)
+    self.route = dial.route(u, self.client, self.socket, self.proxy)
   end
 end
 
@@ -257,7 +264,7 @@ function request:lead_to(u)
     self.of_base, self.socket = nil, self.unix
   end
   self.u, self.url, self.target = u, u.url, u.target
-  self.route = dial.route(u, self.client, self.socket)
+  self.route = dial.route(u, self.client, self.socket, self.proxy)
   return same
 end
 

@@ -23,6 +23,7 @@ local COMMON = {
   headers = "table", query = "table|string", timeout = "duration|table", check = "boolean",
   max_body = "count", null = "any", tls = "boolean|table|userdata", unix = "string",
   stream = "boolean", expect = "boolean", decode = "boolean", auth = "string|table",
+  proxy = "string|boolean",
 }
 for name, kind in pairs(policies.OPTIONS) do COMMON[name] = kind end
 
@@ -213,6 +214,7 @@ local function new(o)
     unix = o.unix and dial.check_socket(o.unix),
     urls = {}, urls_base = o.base, urls_kept = 0, counts = {retries = 0, redirects = 0},
   }, session)
+  if o.proxy ~= nil then self.proxy = dial.proxy(o.proxy) end
   policies.read(self, o)
   if o.on_request or o.on_response then
     self.hooks = {on_request = o.on_request, on_response = o.on_response}

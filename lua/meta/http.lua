@@ -10,6 +10,12 @@
 --- percent-encoded, in place of the host; `https+unix` with TLS. Host and certificate are then
 --- localhost's; the option `unix` sends the requests for any URL through a socket.
 ---
+--- Proxies are those of the environment, as curl has it: `http_proxy`, `https_proxy`,
+--- `all_proxy`, and `no_proxy` for what is reached without; the option `proxy` goes before it. A
+--- request for http goes to an http proxy as it is, and 407 is then a response like others; https
+--- goes through a tunnel, by CONNECT or SOCKS5, and TLS is spoken with the server itself. Through a
+--- Unix socket there is no proxy.
+---
 --- A response is a value whatever its status; `check = true` makes 400 and above an error. What is
 --- truncated, malformed or too large is an error, and nothing of it is delivered.
 ---@class corun.http
@@ -20,7 +26,8 @@ local http = {}
 --- Send a request in the default session and read the response.
 ---
 --- `err.op` is what the request was at: `"wait"` (for a connection), `"resolve"`, `"connect"`,
---- `"handshake"`, `"send"`, `"read"`.
+--- `"handshake"`, `"send"`, `"read"`; `"proxy"` until a proxy has led to the server: the message
+--- says at what it failed, `err.target` is the proxy.
 ---
 --- - Raises: when a method, header or query cannot be sent, or a header is corun's to set
 ---   (`Content-Length`, `Transfer-Encoding`, `Connection`, `Expect`, `Upgrade`, `TE`, `Trailer`).
@@ -29,9 +36,10 @@ local http = {}
 ---   connection cut without close_notify; `EOF` when the server closed without an answer, or in
 ---   the middle of it; `EPROTO` for an answer that is malformed, also in its coding (`err.op` is
 ---   `"decode"`); `EMSGSIZE` for one over a limit (16 KiB of headers, `max_body`); `ECLOSED` when
----   the session was closed meanwhile; `EHTTP` with `check`; what the source of the body failed
----   with.
---- - Source: RFC 9110, RFC 9112.
+---   the session was closed meanwhile; `EHTTP` with `check`; `EPROXY` when a proxy refuses to lead
+---   to the server (`err.status` where it has one), `ENOTSUP` for https through a proxy that itself
+---   speaks TLS; what the source of the body failed with.
+--- - Source: RFC 9110, RFC 9112, RFC 1928, RFC 1929.
 ---@async
 ---@param method string
 ---@param url string `"https://host[:port]/path?query"`
@@ -160,6 +168,10 @@ function http.paginate(url, next, o) end
 ---@field stream? boolean give the response when its head has come: see `corun.http.streamed`
 ---@field null? any what null becomes in `getjson` (default: `json.null`)
 ---@field tls? true|corun.tls.client_options|corun.tls.context for https; ALPN is "http/1.1"
+---@field proxy? string|false `"http://user:password@host:port"`, `https` for one that speaks TLS
+---  (its certificate is verified by the system's authorities), `socks5`, or `socks5h` where the
+---  proxy resolves names; false: none (default: of the environment). A header `Proxy-Authorization`
+---  replaces the credentials for http, and goes into no tunnel
 ---@field unix? string the path of a Unix socket to go through; of a session only to its `base`
 ---@field retries? boolean|integer|corun.http.retries so many further tries (default 0)
 ---@field redirects? boolean|integer|corun.http.redirects so many are followed (default 10); 0: none
