@@ -74,6 +74,15 @@ describe("a request for http through a proxy", function()
     server:close()
   end)
 
+  it("is sent over a connection of its own where it cannot be sent twice", function()
+    local server <close>, url = echo()
+    local s <close> = http.session({proxy = url})
+    for i, method in ipairs({"GET", "POST", "PATCH"}) do
+      assert.matches("^" .. i, assert(s:request(method, "http://h/")).body)
+    end
+    server:close()
+  end)
+
   it("takes the proxy's answer as any other", function()
     local server <close>, url = support.canned(
       "HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 2\r\n\r\nno")

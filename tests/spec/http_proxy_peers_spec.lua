@@ -1,0 +1,144 @@
+-- SPDX-License-Identifier: MIT
+-- Proxies that others wrote: tinyproxy and microsocks, with and without passwords.
+
+local corun = require("corun")
+local http = require("corun.http")
+local net = require("corun.net")
+local support = require("tests.spec.support.http")
+local certificates = require("tests.spec.support.tls")
+
+local ok, kept = support.ok, support.kept
+
+-- Start a program by a line of the shell, in which $1 is its port and $2 its configuration; its
+-- address.
+local function start(line, port, path)
+  local peer = support.start("sh", "-c", "echo port $1; exec " .. line .. " >/dev/null", "sh",
+    tostring(port), path)
+  local address = "127.0.0.1:" .. port
+  support.eventually("the proxy listens", function()
+    local stream = net.connect(address)
+    if stream then stream:close() end
+    return stream
+  end)
+  return peer, address
+end
+
+local function start_tinyproxy(more)
+  local port, path = support.free_port(), os.tmpname()
+  local f <close> = assert(io.open(path, "w"))
+  f:write(("Port %d\nListen 127.0.0.1\nTimeout 60\nMaxClients 50\nLogLevel Critical\n%s\n"):format(
+    port, more or ""))
+  f:close()
+  local peer, address = start("tinyproxy -d -c $2", port, path)
+  return peer, address, path
+end
+
+describe("http through", function()
+  local folder, trust, plain, plain_url, secure, secure_url
+
+  setup(function()
+    if not certificates.has_openssl then return end
+    folder = certificates.make_certificates()
+    trust = {ca = folder .. "ca.pem"}
+  end)
+
+  teardown(function()
+    if folder then certificates.remove(folder) end
+  end)
+
+  before_each(function()
+    plain, plain_url = kept(function(head, body) return ok(head .. body) end)
+    if not folder then return end
+    secure, secure_url = kept(function(head, body) return ok(head .. body) end,
+      {cert = folder .. "good.pem", key = folder .. "key.pem"})
+  end)
+
+  after_each(function()
+    plain:close()
+    if secure then secure:close() end
+  end)
+
+  -- Requests for http and, where there are certificates, https, one after the other and at once.
+  local function works(proxy)
+    local s <close> = http.session({proxy = proxy, tls = trust, timeout = 20})
+    for _, url in ipairs({plain_url, folder and secure_url or plain_url}) do
+      for i = 1, 5 do
+        local body = assert(s:post(url .. "/" .. i, {body = "sent"})).body
+        assert.matches("^POST /" .. i .. " HTTP/1.%d\r\n.*sent$", body)
+        assert.not_matches("proxy-authorization", body:lower(), 1, true)
+      end
+      local results = corun.map({1, 2, 3, 4, 5, 6, 7, 8}, function(i)
+        return assert(s:get(url .. "/" .. i)).body:match("^GET /(%d)")
+      end)
+      assert.equal("12345678", table.concat(results))
+    end
+    assert.equal(0, s.pool.active)
+  end
+
+  local function refused(proxy, url, why)
+    local s <close> = http.session({proxy = proxy, tls = trust, timeout = 20})
+    local res, err = s:get(url)
+    assert.is_nil(res)
+    assert.equal("EPROXY", err.code)
+    assert.equal("proxy", err.op)
+    assert.matches(why, err.message, 1, true)
+    assert.not_matches("secret", tostring(err))
+    assert.equal(0, s.pool.open + s.pool.active)
+    return err
+  end
+
+  it("tinyproxy", function()
+    if not support.has("tinyproxy") then return pending("tinyproxy is not installed") end
+    local peer, address, path = start_tinyproxy()
+    local _ <close> = corun.defer(function() os.remove(path) end)
+    local _ <close> = corun.defer(peer.stop)
+    works("http://" .. address)
+    assert.equal("EPROXY", refused("http://" .. address,
+      ("https://127.0.0.1:%d/"):format(support.free_port()), "the proxy answered 5").code)
+  end)
+
+  it("tinyproxy with a password, and with ports that it forbids", function()
+    if not support.has("tinyproxy") then return pending("tinyproxy is not installed") end
+    if not folder then return pending("the openssl command is not installed") end
+    local peer, address, path = start_tinyproxy("BasicAuth user secret")
+    local _ <close> = corun.defer(function() os.remove(path) end)
+    local _ <close> = corun.defer(peer.stop)
+    works("http://user:secret@" .. address)
+    assert.equal(407, refused("http://" .. address, secure_url, "wants a user").status)
+    assert.equal(401, refused("http://user:secret2@" .. address, secure_url, "401").status)
+    assert.equal(407, assert(http.get(plain_url, {proxy = "http://" .. address})).status)
+    local other, forbidding, other_path = start_tinyproxy("ConnectPort 1")
+    local _ <close> = corun.defer(function() os.remove(other_path) end)
+    local _ <close> = corun.defer(other.stop)
+    assert.equal(403, refused("http://" .. forbidding, secure_url, "403").status)
+  end)
+
+  it("microsocks", function()
+    if not support.has("microsocks") then return pending("microsocks is not installed") end
+    local peer, address = start("microsocks -i 127.0.0.1 -p $1", support.free_port(), "")
+    local _ <close> = corun.defer(peer.stop)
+    works("socks5://" .. address)
+    works("socks5h://" .. address)
+    local s <close> = http.session()
+    local local_url = plain_url:gsub("127%.0%.0%.1", "localhost")
+    local other = net.serve("[::1]:" .. plain_url:match("%d+$"), function(stream)
+      if support.read_request(stream) then stream:write(ok("6")) end
+    end) -- which is where microsocks goes, on a machine that has IPv6
+    local _ <close> = corun.defer(function() if other then other:close() end end)
+    for _, scheme in ipairs({"socks5", "socks5h"}) do
+      assert.equal(200, assert(s:get(local_url, {proxy = scheme .. "://" .. address})).status)
+    end
+    assert.matches("refused", refused("socks5://" .. address,
+      ("http://127.0.0.1:%d/"):format(support.free_port()), "refused").message)
+  end)
+
+  it("microsocks with a password", function()
+    if not support.has("microsocks") then return pending("microsocks is not installed") end
+    local peer, address = start("microsocks -i 127.0.0.1 -p $1 -u user -P secret",
+      support.free_port(), "")
+    local _ <close> = corun.defer(peer.stop)
+    works("socks5h://user:secret@" .. address)
+    refused("socks5h://" .. address, plain_url, "wants a user")
+    refused("socks5h://user:secret2@" .. address, plain_url, "does not accept")
+  end)
+end)
