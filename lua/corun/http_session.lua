@@ -167,6 +167,11 @@ function session:paginate(target, following, o)
   return require("corun.http_paginate")(self, target, following, o)
 end
 
+---Iterate over server-sent events; see lua/meta/http.lua.
+function session:events(target, o)
+  return require("corun.http_event_source")(self, target, o, REQUEST)
+end
+
 -- The object ------------------------------------------------------------------------------------
 
 session.stats = require("corun.http_stats").of

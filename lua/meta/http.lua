@@ -153,6 +153,50 @@ function http.getjson(url, o) end
 ---@return fun(): corun.http.response? pages
 function http.paginate(url, next, o) end
 
+--- Iterate over the events that a server sends (`text/event-stream`): tables of `event`
+--- ("message" where the server names none), `data` and `id`.
+---
+--- When the stream ends or is cut the next one is asked for after the pause that the server wants
+--- (`retry`; 3 s if it says none), by `Last-Event-ID` behind the last event, up to ten times with
+--- the pauses of `retries`, or as `retries` says. 204 ends the loop. Whatever else is no stream of
+--- events is raised, and so is a first request that fails. Silence counts as a cut after 300 s,
+--- or as `timeout` says, which is for each stream. `break` closes the connection.
+---
+--- With another method than GET, as APIs of language models have it, nothing is sent twice: the end
+--- of the stream is the end, and a cut is raised.
+---
+--- ```lua
+--- for e in http.events("https://example.org/prices") do print(e.event, e.data) end
+---
+--- for e in http.events(url, {method = "POST", json = {prompt = "Hello", stream = true}}) do
+---   if e.data == "[DONE]" then break end
+---   io.write(json.decode(e.data).text)
+--- end
+--- ```
+---
+--- - Raises: what a request fails with; `EHTTP` for a status that is neither 200 nor 204; `EPROTO`
+---   for another content type; `EMSGSIZE` for a line or an event longer than `max`; `EBUSY` when
+---   another task waits for the next one.
+--- - Source: HTML Standard, 9.2.
+---@async
+---@param url string
+---@param o? corun.http.events_options
+---@return fun(): corun.http.event? events
+function http.events(url, o) end
+
+--- An event that a server has sent.
+---@class corun.http.event
+---@field event string
+---@field data string
+---@field id? string of this event, or the last before it that had one
+
+--- The options of events.
+---@class corun.http.events_options: corun.http.options
+---@field method? string (default "GET")
+---@field reconnect? boolean ask again when the stream has ended (default: with GET)
+---@field last_id? string begin behind this one
+---@field max? integer the longest line, and the most data of an event, in bytes (default 1 MiB)
+
 --- What can be said for one request, and for all of a session.
 ---@class corun.http.defaults
 ---@field headers? table<string, string|string[]> names in any case; a list sends one line for each
@@ -522,6 +566,15 @@ function session:getjson(url, o) end
 ---@param o? corun.http.options
 ---@return fun(): corun.http.response? pages
 function session:paginate(url, next, o) end
+
+--- `http.events` over this session.
+---
+--- - Raises: as `http.events`.
+---@async
+---@param url string
+---@param o? corun.http.events_options
+---@return fun(): corun.http.event? events
+function session:events(url, o) end
 
 --- What the session does now, and has done since it was made, in all and for each host.
 ---
