@@ -160,7 +160,7 @@ end
 -- than it is needed.
 local function try(session, request, deadline, began, fresh)
   local connections = session.pool
-  -- Proxies close unannounced, tinyproxy after each answer: what is sent only once takes no chances.
+  -- Proxies close unannounced, tinyproxy after each answer: what is sent once takes no chances.
   fresh = fresh or not request.idempotent and request.route.prefix ~= nil
   local c <close>, err = connections:checkout(request.route, deadline, request.connect, fresh)
   if not c then return nil, err end
