@@ -229,16 +229,16 @@ describe("corun.tty.hidden", function()
 end)
 
 describe("a program in the background", function()
-  it("is stopped where it reads the terminal, and goes on in the foreground", function()
-    assert_result({status = 0}, tty.sh({"expect stopped", "send hello\\r", "expect got hello"}, [[
+  it("is stopped when it takes what is typed, and goes on in the foreground", function()
+    assert_result({status = 0},
+      tty.sh({"expect up", "send hello\\r", "expect stopped", "expect got hello"}, [[
       bash -c 'set -m; $CORUN $SCRIPT &
-        for i in $(seq 100); do
-          case $(ps -o stat= -p $!) in T*) break;; esac
-          sleep 0.05
+        for i in $(seq 500); do
+          case $(ps -o stat= -p $!) in T*) echo stopped; break;; esac
+          sleep 0.01
         done
-        echo stopped
         fg || fg']], script[[
-      corun.stdout:write("")
+      corun.stdout:write("up\n")
       print("got " .. tostring(stdin:read()))]]))
   end)
 end)
