@@ -208,7 +208,9 @@ describe("codec on threads", function()
 
   it("S29 a generator may wait for it", function()
     local each = coroutine.wrap(function()
-      for i = 1, 3 do coroutine.yield(#codec.gzip.decode(codec.gzip.encode(text:rep(i)))) end
+      for i = 1, 3 do
+        coroutine.yield(#codec.gzip.decode(codec.gzip.encode(text:rep(i), {level = 1})))
+      end
     end)
     for i = 1, 3 do assert.equal(i * LARGE, each()) end
   end)
@@ -412,10 +414,8 @@ describe("out of memory", function()
     local out
     out, status = programs.run([[
       local c = require("corun").codec
-      local e, packed = c.zstd.encoder(), {}
-      for i = 1, 600 do packed[i] = e:update(("\0"):rep(1 << 20)) end
-      packed[#packed + 1] = e:finish()
-      print(select(2, pcall(c.zstd.decode, table.concat(packed), {max = math.huge})))
+      local packed = c.zstd.encode(("\0"):rep(16 << 20))
+      print(select(2, pcall(c.zstd.decode, packed:rep(40), {max = math.huge})))
       print(#c.gzip.encode("x"), c.hash("md5"):update("x"):hex())
     ]], {before = limit})
     assert.equal("not enough memory\n21\t9dd4e461268c8034f5c8564e155c67a6\n", out)

@@ -377,8 +377,8 @@ describe("an open file", function()
     local _ <close>, dir = folder()
     local f <close> = assert(fs.open(dir .. "/f", "w"))
     local record = ("r"):rep(99) .. "\n"
-    for i = 0, 60 do
-      files.cancelled((i % 20) * 0.00005, function()
+    for i = 0, 30 do
+      files.cancelled((i % 10) * 0.0001, function()
         for _ = 1, 50 do f:write(record:rep(i % 3 == 0 and 1000 or 10)) end
       end)
     end

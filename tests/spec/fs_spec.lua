@@ -296,8 +296,8 @@ describe("S16 a cancelled operation", function()
     local _ <close>, dir = folder()
     put(dir .. "/big", BIG)
     local before = descriptors()
-    for i = 0, 60 do
-      local delay = i * 0.0001
+    for i = 0, 30 do
+      local delay = i * 0.0002
       files.cancelled(delay, fs.read, dir .. "/big")
       files.cancelled(delay, fs.write, dir .. "/w", BIG)
       files.cancelled(delay, fs.list, "/etc")

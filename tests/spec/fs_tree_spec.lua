@@ -336,8 +336,8 @@ describe("fs.remove", function()
   it("is not led astray by a tree that changes meanwhile", function()
     local _ <close>, dir = folder()
     for _ = 1, 10 do
-      sh(dir, "mkdir -p keep/sub t/a/b t/c; touch keep/sub/1 keep/2; "
-        .. "for i in $(seq 200); do mkdir -p t/a/$i; touch t/a/$i/f; done")
+      sh(dir, "mkdir -p keep/sub t/a/b t/c $(seq -f t/a/%g 200); "
+        .. "touch keep/sub/1 keep/2 $(seq -f t/a/%g/f 200)")
       corun.scope(function(s)
         local removing = s:async(fs.remove, dir .. "/t", {recursive = true})
         -- A directory becomes a link to what must be kept.
@@ -357,7 +357,7 @@ describe("fs.remove", function()
     local _ <close>, dir = folder()
     local before = descriptors()
     for i = 1, 10 do
-      sh(dir, "mkdir t; cd t; for i in $(seq 300); do mkdir -p d$i/e; done")
+      sh(dir, "mkdir -p $(seq -f t/d%g/e 300)")
       files.cancelled(i * 0.0003, fs.remove, dir .. "/t", {recursive = true})
       assert(fs.remove(dir .. "/t", {recursive = true}) or not fs.exists(dir .. "/t"))
     end

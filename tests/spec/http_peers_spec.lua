@@ -138,18 +138,18 @@ const s = require("http").createServer((q, r) => {
   q.on("data", d => n += d.length);
   q.on("end", () => { r.write(q.method + " "); r.write(q.url + " "); r.end(String(n)); });
 });
-s.keepAliveTimeout = 100;
+s.keepAliveTimeout = 50;
 s.listen(0, "127.0.0.1", () => console.log("port", s.address().port));]])
     local _ <close> = corun.defer(peer.stop)
     local s <close> = http.session({base = peer.url})
     assert.equal("GET /a 0", assert(s:get("/a")).body)
     assert.equal("POST /b 300000", assert(s:post("/b", {body = ("x"):rep(300000)})).body)
     assert.equal(1, s.pool.open)
-    for _ = 1, 3 do
-      local spin = os.clock() + 0.3
+    for _ = 1, 2 do
+      local spin = os.clock() + 0.2
       while os.clock() < spin do end -- the server closes meanwhile, unseen by the loop
       assert.equal("GET /c 0", assert(s:get("/c")).body) -- a POST could not be sent again
-      corun.sleep(0.3)
+      corun.sleep(0.2)
       assert.equal("GET /d 0", assert(s:get("/d")).body)
     end
   end)

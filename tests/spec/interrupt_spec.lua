@@ -598,9 +598,9 @@ describe("S27 signals", function()
       "corun.spawn(corun.shield, function() print 'ready' while true do end end)",
     } do
       local int = {{after = "ready", signal = "INT"}}
-      local r = signalled(code, int, {"--grace=0.2", "--timeout=20"})
+      local r = signalled(code, int, {"--grace=0.1", "--timeout=20"})
       assert.is_true(r.signal == 2 or r.status == 130, code)
-      r = signalled(code, nil, {"--grace=0.2", "--timeout=0.2"})
+      r = signalled(code, nil, {"--grace=0.1", "--timeout=0.1"})
       assert.equal(124, r.status, code)
     end
   end)

@@ -260,6 +260,7 @@ describe("what is not tls", function()
       local c <close> = assert(net.connect(server:address(), {tls = trust}))
       c:write("hello\n")
       assert.equal("hello", c:read("l"))
+      c:close()
       server:close{drain = 10}
     end)
     local _, lines = errors:gsub("\n", "")
