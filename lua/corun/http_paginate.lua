@@ -3,7 +3,6 @@
 -- Link or by what a function of the script's finds in it. Owns the response whose page is at hand.
 -- Invariant: no URL is asked for twice.
 local callable = require("corun.source").is_callable
-local links = require "corun.http_links"
 local options = require "corun.options"
 local policies = require "corun.http_policies"
 local task = require "corun.task"
@@ -16,7 +15,7 @@ pages.__index = pages
 local PRIVATE = {authorization = true, cookie = true, ["proxy-authorization"] = true, host = true}
 
 local function by_link(res)
-  local link = links.parse(res.headers.link, res.url).next
+  local link = res.links.next
   return link and link.url
 end
 

@@ -10,6 +10,8 @@ local now = require("corun.task").now
 
 local response = {}
 
+local TEXT = {charset = "string"}
+
 local whole = {__name = "http response"}
 
 -- What both kinds have, made when it is asked for.
@@ -29,15 +31,32 @@ local function lazy(self, key)
       wait = self.answered - got, total = ended and ended - began,
     }
   end
-  if key == "history" then
+  if key == "links" then
+    local links = require("corun.http_links").parse(self.headers.link, self.url)
+    rawset(self, "links", links)
+    return links
+  elseif key == "history" then
     local history = {}
     rawset(self, "history", history)
     return history
   end
 end
 
+-- A body in UTF-8.
+local function text(self, body, o)
+  o = options.check(o, "text", TEXT)
+  local value, err = require("corun.http_charset").text(body, self.headers["content-type"],
+    o.charset)
+  if not value then err.target = self.url end
+  return value, err
+end
+
+-- The text of a complete body.
+local function whole_text(self, o) return text(self, self.body, o) end
+
 function whole.__index(self, key)
   if key == "json" then return message.json end
+  if key == "text" then return whole_text end
   return lazy(self, key)
 end
 
@@ -122,6 +141,14 @@ function methods:json(o)
   local body, err = self:read("a")
   if not body then return nil, err end
   return message.json({body = body, url = self.url}, o)
+end
+
+---Read the rest of the body as text.
+function methods:text(o)
+  options.check(o, "text", TEXT)
+  local body, err = self:read("a")
+  if not body then return nil, err end
+  return text(self, body, o)
 end
 
 ---Close the connection, unless the body was read to its end.

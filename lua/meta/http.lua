@@ -299,6 +299,7 @@ function http.events(url, o) end
 ---@field history corun.http.response[] the redirects that led there, in order
 ---@field headers table<string, string> names in any case, several values joined; Set-Cookie a list
 ---@field refused_cookies? corun.err[] why the session keeps not all that was set (`ECOOKIE`)
+---@field links corun.http.links
 ---@field body string
 ---@field times corun.http.times
 local response = {}
@@ -310,6 +311,37 @@ local response = {}
 ---@return any value
 ---@return corun.err? err
 function response:json(o) end
+
+--- The body as text in UTF-8, whatever it came in.
+---
+--- `charset` decides, else a byte order mark, else that of the header `Content-Type`, else it is
+--- UTF-8. Names are those of the Encoding Standard, so that latin1 is windows-1252, as in browsers.
+--- A mark is left out; bytes that stand for no character become U+FFFD.
+---
+--- - Fails: `ECHARSET` for a charset that is not known.
+--- - Source: Encoding Standard (WHATWG).
+---@async
+---@param o? corun.http.text_options
+---@return string? text
+---@return corun.err? err
+function response:text(o) end
+
+---@class corun.http.text_options
+---@field charset? string known better than by the server
+
+--- The header `Link` (RFC 8288): a list of links, in order, and the first of each relation by its
+--- name, in small letters: `res.links.next.url`. Empty where there are none.
+---@class corun.http.links
+---@field [integer] corun.http.link
+---@field [string] corun.http.link
+
+--- A link. One with several relations is there for each.
+---@class corun.http.link
+---@field url string resolved against that of the response
+---@field rel string in small letters
+---@field title? string
+---@field anchor? string what the link is from, where that is not the response, resolved
+---@field params table<string, string> the first of each parameter, by its name in small letters
 
 --- What the time of a request went to, in seconds. Over a connection that was kept, `connect` and
 --- `tls` are 0.
@@ -338,6 +370,7 @@ function response:json(o) end
 ---@field ok boolean
 ---@field url string
 ---@field headers table<string, string> as of `corun.http.response`
+---@field links corun.http.links
 ---@field refused_cookies? corun.err[] as of `corun.http.response`
 ---@field length? integer bytes of the body, where the server said so and no coding is undone
 ---@field times corun.http.times
@@ -405,6 +438,16 @@ function streamed:lines(format, o) end
 ---@return any value
 ---@return corun.err? err
 function streamed:json(o) end
+
+--- Read the rest as text in UTF-8, as `text` of a complete response gives it.
+---
+--- - Raises: `EBUSY`, `ECLOSED`.
+--- - Fails: as `read`; `ECHARSET`.
+---@async
+---@param o? corun.http.text_options
+---@return string? text
+---@return corun.err? err
+function streamed:text(o) end
 
 --- Close the connection, unless the whole body has come. A second call does nothing.
 function streamed:close() end
