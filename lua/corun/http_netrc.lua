@@ -140,9 +140,10 @@ end
 ---What the file has for a host, in any case: a table that may have login, password and account; nil
 ---when there is neither an entry nor a default.
 ---@param host string
+---@param by_name boolean? the default is not for it
 ---@return table? entry
-function entries:lookup(host)
-  local entry = self.hosts[host:lower()] or self.default
+function entries:lookup(host, by_name)
+  local entry = self.hosts[host:lower()] or not by_name and self.default
   if not entry then return nil end
   return {login = entry.login, password = entry.password, account = entry.account}
 end

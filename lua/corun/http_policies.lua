@@ -14,12 +14,15 @@ local LAYERS = {
   {option = "hooks", module = "corun.http_hooks"}, -- which a session makes of its two options
   {option = "retries", module = "corun.http_retry"},
   {option = "redirects", module = "corun.http_redirect", default = true},
+  {option = "netrc", module = "corun.http_netrc_login"},
   {option = "cookies", module = "corun.http_session_cookies", default = "default"},
   {option = "rate", module = "corun.http_rate"},
 }
 
 -- The options of requests and sessions that are policies, for corun.options.
-policies.OPTIONS = {retries = "boolean|number|table", redirects = "boolean|number|table"}
+policies.OPTIONS = {
+  retries = "boolean|number|table", redirects = "boolean|number|table", netrc = "boolean|string",
+}
 
 ---Read the policies among checked options into `to`. What is not given is as the session has it;
 ---for a session itself, which has none, it is the default. Misuse raises.

@@ -263,6 +263,7 @@ function request:lead_to(u)
     for lower in pairs(self.of_base) do self:remove(lower) end
     self.of_base, self.socket = nil, self.unix
   end
+  self.led = self.led or not same
   self.u, self.url, self.target = u, u.url, u.target
   self.route = dial.route(u, self.client, self.socket, self.proxy)
   return same

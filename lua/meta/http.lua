@@ -207,6 +207,8 @@ function http.events(url, o) end
 ---  streamed: any)
 ---@field auth? string|string[] `{user, password}` (basic), or a token (bearer); of a session
 ---  only to its `base`. A request's own `Authorization` header goes before it
+---@field netrc? boolean|string basic authorization, where nothing else says it, by `$NETRC` or
+---  `~/.netrc` (true), or the file of this path: see `corun.http.netrc`
 ---@field decode? boolean undo gzip, deflate, br and zstd, and ask for them (default true)
 ---@field expect? boolean ask the server first, by `Expect: 100-continue`, whether it wants the body
 ---@field stream? boolean give the response when its head has come: see `corun.http.streamed`
@@ -227,6 +229,19 @@ function http.events(url, o) end
 ---@field form? table<string, any> encoded as browsers encode forms, with its content type
 ---@field multipart? table<string, corun.http.part>|[string, corun.http.part][] see
 ---  `corun.http.part`
+
+--- Names and passwords of hosts in a file, as ftp, curl and Python have it:
+---
+--- ```
+--- machine api.example.com login me password secret
+--- default login anonymous password me@example.com
+--- ```
+---
+--- It is read when the first request needs it, and not unless the option `netrc` is given. Each
+--- host gets what is its own, also one that a redirect leads to; the default is for the host of the
+--- URL that the script gives, with a `base` for that of the base alone. A file that is not there
+--- (unless it is `~/.netrc`), or has a mistake, fails the request.
+---@class corun.http.netrc
 
 --- A file as the body of a request. It is read while it is sent, and its length is told before.
 ---
