@@ -19,16 +19,9 @@ local headers_mt = {
   end,
 }
 
--- The value of header lines "name: value\r\n".
-local function value_of(name, lines)
-  local values = {}
-  for line in lines:gmatch("[^\n]+\n") do values[#values + 1] = line:sub(#name + 3, -3) end
-  return table.concat(values, ", ")
-end
-
 local function headers_of(request)
-  local headers = {host = request.u.name}
-  for lower, lines in pairs(request.lines) do headers[lower] = value_of(lower, lines) end
+  local headers = request:values()
+  headers.host = headers.host or request.u.name
   return headers
 end
 

@@ -64,6 +64,22 @@ function request:add(headers)
   return added
 end
 
+---The value of a header, by its name in lower case; several are joined by ", ".
+function request:value(lower)
+  local lines = self.lines[lower]
+  if not lines then return nil end
+  local values = {}
+  for line in lines:gmatch("[^\n]+\n") do values[#values + 1] = line:sub(#lower + 3, -3) end
+  return table.concat(values, ", ")
+end
+
+---The values of all headers, by their names in lower case.
+function request:values()
+  local values = {}
+  for lower in pairs(self.lines) do values[lower] = self:value(lower) end
+  return values
+end
+
 local function serialise(self)
   local lines, route = self.lines, self.route
   local prefix = route.prefix -- then a proxy reads this

@@ -36,22 +36,26 @@ local function store(jar, where, res)
   res.refused_cookies = refused
 end
 
+---What the jar adds to a request: the value of the header Cookie, nil when there is none.
+function layer.value(request)
+  local jar = request.cookies
+  if not jar or jar.count == 0 or request.lines.cookie then return nil end
+  local where = site(request)
+  return where and jar:header(where, nil, now())
+end
+
 ---Send a request with its cookies, and store those that come.
 function layer.layer(session, request, next)
-  local jar, where = request.cookies, nil
-  if jar.count > 0 and not request.lines.cookie then
-    where = site(request)
-    local value = where and jar:header(where, nil, now())
-    if value then
-      request = request:copy()
-      request:set("cookie", value)
-      request:seal()
-    end
+  local value = layer.value(request)
+  if value then
+    request = request:copy()
+    request:set("cookie", value)
+    request:seal()
   end
   local res, err = next(session, request)
   if res and res.block:find("set-cookie:", 1, true) then
-    where = where or site(request)
-    if where then store(jar, where, res) end
+    local where = site(request)
+    if where then store(request.cookies, where, res) end
   end
   return res, err
 end
