@@ -193,6 +193,19 @@ function cache_control.may_reuse(request, stored, now)
   return stale == true or age - lifetime <= seconds(stale)
 end
 
+---Whether a stale response may stand in for a failure (RFC 5861, 4).
+---@param request table
+---@param stored table
+---@param now number seconds since 1970
+---@return boolean
+function cache_control.may_excuse(request, stored, now)
+  local theirs, wanted = directives_of(stored), directives_of(request)
+  if theirs["no-cache"] or theirs["must-revalidate"] or wanted["no-cache"] then return false end
+  local limit = wanted["stale-if-error"] or theirs["stale-if-error"]
+  if not limit then return false end
+  return cache_control.age(stored, now) - cache_control.lifetime(stored) <= seconds(limit)
+end
+
 ---The headers that ask whether a stored response is still the one (RFC 9111, 4.3.1); none when
 ---nobody can tell.
 ---@param stored table

@@ -144,6 +144,27 @@ describe("http_cache_control.may_reuse", function()
   end)
 end)
 
+describe("http_cache_control.may_excuse", function()
+  it("lets what is stale stand in for a failure for as long as one side says", function()
+    local cases = {
+      -- the response's directives, the request's, the age, whether
+      {"max-age=60", nil, 61, false}, {"max-age=60", "stale-if-error=5", 65, true},
+      {"max-age=60, stale-if-error=10", nil, 70, true},
+      {"max-age=60, stale-if-error=10", nil, 71, false},
+      {"max-age=60, stale-if-error=10", "stale-if-error=0", 65, false},
+      {"max-age=60, stale-if-error", nil, 60, true}, {"max-age=60, stale-if-error", nil, 61, false},
+      {"max-age=60, stale-if-error=x", nil, 61, false},
+      {"max-age=60, stale-if-error=10, must-revalidate", nil, 61, false},
+      {"max-age=60, stale-if-error=10, no-cache", nil, 61, false},
+      {"max-age=60, stale-if-error=10", "no-cache", 61, false},
+    }
+    for i, c in ipairs(cases) do
+      local asked = request{["cache-control"] = c[2]}
+      assert.equal(c[4], cache_control.may_excuse(asked, with(c[1]), NOW + c[3]), i)
+    end
+  end)
+end)
+
 describe("http_cache_control", function()
   it("asks with what the server gave to ask with", function()
     assert.same({}, cache_control.validators(response{}))
