@@ -26,6 +26,11 @@ function http.load_jar(path)
   return require("corun.http_cookies").load(path)
 end
 
+---Make a cache of responses; see lua/meta/http_cache.lua.
+function http.cache(o)
+  return require("corun.http_cache").new(o)
+end
+
 ---Serve HTTP; see lua/meta/http.lua.
 function http.serve(...)
   http.serve = require("corun.http_server").serve

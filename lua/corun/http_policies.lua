@@ -15,6 +15,7 @@ local LAYERS = {
   {option = "retries", module = "corun.http_retry"},
   {option = "redirects", module = "corun.http_redirect", default = true},
   {option = "netrc", module = "corun.http_netrc_login"},
+  {option = "cache", module = "corun.http_session_cache"},
   {option = "cookies", module = "corun.http_session_cookies", default = "default"},
   {option = "rate", module = "corun.http_rate"},
 }

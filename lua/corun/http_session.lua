@@ -35,7 +35,8 @@ end
 local REQUEST = with_common{json = "any", body = "any", form = "table", multipart = "table"}
 local SESSION = with_common{
   limit = "count", per_host = "count", idle = "duration", base = "string",
-  rate = "table", cookies = "boolean|table", on_request = "function", on_response = "function",
+  rate = "table", cookies = "boolean|table", cache = "boolean|string|table",
+  on_request = "function", on_response = "function",
 }
 local TIMEOUT = {total = "duration", connect = "duration", read = "duration"}
 local VERBS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"}
@@ -217,7 +218,9 @@ local function new(o)
     decode = o.decode, null = o.null, auth = o.auth and auth.value(o.auth),
     client = o.tls ~= nil and dial.client(o.tls) or nil,
     unix = o.unix and dial.check_socket(o.unix),
-    urls = {}, urls_base = o.base, urls_kept = 0, counts = {retries = 0, redirects = 0},
+    urls = {}, urls_base = o.base, urls_kept = 0, counts = {
+      retries = 0, redirects = 0, cache = {hit = 0, miss = 0, revalidated = 0, stale = 0},
+    },
   }, session)
   if o.proxy ~= nil then self.proxy = dial.proxy(o.proxy) end
   policies.read(self, o)

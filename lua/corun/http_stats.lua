@@ -79,7 +79,9 @@ function stats.of(session)
   end
   sum(out, others, STATES)
   sum(out, others, COUNTED)
-  out.retries, out.redirects = session.counts.retries, session.counts.redirects
+  local counts = session.counts
+  out.retries, out.redirects, out.cache = counts.retries, counts.redirects, {}
+  for outcome, n in pairs(counts.cache) do out.cache[outcome] = n end
   out.hosts = hosts
   return out
 end

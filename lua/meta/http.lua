@@ -314,6 +314,7 @@ function http.events(url, o) end
 ---@field history corun.http.response[] the redirects that led there, in order
 ---@field headers table<string, string> names in any case, several values joined; Set-Cookie a list
 ---@field refused_cookies? corun.err[] why the session keeps not all that was set (`ECOOKIE`)
+---@field cache? "hit"|"miss"|"revalidated"|"stale" what the cache did: see `http.cache`
 ---@field links corun.http.links
 ---@field body string
 ---@field times corun.http.times

@@ -29,6 +29,8 @@ function http.session(o) end
 ---@field cookies? boolean|corun.http.jar keep cookies, in a jar of its own (true, the default) or
 ---  in this one; with a `base` only of its origin, and none of `http+unix` URLs. A request's own
 ---  `Cookie` header goes before them
+---@field cache? boolean|string|corun.http.cache keep responses and answer with them, in memory
+---  (true), in this directory, or in a cache that `http.cache` has made (default: none)
 ---@field on_request? fun(req: corun.http.hooked) called before a request is sent
 ---@field on_response? fun(res: corun.http.response, req: corun.http.hooked) called with its answer
 
@@ -199,6 +201,7 @@ function session:stats() end
 ---@class corun.http.stats: corun.http.host_stats
 ---@field retries integer
 ---@field redirects integer those that were followed
+---@field cache corun.http.cache_stats
 ---@field hosts table<string, corun.http.host_stats> by `"host"` or `"host:port"`, the first 1,000
 
 --- Close the session and its connections. Requests that are under way or wait for a connection get

@@ -35,6 +35,7 @@ describe("http stats", function()
     assert.same({
       open = 0, idle = 0, active = 0, waiting = 0, connects = 0, requests = 0, reuses = 0,
       retries = 0, redirects = 0, bytes_in = 0, bytes_out = 0, hosts = {},
+      cache = {hit = 0, miss = 0, revalidated = 0, stale = 0},
     }, s:stats())
   end)
 
@@ -114,7 +115,7 @@ describe("http stats", function()
     end
     local session = {
       pool = {counters = all, origins = {}, connections = {}},
-      counts = {retries = 0, redirects = 0},
+      counts = {retries = 0, redirects = 0, cache = {}},
     }
     local out, n = stats.of(session), 0
     for _ in pairs(out.hosts) do n = n + 1 end
