@@ -155,10 +155,11 @@ static inline const stream_transport *stream_base(const stream *s) {
 
 // --- Reading ---------------------------------------------------------------------------------
 
-// The bytes that have arrived and are not consumed; valid until the task suspends. [loop]
+// The bytes that have arrived and are not consumed, never NULL; valid until the task suspends.
+// [loop]
 static inline const char *stream_peek(const stream *s, size_t *n) {
   *n = buffer_len(&s->in);
-  return s->in.data + s->in.start;
+  return s->in.data ? s->in.data + s->in.start : "";
 }
 
 // Drop `n` of them from the front. [loop]

@@ -1,17 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Fuzzes the decoders of character sets: any bytes become UTF-8, the same however they are cut, and
 // UTF-8 becomes itself.
-#include <lauxlib.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-#include "core/mods.h"
-#include "core/modules.h"
-#include "core/runtime.h"
 #include "data/mods.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz_lua.h"
 
 static const luaL_Reg modules[] = {{"corun.task", luaopen_corun_task},
                                    {"corun.inside", luaopen_corun_inside},
@@ -38,26 +29,6 @@ static const char check[] =
   "  assert(not found or utf8.len(found))\n"
   "end\n";
 
-static lua_State *start(void) {
-  rt_options options = {.grace = 5};
-  rt *r = rt_new(&options);
-  if (!r) abort();
-  modules_open(r->L, modules);
-  if (luaL_dostring(r->L, check) != LUA_OK) {
-    fprintf(stderr, "%s\n", lua_tostring(r->L, -1));
-    abort();
-  }
-  return r->L;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  static lua_State *L;
-  if (!L) L = start();
-  lua_pushvalue(L, -1);
-  lua_pushlstring(L, (const char *)data, size);
-  if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
-    fprintf(stderr, "%s\n", luaL_tolstring(L, -1, NULL));
-    abort();
-  }
-  return 0;
+  return fuzz_lua(modules, check, data, size);
 }

@@ -3,18 +3,9 @@
 // is read is one that C knows; a line is stored or refused with a reason, and what a request then
 // gets fits into a header; a file is read or refused with a reason. Owns one runtime for all
 // inputs.
-#include <lauxlib.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-#include "core/mods.h"
-#include "core/modules.h"
-#include "core/runtime.h"
 #include "data/mods.h"
+#include "fuzz_lua.h"
 #include "http/mods.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const luaL_Reg modules[] = {{"corun.task", luaopen_corun_task},
                                    {"corun.inside", luaopen_corun_inside},
@@ -76,26 +67,6 @@ static const char check[] =
   "  check_file(bytes:gsub(' ', '\\t'))\n"
   "end\n";
 
-static lua_State *start(void) {
-  rt_options options = {.grace = 5};
-  rt *r = rt_new(&options);
-  if (!r) abort();
-  modules_open(r->L, modules);
-  if (luaL_dostring(r->L, check) != LUA_OK) {
-    fprintf(stderr, "%s\n", lua_tostring(r->L, -1));
-    abort();
-  }
-  return r->L;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  static lua_State *L;
-  if (!L) L = start();
-  lua_pushvalue(L, -1);
-  lua_pushlstring(L, (const char *)data, size);
-  if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
-    fprintf(stderr, "%s\n", luaL_tolstring(L, -1, NULL));
-    abort();
-  }
-  return 0;
+  return fuzz_lua(modules, check, data, size);
 }
