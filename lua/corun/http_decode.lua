@@ -55,11 +55,17 @@ function decode.refuse(fault, url)
   return failure("EPROTO", fault, url)
 end
 
+---Say whether only the end of the connection tells where a body ends. What came may then have been
+---cut before its first byte, and is no empty body: the coding alone tells whether it is whole.
+---@param headers table
+function decode.is_open_ended(headers)
+  return not headers["content-length"] and not headers["transfer-encoding"]
+end
+
 ---Decode a whole body; suspends when it is long.
 ---@return string? body
 ---@return table? err
 function decode.whole(body, codings, max, url)
-  if body == "" then return body end
   local codec = require "corun.codec"
   for _, name in ipairs(codings) do
     local err
@@ -69,25 +75,30 @@ function decode.whole(body, codings, max, url)
   return body
 end
 
--- What one coding makes of the pieces of `pull`.
-local function undo(pull, name, max, url)
+-- What one coding makes of the pieces of `pull`. Of nothing it makes nothing, unless `is_strict`.
+local function undo(pull, name, max, url, is_strict)
   local decoder, rest -- `rest`: input that was not taken yet
+  local function begin()
+    decoder = require("corun.codec")[name].decoder({max = max or math.huge})
+  end
   return function(seconds)
     while true do
       local piece, err = rest, nil
       if not piece then piece, err = pull(seconds) end
       if err then return nil, err end
       if not piece then break end
-      if not decoder and piece ~= "" then
-        decoder = require("corun.codec")[name].decoder({max = max or math.huge})
-      end
+      if not decoder and piece ~= "" then begin() end
       local out, left = "", nil
       if decoder then out, left = decoder:update(piece, SLICE) end
       if not out then return explain(left, name, url, max) end
       rest = left and piece:sub(#piece - left + 1)
       if out ~= "" then return out end
     end
-    if not decoder then return nil end -- an empty body is one in any coding
+    if not decoder then
+      if not is_strict then return nil end
+      is_strict = false
+      begin()
+    end
     local out, err = decoder:finish()
     decoder = nil
     if not out then return explain(err, name, url, max) end
@@ -96,9 +107,12 @@ local function undo(pull, name, max, url)
 end
 
 ---Decode the pieces of a body: a function as `pull`, which answers a piece, nil at the end, or nil
----and an error.
-function decode.pieces(pull, codings, max, url)
-  for _, name in ipairs(codings) do pull = undo(pull, name, max, url) end
+---and an error. With `is_strict` nothing at all is not an empty body.
+function decode.pieces(pull, codings, max, url, is_strict)
+  for _, name in ipairs(codings) do
+    pull = undo(pull, name, max, url, is_strict)
+    is_strict = false
+  end
   return pull
 end
 

@@ -182,11 +182,17 @@ local function try(session, request, deadline, began, fresh)
   return failed(request, c, block, keep)
 end
 
+-- Say whether a response has an empty body, as far as its head can tell.
+local function is_empty(request, res)
+  return res.body == "" and (request.no_body or res.status == 204 or res.status == 304
+    or not decode.is_open_ended(res.headers))
+end
+
 -- Undo the content codings of a complete response.
 local function decoded(request, res, coding)
   local codings, fault = decode.codings(coding, res.status)
   if fault then return decode.refuse(fault, request.url) end
-  if not codings then return res end
+  if not codings or is_empty(request, res) then return res end
   local body, err = decode.whole(res.body, codings, request.max_body, request.url)
   if not body then return nil, err end
   res.body = body

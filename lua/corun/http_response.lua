@@ -125,7 +125,10 @@ function response.streamed(request, status, block, length, codings, c)
   }
   if is_empty then self.ended = now() else self.connection, c.lent = c, true end
   local function from(seconds) return pull(self, seconds) end
-  if codings then from = decode.pieces(from, codings, request.max_body, url) end
+  if codings then
+    local is_strict = not length and decode.is_open_ended(message.headers(block))
+    from = decode.pieces(from, codings, request.max_body, url, is_strict)
+  end
   self.input = reader.new(from, url)
   return setmetatable(self, streamed)
 end

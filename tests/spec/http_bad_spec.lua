@@ -1,38 +1,17 @@
 -- SPDX-License-Identifier: MIT
--- What bad input gets from the HTTP client: answers that are cut, malformed, too large or out of
--- step are errors, nothing of them is delivered, and their connection is never used again.
+-- What bad input gets from the HTTP client: answers that are malformed, too large or out of step
+-- are errors, nothing of them is delivered, and their connection is never used again. Those that
+-- are cut stand in http_cut_spec.lua.
 
 local corun = require("corun")
 local core = require("corun.httpcore")
 local http = require("corun.http")
 local net = require("corun.net")
+local proxies = require("tests.spec.support.proxies")
 local support = require("tests.spec.support.http")
 
 local ok, kept, raw = support.ok, support.kept, support.raw
-
--- The ways in which a request is sent and its answer received; each gives the body, or nil, error.
-local WAYS = {
-  whole = function(s, url, o)
-    local res, err = s:post(url, o)
-    return res and res.body, err
-  end,
-  streamed = function(s, url, o)
-    o.stream = true
-    local res, err = s:post(url, o)
-    if not res then return nil, err end
-    return res:read("a")
-  end,
-  ["body in pieces"] = function(s, url, o)
-    local given = false
-    function o.body()
-      if given then return nil end
-      given = true
-      return "the body"
-    end
-    local res, err = s:post(url, o)
-    return res and res.body, err
-  end,
-}
+local WAYS = support.ways
 
 -- Get an answer made of these bytes on a connection that served a good request before; the result,
 -- and how many connections that took.
@@ -50,8 +29,8 @@ local function get_bad(bytes, o, way)
   local s <close> = http.session({timeout = 5})
   assert.equal("good", assert(s:get(url .. "/good")).body)
   local res, err = WAYS[way or "whole"](s, url .. "/bad", o or {})
-  assert.equal(0, s.pool.open)
-  assert.equal(0, s.pool.active)
+  local stats = s:stats()
+  assert.same({0, 0, 0}, {stats.open, stats.active, stats.idle})
   assert.equal("good", assert(s:get(url .. "/good")).body)
   s:close()
   server:close()
@@ -76,11 +55,23 @@ local REFUSED = {
   {"a negative Content-Length", OK .. "content-length: -3\r\n\r\nabc"},
   {"a signed Content-Length", OK .. "content-length: +3\r\n\r\nabc"},
   {"a hexadecimal Content-Length", OK .. "content-length: 0x3\r\n\r\nabc"},
+  {"a Content-Length with a comment", OK .. "content-length: 3;a\r\n\r\nabc"},
+  {"a Content-Length in pieces", OK .. "content-length: 1 2\r\n\r\nabc"},
+  {"a folded Content-Length", OK .. "content-length: 1\r\n 2\r\n\r\nabc"},
   {"an empty Content-Length", OK .. "content-length: \r\n\r\nabc"},
   {"a Content-Length beyond 64 bits", OK .. "content-length: 99999999999999999999\r\n\r\n"},
   {"Transfer-Encoding with Content-Length",
     OK .. "transfer-encoding: chunked\r\ncontent-length: 3\r\n\r\n3\r\nabc\r\n0\r\n\r\n"},
   {"an unknown Transfer-Encoding", OK .. "transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n"},
+  {"Content-Length, then Transfer-Encoding",
+    OK .. "content-length: 3\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"},
+  {"chunks that are not the last coding",
+    OK .. "transfer-encoding: chunked, gzip\r\n\r\n0\r\n\r\n"},
+  {"a Transfer-Encoding with a parameter", OK .. "transfer-encoding: chunked;a\r\n\r\n0\r\n\r\n"},
+  {"a Transfer-Encoding in quotes", OK .. "transfer-encoding: \"chunked\"\r\n\r\n0\r\n\r\n"},
+  {"a folded Transfer-Encoding", OK .. "transfer-encoding:\r\n chunked\r\n\r\n0\r\n\r\n"},
+  {"a Transfer-Encoding of identity", OK .. "transfer-encoding: identity\r\n\r\nabc"},
+  {"an empty Transfer-Encoding", OK .. "transfer-encoding: \r\n\r\nabc"},
   {"Transfer-Encoding twice",
     OK .. "transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"},
   {"a folded header", OK .. "a: b\r\n c\r\ncontent-length: 0\r\n\r\n"},
@@ -88,11 +79,25 @@ local REFUSED = {
   {"an empty header name", OK .. ": b\r\ncontent-length: 0\r\n\r\n"},
   {"a space before the colon", OK .. "a : b\r\ncontent-length: 0\r\n\r\n"},
   {"a header without a colon", OK .. "abc\r\ncontent-length: 0\r\n\r\n"},
+  {"NUL in a header's name", OK .. "a\0: b\r\ncontent-length: 0\r\n\r\n"},
+  {"a header's name in quotes", OK .. "\"a\": b\r\ncontent-length: 0\r\n\r\n"},
+  {"NUL in the status line", "HTTP/1.1 200 O\0K\r\ncontent-length: 0\r\n\r\n"},
+  {"a bare LF after a header", OK .. "a: b\ncontent-length: 0\r\n\r\n"},
   {"NUL in a header", OK .. "a: b\0c\r\ncontent-length: 0\r\n\r\n"},
   {"a bare CR in a header", OK .. "a: b\rc\r\ncontent-length: 0\r\n\r\n"},
   {"bare LF line ends", "HTTP/1.1 200 OK\ncontent-length: 0\n\n"},
   {"a bare LF after the headers", OK .. "content-length: 0\r\n\n"},
   {"a chunk size that is no number", CHUNKED .. "xyz\r\nabc\r\n0\r\n\r\n"},
+  {"a hexadecimal chunk size with its mark", CHUNKED .. "0x3\r\nabc\r\n0\r\n\r\n"},
+  {"a signed chunk size", CHUNKED .. "+3\r\nabc\r\n0\r\n\r\n"},
+  {"a blank before a chunk size", CHUNKED .. " 3\r\nabc\r\n0\r\n\r\n"},
+  {"NUL in a chunk extension", CHUNKED .. "3;a=\0\r\nabc\r\n0\r\n\r\n"},
+  {"a bare LF in a chunk extension", CHUNKED .. "3;a\n0\r\n\r\nabc\r\n0\r\n\r\n"},
+  {"a bare CR in a chunk extension", CHUNKED .. "3;a\rb\r\nabc\r\n0\r\n\r\n"},
+  {"no line end behind a chunk", CHUNKED .. "3\r\nabc0\r\n\r\n"},
+  {"a bare LF behind a chunk", CHUNKED .. "3\r\nabc\n0\r\n\r\n"},
+  {"an empty name in a trailer", CHUNKED .. "0\r\n: b\r\n\r\n"},
+  {"a length in a trailer that is none", CHUNKED .. "0\r\na b\r\n\r\n"},
   {"a negative chunk size", CHUNKED .. "-3\r\nabc\r\n0\r\n\r\n"},
   {"an empty chunk size", CHUNKED .. "\r\nabc\r\n0\r\n\r\n"},
   {"a chunk size beyond 64 bits", CHUNKED .. "fffffffffffffffff\r\nabc\r\n0\r\n\r\n"},
@@ -110,9 +115,21 @@ local TOO_LARGE = {
   {"a status line over 16 KiB", "HTTP/1.1 200 " .. ("x"):rep(17000)},
   {"a thousand headers", OK .. "" .. ("a: b\r\n"):rep(1000) .. "\r\n"},
   {"trailers over 16 KiB", CHUNKED .. "0\r\na: " .. ("x"):rep(17000) .. "\r\n\r\n"},
+  {"a chunk size of too many zeros", CHUNKED .. ("0"):rep(40000) .. "1\r\na\r\n0\r\n\r\n"},
+  {"tiny chunks with long extensions", CHUNKED .. ("1;" .. ("x"):rep(99) .. "\r\na\r\n"):rep(1000)},
+  {"a chunk over the limit", CHUNKED .. "ffffffff\r\nabc"},
   {"chunk extensions without end", CHUNKED .. "1;" .. ("x"):rep(40000)},
   {"a body over the limit", OK .. "content-length: 99999999999\r\n\r\nabc"},
 }
+
+-- It names the phase, the peer and the cause.
+local function check_error(code, err, what)
+  assert.equal(code, err.code, what)
+  assert.equal("read", err.op)
+  assert.matches("^127%.0%.0%.1:%d+$", err.target)
+  assert.matches("^%l[%w%s,:'/.()-]+$", err.message)
+  assert.equal(("read %s: %s (%s)"):format(err.target, err.message, code), tostring(err))
+end
 
 describe("http client, bad input", function()
   for _, case in ipairs(REFUSED) do
@@ -120,9 +137,7 @@ describe("http client, bad input", function()
       for way in pairs(WAYS) do
         local body, err, connections = get_bad(case[2], nil, way)
         assert.is_nil(body, way)
-        assert.equal("EPROTO", err.code, way)
-        assert.equal("read", err.op)
-        assert.matches("^127%.0%.0%.1:%d+$", err.target)
+        check_error("EPROTO", err, way)
         assert.equal(2, connections)
       end
     end)
@@ -133,9 +148,29 @@ describe("http client, bad input", function()
       for way in pairs(WAYS) do
         local body, err, connections = get_bad(case[2], {max_body = 64 << 20}, way)
         assert.is_nil(body, way)
-        assert.equal("EMSGSIZE", err.code, way)
+        check_error("EMSGSIZE", err, way)
         assert.equal(2, connections)
       end
+    end)
+  end
+
+  for name, path in pairs(proxies.paths) do
+    it("is refused on the way by " .. name, function()
+      local bytes
+      local server <close>, url, o = path(function(stream)
+        if support.read_request(stream) then stream:write(bytes) end
+      end)
+      local s <close> = http.session(o)
+      for _, case in ipairs(REFUSED) do
+        bytes = case[2]
+        for way, fetch in pairs(WAYS) do
+          local body, err = fetch(s, url, {body = "x"})
+          assert.is_nil(body)
+          check_error("EPROTO", err, way .. ": " .. case[1])
+          assert.equal(0, s:stats().open)
+        end
+      end
+      server:close()
     end)
   end
 
@@ -144,85 +179,6 @@ describe("http client, bad input", function()
       local body, err = get_bad(OK .. "\r\n" .. ("x"):rep(1 << 20), {max_body = 100000}, way)
       assert.is_nil(body)
       assert.equal("EMSGSIZE", err.code)
-    end
-  end)
-end)
-
-describe("http client, truncated answers", function()
-  -- Each prefix of the answer, then the end of the stream, or a reset, which leaving a part of the
-  -- request unread makes: always an error, however it is received.
-  local function cut_everywhere(bytes)
-    for way, fetch in pairs(WAYS) do
-      for _, resets in ipairs({false, true}) do
-        local at = 0
-        local server <close>, url = raw(function(stream)
-          if not stream:read_until("\r\n\r\n") then return end
-          if not resets then stream:recv() end
-          stream:write(bytes:sub(1, at))
-        end)
-        local s <close> = http.session({timeout = 5})
-        for n = 0, #bytes - 1 do
-          at = n
-          local body, err = fetch(s, url, {body = "a body of which one side reads nothing"})
-          assert.is_nil(body, ("%s, cut after byte %d"):format(way, n))
-          assert.is_true(err.code == "EOF" or resets and err.code == "ECONNRESET", tostring(err))
-          assert.equal(0, s.pool.open)
-          assert.equal(0, s.pool.active)
-        end
-        s:close()
-        server:close()
-      end
-    end
-    local server <close>, url = support.canned(bytes)
-    local s <close> = http.session()
-    local res = assert(s:get(url))
-    server:close()
-    return res
-  end
-
-  it("chunked, with headers and trailers: an error at every byte", function()
-    local res = cut_everywhere(OK .. "server: x\r\ntransfer-encoding: chunked\r\n\r\n" ..
-      "5\r\nhello\r\n6;a=b\r\n world\r\n0\r\nx-sum: 1\r\n\r\n")
-    assert.equal("hello world", res.body)
-  end)
-
-  it("fixed: an error at every byte", function()
-    assert.equal("hello", cut_everywhere(ok("hello", "server: x\r\n")).body)
-  end)
-
-  it("behind an interim answer: an error at every byte", function()
-    assert.equal("hi", cut_everywhere("HTTP/1.1 100 Continue\r\n\r\n" .. ok("hi")).body)
-  end)
-
-  it("until the end of the connection: an error at every byte of the head", function()
-    assert.equal("", cut_everywhere(OK .. "server: x\r\n\r\n").body)
-  end)
-
-  it("a reset in the middle of a body is an error, not a short body", function()
-    if not support.has("python3") then return pending("python3 is not installed") end
-    local peer = support.start("python3", "-c", [[
-import socket, struct, threading
-l = socket.socket(); l.bind(("127.0.0.1", 0)); l.listen(16)
-print("port", l.getsockname()[1], flush=True)
-while True:
-    c, _ = l.accept()
-    head = b""
-    while not head.endswith(b"\r\n\r\n"): head += c.recv(65536)
-    kind = head.split(b" ")[1]
-    extra = {b"/fixed": b"content-length: 100\r\n", b"/chunked": b"transfer-encoding: chunked\r\n"}
-    c.sendall(b"HTTP/1.1 200 OK\r\n" + extra.get(kind, b"") + b"\r\n")
-    c.sendall(b"a\r\n0123456789\r\n" if kind == b"/chunked" else b"0123456789")
-    import time; time.sleep(0.05)
-    c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    c.close()]])
-    local _ <close> = corun.defer(peer.stop)
-    local s <close> = http.session({base = peer.url})
-    for _, path in ipairs({"/fixed", "/chunked", "/close"}) do
-      local res, err = s:get(path)
-      assert.is_nil(res, path)
-      assert.equal("ECONNRESET", err.code)
-      assert.equal("read", err.op)
-      assert.equal(0, s.pool.open)
     end
   end)
 end)

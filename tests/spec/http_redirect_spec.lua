@@ -369,7 +369,6 @@ for status in (301, 302, 303, 307, 308):
       while true do
         local head, body = support.read_request(stream)
         if not head then return end
-        if head:lower():find("chunked") then body = stream:read_until("0\r\n\r\n") end
         local status = head:match("^%u+ /(%d+)")
         stream:write(status and moved(status, "/end") or ok(head:match("^%u+") .. " " .. body))
       end

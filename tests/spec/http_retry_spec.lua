@@ -276,7 +276,6 @@ describe("http retries", function()
       local server <close>, url = raw(function(stream)
         while support.read_request(stream) do
           n = n + 1
-          stream:read_until("0\r\n\r\n")
           stream:write(answer(503))
         end
       end)

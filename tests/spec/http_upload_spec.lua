@@ -319,6 +319,29 @@ describe("http answers before the body was sent", function()
     end
   end
 
+  it("a server that answers before it reads anything is heard, or the error is clear", function()
+    for _, then_ in ipairs({"read", "close", "wait"}) do
+      local server <close>, url = raw(function(stream)
+        stream:write("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nearly")
+        if then_ == "read" then while stream:recv() do end end
+        if then_ == "wait" then corun.sleep(9) end
+      end)
+      local s <close> = http.session({timeout = {read = 0.3}, limit = 1})
+      for way, fetch in pairs(support.ways) do
+        for _, size in ipairs({1, 8 << 20}) do
+          local body, err = fetch(s, url, {body = ("x"):rep(size)})
+          assert.is_true(body == "early" or err ~= nil, way)
+          if err then
+            assert.is_true(err.op == "send" or err.op == "read", tostring(err))
+            assert.equal(server:address(), err.target)
+            is_idle(s, 0)
+          end
+        end
+      end
+      server:close()
+    end
+  end)
+
   it("a server that answers and closes is heard", function()
     local server <close>, url = raw(function(stream)
       stream:read_until("\r\n\r\n")

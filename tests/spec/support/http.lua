@@ -20,11 +20,15 @@ function support.raw(fn, secure)
   return server, (secure and "https://" or "http://") .. server:address()
 end
 
--- Read one request: head, body; nil when the client has closed.
+-- Read one request: head, body; nil when the client has closed. One in chunks stays in chunks.
 function support.read_request(stream)
   local head = stream:read_until("\r\n\r\n")
   if not head then return nil end
-  local length = tonumber(head:lower():match("\r\ncontent%-length: (%d+)"))
+  local lower = head:lower()
+  if lower:find("\r\ntransfer-encoding: chunked", 1, true) then
+    return head, stream:read_until("0\r\n\r\n")
+  end
+  local length = tonumber(lower:match("\r\ncontent%-length: (%d+)"))
   if length and length > 0 then return head, stream:read_exactly(length) end
   return head, ""
 end
@@ -84,11 +88,39 @@ function support.blocked(scope, fn, ...)
   return t
 end
 
+-- The ways in which a POST is sent and its answer received; each gives the body, or nil, error.
+support.ways = {
+  whole = function(s, url, o)
+    local res, err = s:post(url, o)
+    return res and res.body, err
+  end,
+  streamed = function(s, url, o)
+    o.stream = true
+    local res <close>, err = s:post(url, o)
+    if not res then return nil, err end
+    return res:read("a")
+  end,
+  ["body in pieces"] = function(s, url, o)
+    local text = o.body or "the body"
+    function o.body()
+      local piece = text
+      text = nil
+      return piece
+    end
+    local res, err = s:post(url, o)
+    return res and res.body, err
+  end,
+}
+
 -- Programs --------------------------------------------------------------------------------------
 
 function support.has(program)
   return os.execute("command -v " .. program .. " >/dev/null 2>&1") == true
 end
+
+-- Whether this test runs with short calls (.ci/run): peers that take what they read first for a
+-- whole message cannot bear that.
+support.has_short_calls = os.getenv("FAULT_SEED") ~= nil
 
 function support.free_port()
   local listener <close> = assert(net.listen("127.0.0.1:0"))

@@ -52,6 +52,27 @@ function support.saying(bytes, o)
   return server, server:address()
 end
 
+---The ways to a server that serves each connection with fn: each gives the server, a URL, and the
+---options of a session that gets there. What is a proxy is the server itself.
+support.paths = {
+  direct = function(fn)
+    local server = assert(net.serve("127.0.0.1:0", fn))
+    return server, "http://" .. server:address(), {}
+  end,
+  ["an http proxy"] = function(fn)
+    local server = assert(net.serve("127.0.0.1:0", fn))
+    return server, "http://127.0.0.1:9", {proxy = "http://" .. server:address()}
+  end,
+  SOCKS5 = function(fn)
+    local server = assert(net.serve("127.0.0.1:0", function(s)
+      if not s:read_exactly(#"\5\1\0") or not s:write("\5\0") then return end
+      if not s:read_exactly(10) or not s:write("\5\0\0\1\0\0\0\0\0\0") then return end
+      fn(s)
+    end))
+    return server, "http://127.0.0.1:9", {proxy = "socks5://" .. server:address()}
+  end,
+}
+
 ---Run fn with such an environment, as far as Lua asks for it.
 function support.with_environment(env, fn)
   local real = os.getenv
