@@ -206,6 +206,54 @@ describe("http bombs", function()
     end)
   end
 
+  -- Few bytes that become 10 GiB of zeros, were they decoded to their end.
+  local function huge(name)
+    local encoder = codec[name].encoder()
+    local zeros = ("\0"):rep(1 << 20)
+    local function unit() return encoder:update(zeros) .. encoder:flush() end
+    local first, second = unit() .. unit(), unit()
+    assert.equal(second, unit()) -- so that it may be repeated
+    return first .. second:rep(10 << 10)
+  end
+
+  for _, name in ipairs({"gzip", "deflate", "br", "zstd"}) do
+    it(name .. " of 10 GiB ends soon, in bounded memory, while others run", function()
+      local body = huge(name)
+      assert.is_true(#body < 11 << 20)
+      local server <close>, url = kept(function(head)
+        if head:find("GET /twice") then
+          return coded(name .. ", gzip", codec.gzip.encode(body))
+        end
+        return coded(name, body)
+      end)
+      local s <close> = http.session()
+      collectgarbage()
+      local before, began, ticks = resident(), corun.now(), 0
+      corun.scope(function(scope)
+        scope:daemon(function()
+          for _ in corun.every(0.001) do ticks = ticks + 1 end
+        end)
+        for _, path in ipairs({"/once", "/twice"}) do
+          local res, err = s:get(url .. path)
+          assert.is_nil(res)
+          assert.equal("EMSGSIZE", err.code)
+          assert.equal("decode", err.op)
+          assert.equal(url .. path, err.target)
+          res = assert(s:get(url .. path, {stream = true}))
+          local none, why = res:read("a", {max = 4 << 20})
+          assert.is_nil(none)
+          assert.equal("EMSGSIZE", why.code)
+          assert.equal(1000, #res:recv(1000)) -- it is not lost
+          res:close()
+        end
+      end)
+      assert.is_true(corun.now() - began < 20)
+      assert.is_true(resident() - before < 300 << 20)
+      assert.is_true(ticks > 5)
+      server:close()
+    end)
+  end
+
   it("a bomb in a bomb is one", function()
     local body = codec.gzip.encode(codec.gzip.encode(("\0"):rep(64 << 20)))
     assert.is_true(#body < 2000)

@@ -2,8 +2,10 @@
 -- The time limits of HTTP requests (S43): each phase has its own, and the error says which it was.
 
 local corun = require("corun")
+local codec = require("corun.codec")
 local http = require("corun.http")
 local net = require("corun.net")
+local proxies = require("tests.spec.support.proxies")
 local support = require("tests.spec.support.http")
 
 local ok, kept, raw = support.ok, support.kept, support.raw
@@ -67,6 +69,42 @@ describe("http S43 time limits", function()
       server:close()
     end
   end)
+
+  -- Bodies that never end: `drip` sends a byte now and then, else there is silence.
+  local function slow(path, coding, drip)
+    return path(function(stream)
+      if not support.read_request(stream) then return end
+      local bytes = codec[coding or "gzip"].encode(("x"):rep(100))
+      stream:write("HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n",
+        coding and "content-encoding: " .. coding .. "\r\n\r\n" or "\r\n", bytes:sub(1, 15))
+      while drip and stream:write(bytes:sub(16, 16)) do corun.sleep(0.01) end
+      stream:read("a")
+    end)
+  end
+
+  for name, path in pairs(proxies.paths) do
+    it("S43 of a slow body, however it is received: " .. name, function()
+      for _, coding in ipairs({false, "gzip"}) do
+        for kind, limits in pairs({drip = {total = 0.06}, silence = {read = 0.03}}) do
+          local server <close>, url, o = slow(path, coding, kind == "drip")
+          o.timeout = limits
+          local s <close> = http.session(o)
+          for way, fetch in pairs(support.ways) do
+            local before = corun.now()
+            local body, err = fetch(s, url, {body = "x"})
+            assert.is_nil(body, way)
+            local is_late = err.code == "ETIMEDOUT" and err.op == "read"
+            -- a byte that comes again and again fits into no coding for long
+            assert.is_true(is_late or kind == "drip" and err.op == "decode", tostring(err))
+            assert.is_true(corun.now() - before < 2)
+            local stats = s:stats()
+            assert.equal(0, stats.open + stats.active)
+          end
+          server:close()
+        end
+      end
+    end)
+  end
 
   it("S43 connect", function()
     local s <close> = http.session()
