@@ -73,8 +73,24 @@ describe("http pool on the virtual clock", function()
     for _, origin in pairs(p.origins) do assert.equal(#origin.idle, origin.open) end
   end
 
+  -- Hand a connection on to a task that outlives the one which has it, as streamed responses do.
+  local function lend(p, c, keeper)
+    c.lent = true
+    keeper:spawn(function()
+      local stream = c.core.stream
+      local _ <close> = corun.defer(function()
+        stream.user = nil
+        p:give_back(c, random() < 0.5)
+        check(p)
+      end)
+      stream.user = true
+      corun.sleep(random() * 0.5)
+    end)
+    return "lent"
+  end
+
   -- Hold a connection for a while, and give it back in one of the ways there are.
-  local function use(p, route)
+  local function use(p, route, keeper)
     local deadline = random() < 0.2 and corun.now() + random() or nil
     local c <close>, err = p:checkout(route, deadline, random() < 0.2 and 0.1 or 10,
       random() < 0.1)
@@ -92,6 +108,7 @@ describe("http pool on the virtual clock", function()
     check(p)
     if random() < 0.2 then c.core.stream.stale = true end -- the server will have closed it
     if random() < 0.7 then c.over = true end -- to be kept
+    if random() < 0.2 then return lend(p, c, keeper) end
     return "used"
   end
 
@@ -103,7 +120,7 @@ describe("http pool on the virtual clock", function()
     for i = 1, random(1, 4) do routes[i] = {key = "origin" .. i, name = "origin" .. i} end
     corun.scope(function(s)
       for i = 1, random(1, 12) do
-        all[i] = s:async(use, p, routes[random(#routes)])
+        all[i] = s:async(use, p, routes[random(#routes)], s)
         if random() < 0.5 then corun.sleep(random() * 0.2) end
         check(p)
       end
@@ -139,7 +156,7 @@ describe("http pool on the virtual clock", function()
     math.randomseed(seed)
     local counts = {}
     for _ = 1, 10000 do schedule(counts) end
-    for _, what in ipairs({"used", "ETIMEDOUT", "ECONNREFUSED", "ECLOSED", "ECANCELED"}) do
+    for _, what in ipairs({"used", "lent", "ETIMEDOUT", "ECONNREFUSED", "ECLOSED", "ECANCELED"}) do
       assert.is_true((counts[what] or 0) > 100, what)
     end
   end)
