@@ -322,7 +322,7 @@ describe("http.serve connections", function()
   end)
 
   it("a client that does not read its answer harms nobody", function()
-    local server <close>, url = serve(function() return ("x"):rep(8 << 20) end, {idle = 0.2})
+    local server <close>, url = serve(function() return ("x"):rep(8 << 20) end, {idle = 0.5})
     local stream <close> = assert(net.connect(server:address()))
     stream:write("GET / HTTP/1.1\r\nhost: h\r\n\r\n")
     local s <close> = http.session()

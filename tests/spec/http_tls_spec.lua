@@ -61,7 +61,7 @@ describe("https", function()
 
   it("verifies the server by default, insecure does not", function()
     certificates.captured(function()
-      local server <close>, url = canned(ok("x"), good)
+      local server <close>, url = canned(ok("x", "connection: close\r\n"), good)
       local s <close> = http.session()
       assert.matches("certificate", refused(s, url).message)
       assert.equal("x", assert(s:get(url, {tls = {insecure = true}})).body)
