@@ -6,9 +6,12 @@
 #include "core/error.h"
 #include "core/failures.h"
 #include "core/mods.h"
+#include "core/interrupt.h"
 #include "core/runtime.h"
 #include "core/scope.h"
+#include "core/site.h"
 #include "core/task.h"
+#include "core/wait.h"
 
 // failure(task): the error of a failed task, nil for others.
 static int l_failure(lua_State *L) {
@@ -72,6 +75,45 @@ static int l_fence(lua_State *L) {
   return 0;
 }
 
+// site(fn): the number of the place where the function is defined, for attend.
+static int l_site(lua_State *L) {
+  lua_settop(L, 1);
+  if (lua_isfunction(L, 1))
+    lua_pushinteger(L, site_of(L));
+  else
+    lua_pushinteger(L, 0);
+  return 1;
+}
+
+// The frame of attend: the scope's userdata, the message handler, results or error.
+#define RESULTS 3
+
+static int attended(lua_State *L, scope *s, scope_outcome o) {
+  rt *r = rt_of(L);
+  scope_release(r, s);
+  interrupt_limit(r);
+  if (o == SCOPE_CANCELLED) return lua_error(L);
+  if (o == SCOPE_OK) {
+    if (lua_gettop(L) < RESULTS) lua_pushboolean(L, 1);
+    return lua_gettop(L) - RESULTS + 1;
+  }
+  lua_pushnil(L);
+  lua_insert(L, -2);
+  return 2;
+}
+
+// attend(site, fn, ...): what try(scope, fn) gives, but fn is called with the arguments, and the
+// scope belongs to the site.
+static int l_attend(lua_State *L) {
+  lua_Integer site = arg_integer(L, 1);
+  task_checkpoint(L);
+  wait_check(L);
+  scope *s = scope_push(L);
+  lua_replace(L, 1);
+  scope_enter_at(L, s, SCOPE_PLAIN, (uint32_t)site);
+  return scope_call(L, s, 2, attended);
+}
+
 // group(errors): one error made of a list of them (S5).
 static int l_group(lua_State *L) {
   arg_type(L, 1, LUA_TTABLE);
@@ -101,6 +143,8 @@ int luaopen_corun_inside(lua_State *L) {
                                        {"dependents", l_dependents},
                                        {"children", l_children},
                                        {"fence", l_fence},
+                                       {"site", l_site},
+                                       {"attend", l_attend},
                                        {"group", l_group},
                                        {"misuse", l_misuse},
                                        {"raise", l_raise},

@@ -157,15 +157,6 @@ static int l_task_tostring(lua_State *L) {
 
 // --- Scopes ----------------------------------------------------------------------------------
 
-static scope *new_scope(lua_State *L) {
-  scope *s = lua_newuserdatauv(L, sizeof *s, 0);
-  memset(s, 0, sizeof *s);
-  s->ended = s->shut = 1;
-  lua_rawgeti(L, LUA_REGISTRYINDEX, rt_of(L)->refs.scope_mt);
-  lua_setmetatable(L, -2);
-  return s;
-}
-
 static scope *check_scope(lua_State *L, int idx) {
   void *p = lua_touserdata(L, idx);
   if (p && lua_getmetatable(L, idx)) {
@@ -213,7 +204,7 @@ static int l_scope(lua_State *L) {
   task_checkpoint(L);
   check_room(L);
   lua_settop(L, 2);
-  scope *s = new_scope(L);
+  scope *s = scope_push(L);
   if (name) {
     lua_pushstring(L, name);
     set_name(L, 3, 4);
@@ -230,7 +221,7 @@ static int l_scope(lua_State *L) {
 // Call the function at index 2 with the arguments above it in a scope of `kind`.
 static int call_in(lua_State *L, scope_kind kind, double seconds) {
   check_room(L);
-  scope *s = new_scope(L);
+  scope *s = scope_push(L);
   lua_replace(L, 1);
   scope_enter(L, s, kind, seconds);
   return scope_call(L, s, 2, leave);
@@ -404,7 +395,7 @@ static int l_run_deferred(lua_State *L) {
   lua_settop(L, 1);
   luaL_checkstack(L, n + 4, NULL);
   for (int i = 1; i <= n; i++) lua_rawgeti(L, 1, i);
-  scope *s = new_scope(L);
+  scope *s = scope_push(L);
   lua_replace(L, 1);
   scope_enter(L, s, SCOPE_SHIELD, HUGE_VAL);
   return scope_call(L, s, 2, leave);

@@ -44,15 +44,32 @@ uint32_t scope_depth(const task *t) {
   return t->in && t->in->owner == t ? t->in->depth : 0;
 }
 
-void scope_enter(lua_State *L, scope *s, scope_kind kind, double seconds) {
+scope *scope_push(lua_State *L) {
+  scope *s = lua_newuserdatauv(L, sizeof *s, 0);
+  memset(s, 0, sizeof *s);
+  s->ended = s->shut = 1;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, rt_of(L)->refs.scope_mt);
+  lua_setmetatable(L, -2);
+  return s;
+}
+
+void scope_enter_at(lua_State *L, scope *s, scope_kind kind, uint32_t site) {
   rt *r = rt_of(L);
   task *t = task_current(L);
   prepare(r, s, kind, t, t->in);
-  s->site = site_here(L, 0);
+  s->site = site;
   s->L = L;
   s->shut = !wait_is_possible(L);
-  s->seconds = seconds;
+  s->seconds = HUGE_VAL;
   t->in = s;
+  interrupt_limit(r);
+}
+
+void scope_enter(lua_State *L, scope *s, scope_kind kind, double seconds) {
+  rt *r = rt_of(L);
+  task *t = task_current(L);
+  scope_enter_at(L, s, kind, site_here(L, 0));
+  s->seconds = seconds;
   if (seconds < HUGE_VAL) {
     s->deadline = timer_after(r, seconds);
     if (s->deadline < s->until) s->until = s->deadline;
@@ -61,8 +78,8 @@ void scope_enter(lua_State *L, scope *s, scope_kind kind, double seconds) {
       list_remove(&s->sub_link);
       luaL_error(L, "not enough memory");
     }
+    interrupt_limit(r);
   }
-  interrupt_limit(r);
   if (seconds <= 0) scope_cancel(r, s, CANCEL_TIMEOUT);
 }
 

@@ -75,9 +75,15 @@ static inline int scope_is_full(const scope *s) {
 // The number of scopes that are open in the running task's body. [loop]
 uint32_t scope_depth(const task *t);
 
+// Push the userdata of a scope that is not open yet. [loop] Raises on out of memory.
+scope *scope_push(lua_State *L);
+
 // Open a scope of `kind` in the running task; `s` is zeroed memory that outlives the scope. Arms
 // the deadline. [loop] Raises on out of memory.
 void scope_enter(lua_State *L, scope *s, scope_kind kind, double seconds);
+
+// The same for a scope without a deadline that belongs to `site`. [loop]
+void scope_enter_at(lua_State *L, scope *s, scope_kind kind, uint32_t site);
 
 // The scope that spawn, async and daemon use in the running task: its innermost one, made for the
 // task itself if there is none yet (S1). [loop] Raises on out of memory.

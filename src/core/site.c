@@ -64,6 +64,13 @@ uint32_t site_here(lua_State *L, int level) {
   return 0;
 }
 
+uint32_t site_of(lua_State *L) {
+  lua_Debug ar;
+  lua_getinfo(L, ">S", &ar);
+  ar.currentline = ar.linedefined;
+  return ar.linedefined > 0 ? find(&rt_of(L)->sites, &ar) : 0;
+}
+
 const char *site_text(const rt *r, uint32_t site) {
   return site ? r->sites.entries[site].text : "?";
 }

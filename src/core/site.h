@@ -25,6 +25,10 @@ typedef struct site_table {
 // looked at; 0 when there is none or no memory. [loop] Does not raise.
 uint32_t site_here(lua_State *L, int level);
 
+// The number of the line where the function on top of the stack, which is popped, is defined; 0 for
+// one of C, or without memory. [loop] Does not raise.
+uint32_t site_of(lua_State *L);
+
 // Text of a site, "?" for 0. [loop]
 const char *site_text(const rt *r, uint32_t site);
 

@@ -9,6 +9,7 @@
 
 #include <lua.h>
 
+#include "base/buffer.h"
 #include "data/json_text.h"
 
 // Registry name of the metatable that marks a table as an array; the binding registers it.
@@ -27,5 +28,9 @@ typedef struct json_style {
 // Push the text of the value at `idx`; answer 1, or 0 with the sentence that says what cannot be
 // encoded, and where in the value it is, pushed instead. [loop] Raises only on out of memory.
 int json_encode(lua_State *L, int idx, const json_style *style);
+
+// The same, but append the text to `out`, and push nothing when it is done. After a failure `out`
+// ends with a part of it. [loop] Raises only on out of memory.
+int json_append(lua_State *L, int idx, const json_style *style, buffer *out);
 
 #endif

@@ -488,18 +488,27 @@ static int put_value(writer *w, const step *path) {
   return refuse(w, path, lua_typename(L, type));
 }
 
+int json_append(lua_State *L, int idx, const json_style *style, buffer *out) {
+  writer w = {.L = L, .out = out, .style = *style};
+  luaL_checkstack(L, 12, NULL);
+  int top = lua_gettop(L);
+  lua_pushvalue(L, idx);
+  int done = put_value(&w, NULL) == 0;
+  if (!done) lua_replace(L, top + 1);
+  lua_settop(L, done ? top : top + 1);
+  return done;
+}
+
 int json_encode(lua_State *L, int idx, const json_style *style) {
   idx = lua_absindex(L, idx);
-  luaL_checkstack(L, 12, NULL);
+  luaL_checkstack(L, 4, NULL);
   int top = lua_gettop(L);
   encoder *e = acquire(L);
   e->busy = 1;
-  writer w = {.L = L, .out = &e->out, .style = *style};
-  lua_pushvalue(L, idx);
-  int done = put_value(&w, NULL) == 0;
-  if (done) lua_pushlstring(L, buffer_bytes(w.out), buffer_len(w.out));
-  buffer_consume(w.out, buffer_len(w.out));
-  buffer_trim(w.out, KEPT_BUFFER);
+  int done = json_append(L, idx, style, &e->out);
+  if (done) lua_pushlstring(L, buffer_bytes(&e->out), buffer_len(&e->out));
+  buffer_consume(&e->out, buffer_len(&e->out));
+  buffer_trim(&e->out, KEPT_BUFFER);
   e->busy = 0;
   lua_replace(L, top + 1);
   lua_settop(L, top + 1);

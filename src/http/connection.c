@@ -11,12 +11,13 @@
 #include "core/task.h"
 #include "core/timer.h"
 #include "http/idle.h"
+#include "http/target.h"
 #include "io/stream_lua.h"
 
 #define PARTS 2  // stack index of the first part of what is sent
 #define MOST_PARTS 3
 #define SLICE \
-  ((size_t)64 << 10)             // bytes handed to the stream at once, so that time limits are felt
+  HTTP_CONNECTION_AT_ONCE        // bytes handed to the stream at once, so that time limits are felt
 #define TRUST (16 * SLICE)       // memory reserved on the word of the peer
 #define KEEP ((size_t)16 << 10)  // a body buffer of up to this stays with the connection
 #define HEAD_SECONDS 30.0        // for a request's head, from its first byte to its last
@@ -218,11 +219,14 @@ static int push_message(lua_State *L, http_connection *c) {
   lua_pushboolean(L, may_be_kept(c));
   if (is_request) {
     lua_pushinteger(L, p->head.minor);
+    lua_pushvalue(L, -5);
+    http_target_push_path(L);
+    lua_replace(L, -2);
   } else {
     push_codings(L, p);
     push_answered(L, c);
   }
-  return 6;
+  return is_request ? 7 : 6;
 }
 
 static int push_head(lua_State *L, const http_connection *c) {
@@ -520,8 +524,7 @@ static int has_spoken(const http_connection *c) {
 
 // Begin a message with its first parts. A server that has answered before the request will go on to
 // answer it, and that would be taken for the answer to the next one.
-static int send_message(lua_State *L, http_connection *c, int receive_next, http_part part) {
-  task_checkpoint(L);
+static void begin_message(http_connection *c, http_part part) {
   http_idle_remove(c);
   if (c->p.kind == HTTP_KIND_RESPONSE) c->out_of_step |= has_spoken(c) != 0;
   c->busy = 1;
@@ -530,7 +533,25 @@ static int send_message(lua_State *L, http_connection *c, int receive_next, http
   c->sent_at = 0;
   c->part = part;
   c->call_until = TIMER_NEVER;
+}
+
+static int send_message(lua_State *L, http_connection *c, int receive_next, http_part part) {
+  task_checkpoint(L);
+  begin_message(c, part);
   return send_parts(L, c, 2, receive_next);
+}
+
+int http_connection_send_bytes(lua_State *L, http_connection *c, const uv_buf_t *bufs, unsigned n) {
+  task_checkpoint(L);
+  begin_message(c, HTTP_PART_WHOLE);
+  if (stream_is_writable(c->s)) {
+    c->receive_next = 0;
+    c->send_rc = stream_write(c->s, bufs, n);
+    return sent(L, c);
+  }
+  lua_settop(L, PARTS - 1);
+  for (unsigned i = 0; i < n; i++) lua_pushlstring(L, bufs[i].base, bufs[i].len);
+  return send_parts(L, c, (int)n, 0);
 }
 
 int http_connection_send(lua_State *L, http_connection *c) {

@@ -13,6 +13,8 @@
 #include "http/parser.h"
 #include "io/stream.h"
 
+#define HTTP_CONNECTION_AT_ONCE ((size_t)64 << 10)
+
 typedef struct http_connection {
   stream *s;  // kept until the userdata goes: a task may still wait on it
   http_parser p;
@@ -62,6 +64,10 @@ int http_connection_send(lua_State *L, http_connection *c);
 // http_connection_receive; of a response's head: those of http_connection_head. [loop]
 int http_connection_exchange(lua_State *L, http_connection *c, http_part part);
 
+// Send `bufs`, of HTTP_CONNECTION_AT_ONCE bytes and two at most with a head, as one message; they
+// are read before it returns. Results as above. [loop]
+int http_connection_send_bytes(lua_State *L, http_connection *c, const uv_buf_t *bufs, unsigned n);
+
 // Send the head at index 2 of a request whose body will come in pieces. Results as above. [loop]
 int http_connection_begin(lua_State *L, http_connection *c);
 
@@ -81,7 +87,7 @@ int http_connection_head(lua_State *L, http_connection *c, double seconds);
 
 // Wait for a message of the peer. To be returned from a lua_CFunction. Results of a response:
 // status, head, body, keepalive, content codings or nil, seconds as above; of a request: method,
-// target, head, body, keepalive, minor version. nil alone: the peer closed between two messages.
+// target, head, body, keepalive, minor version, path. nil alone: the peer closed between two messages.
 // Else nil, error, the status that a server answers with (0: it does not), and whether the peer had
 // closed the connection before it answered a byte. [loop]
 int http_connection_receive(lua_State *L, http_connection *c);

@@ -6,48 +6,19 @@
 #include <string.h>
 
 #include "core/args.h"
-#include "core/error.h"
-#include "core/interrupt.h"
 #include "core/runtime.h"
-#include "http/connection.h"
+#include "http/connection_lua.h"
 #include "http/headers.h"
 #include "http/idle.h"
 #include "http/mods.h"
-#include "io/stream_lua.h"
 
-#define CLASS "corun.httpconnection"
 #define IDLE_CLASS "corun.httpidle"
-
-typedef struct box {
-  const void *tag;  // tells the userdata from others without a look into the registry
-  http_connection c;
-} box;
-
-static const char tag = 0;  // its address is in every box
-
-static http_connection *any(lua_State *L, int idx) {
-  box *b = lua_touserdata(L, idx);
-  if (!b || lua_rawlen(L, idx) != sizeof *b || b->tag != &tag) arg_type_error(L, idx, "connection");
-  return &b->c;
-}
-
-static http_connection *check(lua_State *L) {
-  http_connection *c = any(L, 1);
-  if (!c->s || c->s->closed) err_raise(L, "ECLOSED", "http", NULL, "the connection is closed");
-  return c;
-}
 
 // connection(stream, "request" | "response"): what is received; takes the stream over.
 static int l_connection(lua_State *L) {
   static const char *const kinds[] = {"request", "response", NULL};
   http_kind kind = arg_option(L, 2, NULL, kinds) == 0 ? HTTP_KIND_REQUEST : HTTP_KIND_RESPONSE;
-  stream_check(L, 1, "http");
-  box *b = lua_newuserdatauv(L, sizeof *b, 0);
-  b->tag = &tag;
-  b->c.s = NULL;
-  luaL_setmetatable(L, CLASS);
-  http_connection_init(&b->c, stream_take(L, 1), kind, NULL);
-  interrupt_closable(L);
+  http_connection_push(L, 1, kind);
   return 1;
 }
 
@@ -59,12 +30,12 @@ static void set_limits(lua_State *L, http_connection *c, int idx) {
 
 // c:limit(pause, total, max_body)
 static int l_limit(lua_State *L) {
-  set_limits(L, check(L), 2);
+  set_limits(L, http_connection_check(L), 2);
   return 0;
 }
 
 static int exchange(lua_State *L, http_part part) {
-  http_connection *c = check(L);
+  http_connection *c = http_connection_check(L);
   arg_string(L, 2);
   arg_opt_string(L, 3, NULL);
   set_limits(L, c, 5);
@@ -84,7 +55,7 @@ static int l_open(lua_State *L) {
 
 // c:begin(head, no_body, pause, total, max_body): a request whose body is sent by c:write.
 static int l_begin(lua_State *L) {
-  http_connection *c = check(L);
+  http_connection *c = http_connection_check(L);
   arg_string(L, 2);
   set_limits(L, c, 4);
   if (lua_toboolean(L, 3)) http_parser_expect_no_body(&c->p);
@@ -93,36 +64,36 @@ static int l_begin(lua_State *L) {
 
 // c:write(text[, text[, text]]): of a connection that was closed meanwhile, an error to return.
 static int l_write(lua_State *L) {
-  http_connection *c = any(L, 1);
-  if (!c->s) check(L);
+  http_connection *c = http_connection_any(L, 1);
+  if (!c->s) http_connection_check(L);
   for (int i = 2; i <= 4; i++) arg_opt_string(L, i, NULL);
   return http_connection_write(L, c);
 }
 
 // c:sent(): all of the body was written.
 static int l_sent(lua_State *L) {
-  http_connection *c = any(L, 1);
+  http_connection *c = http_connection_any(L, 1);
   if (c->s) http_connection_sent(c);
   return 0;
 }
 
 // c:head([seconds]): with seconds wait for 100 Continue too.
 static int l_head(lua_State *L) {
-  http_connection *c = any(L, 1);
-  if (!c->s) check(L);
+  http_connection *c = http_connection_any(L, 1);
+  if (!c->s) http_connection_check(L);
   return http_connection_head(L, c, arg_opt_number(L, 2, -1));
 }
 
 // c:piece([seconds]): of a connection that was closed meanwhile, an error to return.
 static int l_piece(lua_State *L) {
-  http_connection *c = any(L, 1);
-  if (!c->s) check(L);
+  http_connection *c = http_connection_any(L, 1);
+  if (!c->s) http_connection_check(L);
   return http_connection_piece(L, c, arg_opt_number(L, 2, HUGE_VAL));
 }
 
 // c:send(head[, body])
 static int l_send(lua_State *L) {
-  http_connection *c = check(L);
+  http_connection *c = http_connection_check(L);
   arg_string(L, 2);
   arg_opt_string(L, 3, NULL);
   return http_connection_send(L, c);
@@ -130,7 +101,7 @@ static int l_send(lua_State *L) {
 
 // c:receive([idle]): while no byte of the message has come it is among those that idle.
 static int l_receive(lua_State *L) {
-  http_connection *c = check(L);
+  http_connection *c = http_connection_check(L);
   if (!lua_isnoneornil(L, 2)) {
     http_idle **i = arg_object(L, 2, IDLE_CLASS);
     if (*i) http_idle_add(*i, c);
@@ -140,16 +111,16 @@ static int l_receive(lua_State *L) {
 
 // c:drain(seconds)
 static int l_drain(lua_State *L) {
-  return http_connection_drain(L, check(L), arg_number(L, 2));
+  return http_connection_drain(L, http_connection_check(L), arg_number(L, 2));
 }
 
 static int l_reusable(lua_State *L) {
-  lua_pushboolean(L, http_connection_is_reusable(any(L, 1)));
+  lua_pushboolean(L, http_connection_is_reusable(http_connection_any(L, 1)));
   return 1;
 }
 
 static int l_peer(lua_State *L) {
-  const http_connection *c = check(L);
+  const http_connection *c = http_connection_check(L);
   char target[128] = "";
   c->s->t->describe(c->s, target, sizeof target);
   lua_pushstring(L, target);
@@ -158,24 +129,24 @@ static int l_peer(lua_State *L) {
 
 // c:traffic(): the bytes received and sent; also of one that is closed.
 static int l_traffic(lua_State *L) {
-  const http_connection *c = any(L, 1);
+  const http_connection *c = http_connection_any(L, 1);
   lua_pushinteger(L, c->s ? (lua_Integer)c->s->bytes_in : 0);
   lua_pushinteger(L, c->s ? (lua_Integer)c->s->bytes_out : 0);
   return 2;
 }
 
 static int l_close(lua_State *L) {
-  http_connection_close(any(L, 1));
+  http_connection_close(http_connection_any(L, 1));
   return 0;
 }
 
 static int l_gc(lua_State *L) {
-  http_connection_fini(any(L, 1));
+  http_connection_fini(http_connection_any(L, 1));
   return 0;
 }
 
 static int l_tostring(lua_State *L) {
-  const http_connection *c = any(L, 1);
+  const http_connection *c = http_connection_any(L, 1);
   lua_pushfstring(L, "http connection %p (%s)", (const void *)c,
                   c->s && !c->s->closed ? "open" : "closed");
   return 1;
@@ -196,7 +167,7 @@ static int l_idle(lua_State *L) {
 // idle:add(c)
 static int l_idle_add(lua_State *L) {
   http_idle **i = arg_object(L, 1, IDLE_CLASS);
-  http_connection *c = any(L, 2);
+  http_connection *c = http_connection_any(L, 2);
   if (*i && c->s && !c->s->closed) http_idle_add(*i, c);
   return 0;
 }
@@ -311,7 +282,7 @@ int luaopen_corun_httpcore(lua_State *L) {
                                        {"is_value", l_is_value},
                                        {"is_target", l_is_target},
                                        {NULL, NULL}};
-  make_class(L, CLASS, methods, meta);
+  make_class(L, HTTP_CONNECTION_CLASS, methods, meta);
   make_class(L, IDLE_CLASS, idle_methods, idle_meta);
   luaL_newlib(L, functions);
   return 1;

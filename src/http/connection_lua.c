@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+// The userdata that holds a connection. See connection_lua.h.
+#include "http/connection_lua.h"
+
+#include <lauxlib.h>
+
+#include "core/args.h"
+#include "core/error.h"
+#include "core/interrupt.h"
+#include "io/stream_lua.h"
+
+typedef struct box {
+  const void *tag;  // tells the userdata from others without a look into the registry
+  http_connection c;
+} box;
+
+static const char tag = 0;  // its address is in every box
+
+http_connection *http_connection_any(lua_State *L, int idx) {
+  box *b = lua_touserdata(L, idx);
+  if (!b || lua_rawlen(L, idx) != sizeof *b || b->tag != &tag) arg_type_error(L, idx, "connection");
+  return &b->c;
+}
+
+http_connection *http_connection_check(lua_State *L) {
+  http_connection *c = http_connection_any(L, 1);
+  if (!c->s || c->s->closed) err_raise(L, "ECLOSED", "http", NULL, "the connection is closed");
+  return c;
+}
+
+http_connection *http_connection_push(lua_State *L, int idx, http_kind kind) {
+  stream_check(L, idx, "http");
+  box *b = lua_newuserdatauv(L, sizeof *b, 0);
+  b->tag = &tag;
+  b->c.s = NULL;
+  luaL_setmetatable(L, HTTP_CONNECTION_CLASS);
+  http_connection_init(&b->c, stream_take(L, idx), kind, NULL);
+  interrupt_closable(L);
+  return &b->c;
+}
