@@ -20,9 +20,10 @@ reader.__index = reader
 ---called again after either, unless the error is ETIMEDOUT.
 ---@param pull fun(seconds: number?): string?, table?
 ---@param target string for messages
-function reader.new(pull, target)
+---@param noun string? what it reads from ("response")
+function reader.new(pull, target, noun)
   return setmetatable({
-    pull = pull, target = target,
+    pull = pull, target = target, noun = noun or "response",
     first = "", at = 1, -- the oldest piece, and the place of the first byte that is not read
     rest = {}, size = 0, -- the other pieces; all bytes that are there
     ended = false, err = nil, busy = false, closed = nil,
@@ -100,10 +101,12 @@ end
 -- Begin a call: what is asked of a stream that is closed, or read by another task, is misuse.
 local function begin(self, op, o, spec)
   if self.closed then
-    inside.raise("ECLOSED", op, nil, ("the response was closed at %s"):format(self.closed))
+    inside.raise("ECLOSED", op, nil, ("the %s was closed at %s"):format(self.noun, self.closed))
   end
   options.check(o, op, spec)
-  if self.busy then inside.raise("EBUSY", op, nil, "another task is reading from this response") end
+  if self.busy then
+    inside.raise("EBUSY", op, nil, "another task is reading from this " .. self.noun)
+  end
   return o and o.timeout and now() + o.timeout
 end
 

@@ -1,19 +1,23 @@
 -- SPDX-License-Identifier: MIT
--- What is wrong with an answer that a handler returned and corun.httpreply would not send. Owns
--- nothing.
+-- Answers that corun.httpreply does not send by itself: those whose body comes in pieces, and those
+-- that are not as they should be. Owns nothing.
 local core = require "corun.httpreply"
+local inside = require "corun.inside"
 local json = require "corun.json"
 local message = require "corun.http_message"
 local options = require "corun.options"
+local task = require "corun.task"
 
-local reply = {send = core.send, reason = core.reason}
+local callable = require("corun.source").is_callable
 
-local FIELDS = {status = "number", headers = "table", body = "string", json = "any"}
+local reply = {send = core.send}
 
----Raise the sentence that says why an answer cannot be sent.
-function reply.complain(answer)
+local FIELDS = {status = "number", headers = "table", body = "any", json = "any", stream = "any"}
+
+-- Raise the sentence that says why an answer cannot be sent.
+local function complain(answer)
   if type(answer) ~= "table" then
-    error(("the handler returned %s instead of a string or a table"):format(
+    error(("the handler returned %s instead of a string, a table or a function"):format(
       answer == true and "nothing" or type(answer)), 0)
   end
   options.check(answer, "a response", FIELDS)
@@ -21,12 +25,71 @@ function reply.complain(answer)
   if math.type(status) ~= "integer" or status < 200 or status > 999 then
     error(("the response has the status %s"):format(tostring(status)), 0)
   end
-  if answer.json ~= nil and answer.body then
-    error('a response has either "body" or "json"', 0)
+  local first
+  for _, name in ipairs{"body", "json", "stream"} do
+    if answer[name] ~= nil then
+      if first then error(('a response has either "%s" or "%s"'):format(first, name), 0) end
+      first = name
+    end
+  end
+  if answer.stream ~= nil and not callable(answer.stream) then
+    error(("the stream of a response must be a function, got %s"):format(type(answer.stream)), 0)
   end
   if answer.headers then message.add_headers({}, answer.headers) end
-  json.encode(answer.json)
-  error("the response cannot be sent", 0)
+  if answer.json ~= nil then json.encode(answer.json) end
+end
+
+-- The function that writes the body, the length of the body if that is known, and what is to be
+-- closed afterwards.
+local function body_of(answer)
+  if answer.stream then return answer.stream end
+  local source, err = require("corun.http_body").source(answer.body)
+  if not source then error(err, 0) end
+  return function(writer)
+    while true do
+      local piece, why = source.next()
+      if piece == nil and why then error(why, 0) end
+      if piece == nil then return end
+      writer:write(piece)
+    end
+  end, source.length, source
+end
+
+local function close(source)
+  if source and source.close then source.close() end
+end
+
+---Send an answer that is no string and no table with a string or JSON. Raises when it is not as it
+---should be, before anything was sent.
+---@param c userdata
+---@param req table
+---@param answer any
+---@param site integer of the handler
+---@param fate string what the header Connection says
+---@return table outcome status; keep: whether the connection may be kept; err: why the body was cut
+---  short, if that was not the client's doing
+function reply.special(c, req, answer, site, fate)
+  local given = callable(answer) and {stream = answer} or answer
+  complain(given)
+  if given.stream == nil and given.body == nil then error("the response cannot be sent", 0) end
+  local write, length, source = body_of(given)
+  local chunked = not length and req.version == "1.1"
+  local outcome = {status = given.status or 200, keep = length ~= nil or chunked}
+  local _ <close> = task.defer(close, source)
+  local is_head = req.method == "HEAD"
+  local sent = core.send(c, {status = given.status, headers = given.headers},
+    outcome.keep and fate or "close", true, length or chunked and "chunked" or "until the end")
+  if not sent then
+    outcome.keep = false
+  elseif not is_head then
+    local writer = require("corun.http_writer").new(c, req.path, length, chunked)
+    local ok, err = inside.attend(site, write, writer)
+    if ok ~= nil or err == nil then ok, err = writer:finish() end
+    if not ok then
+      outcome.keep, outcome.err = false, err ~= writer.gone and err or nil
+    end
+  end
+  return outcome
 end
 
 return reply

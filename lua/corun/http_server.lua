@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- corun.http.serve: HTTP/1.1 with a handler function, on net.serve. One task for each connection,
--- one scope for each request (S42). Owns for each server the list of the connections that
--- wait for a request. What an idle connection holds is counted in bytes.
+-- one scope for each request (S42). Owns for each server the list of the connections that wait for
+-- a request, and how many each peer has. What an idle connection holds is counted in bytes.
 local task = require "corun.task"
 local core = require "corun.httpcore"
 local inside = require "corun.inside"
@@ -9,47 +9,28 @@ local options = require "corun.options"
 local message = require "corun.http_message"
 local net = require "corun.net"
 local reply = require "corun.http_reply"
+local requests = require "corun.http_server_request"
 
-local attend, send, try = inside.attend, reply.send, task.try
+local attend, send, try, now = inside.attend, reply.send, task.try, task.now
+local new_request = requests.new
 
 local server = {}
 
-local OPTIONS = {limit = "count", max_body = "count", idle = "duration"}
-local MAX_BODY, IDLE = 64 << 20, 75
+local OPTIONS = {
+  limit = "count", per_peer = "count", max_head = "count", max_headers = "count",
+  max_url = "count", max_body = "count", idle = "duration", head_timeout = "duration",
+  request_timeout = "duration", stall = "duration", stream = "boolean", log = "function",
+  tls = "boolean|table|userdata", backlog = "count", reuse = "boolean", reuse_port = "boolean",
+  mode = "any",
+}
+local LIMITS = { -- what is not asked for
+  limit = 16384, per_peer = 1024, max_head = 16 << 10, max_headers = 100, max_url = 8 << 10,
+  max_body = 64 << 20, idle = 5, head_timeout = 60, request_timeout = 300, stall = 30,
+}
 local DRAIN = 2 -- seconds for which a client that was refused may go on sending
-
--- Requests --------------------------------------------------------------------------------------
-
-local function unescape(hex) return string.char(tonumber(hex, 16)) end
-
-local function decode(text)
-  return (text:gsub("+", " "):gsub("%%(%x%x)", unescape))
-end
-
-local function parse_query(text)
-  local t = {}
-  for pair in text:gmatch("[^&]+") do
-    local name, value = pair:match("^([^=]*)=(.*)$")
-    t[decode(name or pair)] = decode(value or "")
-  end
-  return t
-end
-
-local request = {__name = "http request", __tostring = function(self)
-  return ("http request (%s %s)"):format(self.method, self.target)
-end}
-
-function request.__index(self, key)
-  if key == "json" then return message.json end
-  local value
-  if key == "headers" then
-    value = message.headers(self.block)
-  elseif key == "query" then
-    value = parse_query(self.target:match("?(.*)$") or "")
-  end
-  if value ~= nil then rawset(self, key, value) end
-  return value
-end
+local UNREAD = 256 << 10 -- bytes of a body that nobody wanted, read for the sake of the connection
+local REFUSED = 256 -- connections at once that are told why they were refused
+local FAILURE = {status = 500, body = "Internal Server Error\n"}
 
 -- Answers ---------------------------------------------------------------------------------------
 
@@ -66,7 +47,10 @@ local function log_failure(req, err, where)
     trace and trace .. "\n" or ""))
 end
 
-local FAILURE = {status = 500, body = "Internal Server Error\n"}
+-- Answer what could not be read, or was too much.
+local function refuse(c, status, text)
+  if send(c, {status = status, body = text .. "\n"}, "close") then c:drain(DRAIN) end
+end
 
 -- Whether the script wants the connection closed after this answer.
 local function wants_close(res)
@@ -75,34 +59,83 @@ local function wants_close(res)
   return type(wish) == "string" and wish:lower() == "close"
 end
 
+-- Read what the handler left of a body; whether the connection is in step again.
+local function skip_rest(c)
+  local left = UNREAD
+  repeat
+    local piece, last, keep = c:piece()
+    if not piece then return false end
+    left = left - #piece
+    if last then return keep end
+  until left < 0
+  return false
+end
+
+-- The answer to a request whose handler failed; false when nothing is to be answered. What failed
+-- in reading the body is the client's doing.
+local function answer_failure(req, err)
+  local fault = req.fault
+  if not fault then
+    log_failure(req, err)
+    return FAILURE
+  end
+  local text = type(err) == "table" and err.message or "the request could not be read"
+  return fault > 0 and {status = fault, body = text .. "\n"}
+end
+
+-- Send an answer. Answers whether the connection may be kept, and the status that was sent.
+local function reply_with(c, req, state, res, fate)
+  local sent = send(c, res, fate, req.method == "HEAD")
+  if sent then return fate ~= "close", type(res) == "table" and res.status or 200 end
+  if sent == nil then return false end
+  local attempt, err = try(reply.special, c, req, res, state.site, fate)
+  if type(attempt) == "table" then -- it was sent, as a whole or not
+    if attempt.err then log_failure(req, attempt.err) end
+    return attempt.keep and fate ~= "close", attempt.status
+  end
+  log_failure(req, err, state.where)
+  sent = send(c, FAILURE, fate, req.method == "HEAD")
+  return sent and fate ~= "close", FAILURE.status
+end
+
 -- Connections -----------------------------------------------------------------------------------
 
--- Answer a request that the parser refused.
-local function refuse(c, status, err)
-  if send(c, {status = status, body = err.message .. "\n"}, "close") then c:drain(DRAIN) end
+-- Tell the script what was answered. Its failure is logged and changes nothing.
+local function tell(state, entry)
+  local ok, err = try(state.log, entry)
+  if ok == nil and err ~= nil then
+    io.stderr:write(("corun: the log of the server at %s failed: %s\n"):format(state.name,
+      tostring(err)))
+  end
+end
+
+-- Whether the connection is in step after a body that came in pieces.
+local function is_in_step(c, req)
+  if req.connection then return skip_rest(c) end
+  return req.over
 end
 
 -- Answer one request; answer whether the connection serves another one.
 local function respond(c, peer, state, method, target, block, body, keep, minor, path)
-  local req = setmetatable({
-    method = method, target = target, path = path, block = block, body = body, peer = peer,
-    version = minor == 1 and "1.1" or "1.0",
-  }, request)
+  local req = new_request(c, peer, method, target, block, body, minor, path)
+  local began, before = state.log and now(), state.log and select(2, c:traffic())
   local res, err = attend(state.site, state.handler, req)
-  keep = keep and not state.closed and not wants_close(res)
-  local fate = not keep and "close" or minor == 0 and "keep-alive" or ""
-  local is_head, sent = method == "HEAD", nil
-  if res == nil and err ~= nil then
-    log_failure(req, err)
-    sent = send(c, FAILURE, fate, is_head)
-  else
-    sent = send(c, res, fate, is_head)
-    if sent == false then
-      log_failure(req, select(2, try(reply.complain, res)), state.where)
-      sent = send(c, FAILURE, fate, is_head)
-    end
+  local failed = res == nil and err ~= nil
+  if failed then res = answer_failure(req, err) end
+  keep = keep and not state.closed and not wants_close(res) and not req.fault and not c:waits()
+  local status
+  if res or not failed then
+    local fate = not keep and "close" or minor == 0 and "keep-alive" or ""
+    local kept
+    kept, status = reply_with(c, req, state, res, fate)
+    keep = keep and kept
   end
-  if not sent then return false end
+  if began then
+    tell(state, {req = req, peer = peer, status = status, seconds = now() - began,
+      bytes = select(2, c:traffic()) - before})
+  end
+  if not status then return false end
+  if body == nil and keep then keep = is_in_step(c, req) end
   if not keep then c:drain(DRAIN) end
   return keep
 end
@@ -110,15 +143,67 @@ end
 -- Do with what was received: a request; nil alone; or nil, error, status, whether the peer is gone.
 local function take(c, peer, state, method, target, block, body, keep, minor, path)
   if method == "CONNECT" then -- its target is no path, and what follows it no HTTP
-    refuse(c, 501, {message = "this server is no proxy"})
+    refuse(c, 501, "this server is no proxy")
     return false
   end
   if method then
     return respond(c, peer, state, method, target, block, body, keep, minor, path)
   end
   local err, status, is_gone = target, block, body
-  if err and not is_gone and status > 0 then refuse(c, status, err) end
+  if err and not is_gone and status > 0 then
+    if state.log then tell(state, {peer = peer, status = status, error = err, bytes = 0}) end
+    refuse(c, status, err.message)
+  end
   return false
+end
+
+-- Closed when a connection's task ends: [1] the state, [2] the host of the peer.
+local admitted_mt = {__close = function(admitted)
+  local state, host = admitted[1], admitted[2]
+  state.count = state.count - 1
+  if host then
+    local n = state.peers[host] - 1
+    state.peers[host] = n > 0 and n or nil
+  end
+end}
+
+-- What a peer is counted by; nil when it is not counted: proxies of this machine are many clients.
+local function host_of(state, peer)
+  local host = peer:match("^(.*):%d+$")
+  if not host then return nil end
+  local is_local = host:match("^127%.") or host == "[::1]"
+  if is_local and not state.counts_local then return nil end
+  return host
+end
+
+-- Count the connection; nil and why when it is one too many.
+local function admit(state, peer)
+  if state.count >= state.o.limit then return nil, "the server has too many connections" end
+  local host = host_of(state, peer)
+  local n = host and (state.peers[host] or 0)
+  if n and n >= state.o.per_peer then return nil, "too many connections from this address" end
+  state.count = state.count + 1
+  if host then state.peers[host] = n + 1 end
+  return setmetatable({state, host}, admitted_mt)
+end
+
+-- Refuse a connection that is one too many, politely as long as there are few of them.
+local function turn_away(c, state, why)
+  if state.refused >= REFUSED then return end
+  state.refused = state.refused + 1
+  local _ <close> = task.defer(function() state.refused = state.refused - 1 end)
+  refuse(c, 503, why)
+end
+
+-- Serve one connection until it ends.
+local function converse(stream, state)
+  local c <close> = core.connection(stream, "request")
+  local o, peer = state.o, c:peer()
+  local admitted <close>, why = admit(state, peer)
+  if not admitted then return turn_away(c, state, why) end
+  c:time(o.head_timeout, o.request_timeout, o.stall)
+  c:bound(o.max_head, o.max_headers, o.max_url, o.max_body)
+  while not state.closed and take(c, peer, state, c:receive(state.idle, o.idle, o.stream)) do end
 end
 
 -- Close the connections that wait for a request: they need not be drained.
@@ -129,26 +214,24 @@ local function close(self, state, o)
   return state.close(self, o)
 end
 
----Serve HTTP; see lua/meta/http.lua.
+---Serve HTTP; see lua/meta/http_server.lua.
 function server.serve(addr, handler, o)
   if not require("corun.source").is_callable(handler) then
     options.misuse("serve needs a handler function, got " .. type(handler))
   end
   o = options.check(o, "serve", OPTIONS)
-  local pause, max_body = o.idle or IDLE, o.max_body or MAX_BODY
-  local state = {
-    idle = core.idle(math.huge), closed = false, handler = handler, site = inside.site(handler),
-  }
   local info = type(handler) == "function" and debug.getinfo(handler, "S")
-  state.where = info and ("%s:%d"):format(info.short_src, info.linedefined) or tostring(handler)
-  local made, err = net.serve(addr, function(stream)
-    local c <close> = core.connection(stream, "request")
-    local peer = c:peer()
-    c:limit(pause, -1, max_body)
-    while not state.closed and take(c, peer, state, c:receive(state.idle)) do end
-  end, {limit = o.limit})
+  local state = {
+    idle = core.idle(math.huge), closed = false, count = 0, peers = {}, refused = 0,
+    counts_local = o.per_peer ~= nil, o = setmetatable(o, {__index = LIMITS}), log = o.log,
+    handler = handler, site = inside.site(handler),
+    where = info and ("%s:%d"):format(info.short_src, info.linedefined) or tostring(handler),
+  }
+  local made, err = net.serve(addr, function(stream) return converse(stream, state) end, {
+    tls = o.tls, backlog = o.backlog, reuse = o.reuse, reuse_port = o.reuse_port, mode = o.mode,
+  })
   if not made then return nil, err end
-  state.close = made.close
+  state.close, state.name = made.close, made:address()
   made.close = function(self, closing) return close(self, state, closing) end
   return made
 end

@@ -10,11 +10,14 @@ local http = {}
 
 --- Listen on `addr` and answer each request with `fn(req)`, each in a task of its own.
 ---
---- `fn` returns the body as a string, or a response table. A failure of `fn` is logged and
---- answered with 500; the server goes on (S42). The server is a child of the calling scope.
---- `server:close{drain=}` lets requests that are under way end; idle connections are closed at
---- once. A request that is malformed is answered with 400, 413, 414, 431, 501 or 505, and the
---- connection closed.
+--- `fn` returns the body as a string, a response table, or a function that writes the body. A
+--- failure of `fn` is logged and answered with 500; the server goes on (S42). The server is a child
+--- of the calling scope. `server:close{drain=}` lets requests that are under way end; idle
+--- connections are closed at once.
+---
+--- What a client may ask for is limited by the options. A request that is malformed is answered
+--- with 400, 501 or 505, one that is too slow with 408, too large with 413, 414 or 431, a
+--- connection too many with 503; then the connection is closed.
 ---
 --- ```lua
 --- local server = http.serve("127.0.0.1:0", function(req)
@@ -33,9 +36,31 @@ local http = {}
 function http.serve(addr, fn, o) end
 
 ---@class corun.http.serve_options
----@field limit? integer so many connections at once
----@field max_body? integer the longest body of a request, in bytes (default 64 MiB)
----@field idle? corun.seconds a connection silent for so long is closed (default 75)
+---@field limit? integer so many connections at once (default 16384); one more gets 503
+---@field per_peer? integer so many of them from one address (default 1024; unless it is given,
+---   connections from this machine are not counted)
+---@field max_head? integer bytes of the request line and headers (default 16 KiB), else 431
+---@field max_headers? integer how many headers (default 100), else 431
+---@field max_url? integer bytes of the target (default 8 KiB), else 414
+---@field max_body? integer the longest body, in bytes (default 64 MiB), else 413
+---@field idle? corun.seconds a connection without a request for so long is closed (default 5)
+---@field head_timeout? corun.seconds until all headers have come (default 60), else 408
+---@field request_timeout? corun.seconds until all of a request has come (default 300), else 408
+---@field stall? corun.seconds of silence within a request, or while the answer is not read (default
+---   30)
+---@field stream? boolean the handler is called before the body of a request has come, and reads it
+---@field log? fun(entry: corun.http.log_entry) called after each answer
+---@field tls? corun.tls.server_options|corun.tls.context as for `net.serve`
+---@field backlog? integer as for `net.listen`; also `reuse`, `reuse_port`, `mode`
+
+--- What `log` is told of an answer.
+---@class corun.http.log_entry
+---@field peer string the address of the client
+---@field req? corun.http.server_request nil when the request was malformed
+---@field status? integer nil when the client had gone before it was answered
+---@field bytes integer sent, with the head
+---@field seconds? corun.seconds from the request to the end of the answer
+---@field error? corun.err what was wrong with a request that was refused
 
 --- A request, as a handler gets it.
 ---@class corun.http.server_request
@@ -44,7 +69,8 @@ function http.serve(addr, fn, o) end
 ---@field path string unescaped, without the query
 ---@field query table<string, string> unescaped
 ---@field headers table<string, string> names in any case, several values joined
----@field body string
+---@field body string with the option `stream`, what has not been read of it yet: this waits, and
+---   raises what goes wrong; when the handler lets that pass the client gets 408, 413 or 400
 ---@field peer string the address of the other side
 ---@field version "1.0"|"1.1"
 local server_request = {}
@@ -57,9 +83,37 @@ local server_request = {}
 ---@return corun.err? err
 function server_request:json(o) end
 
+--- Read from the body, as from any stream; also `recv`, `read_exactly`, `read_until`, `lines`. With
+--- the option `stream` the client may still be sending it.
+---
+--- - Fails: `ETIMEDOUT`; `EOF`, `EPROTO` or `EMSGSIZE` when the body is cut short, malformed or too
+---   long.
+---@async
+---@param format? string|integer as for `stream:read`
+---@param o? corun.stream.read_options
+---@return string? data nil at the end
+---@return corun.err? err
+function server_request:read(format, o) end
+
 --- What a handler returns. The header `Connection: close` is heeded.
 ---@class corun.http.reply
 ---@field status? integer (default 200)
 ---@field headers? table<string, string|string[]> corun sets those about length and connection
----@field body? string
+---@field body? string|corun.stream|fun(): string?|{path: string} sent as it is, or in pieces as
+---   those of a request (`http.request`)
 ---@field json? any encoded as the body, with its content type
+---@field stream? fun(w: corun.http.writer) writes the body
+
+--- What a function writes the body of its answer to.
+---@class corun.http.writer
+---@field bytes integer of the body, written so far
+local writer = {}
+
+--- Send strings as the next piece of the body, at once.
+---
+--- - Raises: when the client has gone or does not read on, which ends the function; the server does
+---   not log that. When the answer has ended: `ECLOSED`.
+---@async
+---@param ... string|number
+---@return true ok
+function writer:write(...) end

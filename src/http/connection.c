@@ -10,20 +10,17 @@
 #include "core/runtime.h"
 #include "core/task.h"
 #include "core/timer.h"
+#include "http/connection_inner.h"
 #include "http/idle.h"
 #include "http/target.h"
 #include "io/stream_lua.h"
 
-#define PARTS 2  // stack index of the first part of what is sent
-#define MOST_PARTS 3
-#define SLICE \
-  HTTP_CONNECTION_AT_ONCE        // bytes handed to the stream at once, so that time limits are felt
-#define TRUST (16 * SLICE)       // memory reserved on the word of the peer
+#define TRUST ((size_t)1 << 20)  // memory reserved on the word of the peer
 #define KEEP ((size_t)16 << 10)  // a body buffer of up to this stays with the connection
-#define HEAD_SECONDS 30.0        // for a request's head, from its first byte to its last
 #define NS 1e9
 
 static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+static const http_timing no_timing = {-1, -1, -1};
 
 void http_connection_init(http_connection *c, stream *s, http_kind kind,
                           const http_limits *limits) {
@@ -34,6 +31,7 @@ void http_connection_init(http_connection *c, stream *s, http_kind kind,
   list_init(&c->idle);
   c->idle_since = 0;
   c->pause = 0;
+  c->timing = no_timing;
   c->until = c->head_until = c->call_until = TIMER_NEVER;
   c->sent_at = c->answered_at = 0;
   c->sent = 0;
@@ -41,6 +39,7 @@ void http_connection_init(http_connection *c, stream *s, http_kind kind,
   c->send_rc = 0;
   c->in_pieces = c->until_go_on = 0;
   c->busy = c->answered = c->out_of_step = c->receive_next = 0;
+  c->go_on_due = 0;
   c->part = HTTP_PART_WHOLE;
 }
 
@@ -59,10 +58,13 @@ void http_connection_fini(http_connection *c) {
   buffer_fini(&c->body);
 }
 
+void http_connection_pause(http_connection *c, double seconds) {
+  c->pause = seconds < 0 || seconds >= 1e9 ? 0 : seconds * NS < 1 ? 1 : (uint64_t)(seconds * NS);
+}
+
 void http_connection_limit(http_connection *c, double pause, double total) {
-  rt *r = c->s->h.r;
-  c->pause = pause < 0 || pause >= 1e9 ? 0 : pause * NS < 1 ? 1 : (uint64_t)(pause * NS);
-  c->until = total >= 0 ? timer_after(r, total) : TIMER_NEVER;
+  http_connection_pause(c, pause);
+  c->until = total >= 0 ? timer_after(c->s->h.r, total) : TIMER_NEVER;
 }
 
 int http_connection_is_reusable(const http_connection *c) {
@@ -93,12 +95,6 @@ static uint64_t more_patience(const http_connection *c) {
   return when < last ? when : last;
 }
 
-// The instant when waiting any longer to send is too long.
-static uint64_t turn_until(const http_connection *c) {
-  uint64_t when = c->pause ? timer_now(c->s->h.r) + c->pause : TIMER_NEVER;
-  return when < c->until ? when : c->until;
-}
-
 // --- Failures --------------------------------------------------------------------------------
 
 // Say whether the connection ended. TLS says UV_EPROTO, when the peer does not say goodbye.
@@ -123,7 +119,7 @@ static int fail_eof(lua_State *L, const http_connection *c, const char *message)
   return give_up(L, c, 0, UV_EOF);
 }
 
-static int fail_uv(lua_State *L, const http_connection *c, int rc, const char *op) {
+int http_connection_fail(lua_State *L, const http_connection *c, int rc, const char *op) {
   if (rc == UV_EOF) return fail_eof(L, c, "the connection was closed without an answer");
   stream_fail(L, c->s, rc, op);
   lua_remove(L, -2);
@@ -145,7 +141,7 @@ static int is_too_large(const http_parser *p) {
 // The parser has refused the message.
 static int refuse(lua_State *L, const http_connection *c) {
   const http_parser *p = &c->p;
-  if (p->error == HTTP_E_NO_MEMORY) return fail_uv(L, c, UV_ENOMEM, "read");
+  if (p->error == HTTP_E_NO_MEMORY) return http_connection_fail(L, c, UV_ENOMEM, "read");
   char target[128] = "";
   c->s->t->describe(c->s, target, sizeof target);
   err_push(L, is_too_large(p) ? "EMSGSIZE" : "EPROTO", "read", target, "%s", http_parser_error(p));
@@ -160,8 +156,6 @@ static int refuse_upgrade(lua_State *L, const http_connection *c) {
 }
 
 // --- Receiving -------------------------------------------------------------------------------
-
-static int receive(lua_State *L, http_connection *c);
 
 // After a message that is complete.
 static int may_be_kept(const http_connection *c) {
@@ -202,10 +196,10 @@ static void push_answered(lua_State *L, const http_connection *c) {
   lua_pushnumber(L, (double)(int64_t)(c->answered_at - rt_of(L)->started) / NS);
 }
 
-static int push_message(lua_State *L, http_connection *c) {
+static int push_message(lua_State *L, http_connection *c, int has_body) {
   const http_parser *p = &c->p;
   int is_request = p->kind == HTTP_KIND_REQUEST;
-  luaL_checkstack(L, 8, NULL);
+  luaL_checkstack(L, 10, NULL);
   if (is_request) {
     http_text method = http_parser_method(p), target = http_parser_target(p);
     lua_pushlstring(L, method.s, method.n);
@@ -213,9 +207,13 @@ static int push_message(lua_State *L, http_connection *c) {
   } else {
     lua_pushinteger(L, p->head.status);
   }
-  uint32_t end = p->head.framing == HTTP_BODY_CHUNKED ? p->trailers : p->block_len;
+  int has_trailers = has_body && p->head.framing == HTTP_BODY_CHUNKED;
+  uint32_t end = has_trailers ? p->trailers : p->block_len;
   lua_pushlstring(L, p->block + p->head.start_len, end - p->head.start_len);
-  push_body(L, c);
+  if (has_body)
+    push_body(L, c);
+  else
+    lua_pushnil(L);
   lua_pushboolean(L, may_be_kept(c));
   if (is_request) {
     lua_pushinteger(L, p->head.minor);
@@ -284,17 +282,24 @@ static int take_body(http_connection *c) {
 // The head is complete; `more` bytes of what follows have come with it.
 static void take_head(http_connection *c, size_t more) {
   c->head_until = TIMER_NEVER;
-  if (c->p.kind != HTTP_KIND_REQUEST || !c->p.head.expect_continue || more) return;
+  c->go_on_due = c->p.kind == HTTP_KIND_REQUEST && c->p.head.expect_continue && !more;
+}
+
+// The body is wanted now: let a client go on that waits for that.
+static void let_go_on(http_connection *c) {
+  if (!c->go_on_due) return;
   uv_buf_t buf = uv_buf_init((char *)(uintptr_t)go_on, sizeof go_on - 1);
-  stream_write(c->s, &buf, 1);  // a failure shows when the answer is written
+  c->go_on_due = 0;
+  if (!c->s->out_rc) stream_write(c->s, &buf, 1);  // a failure shows when the answer is written
 }
 
 // The message is complete: give it, or the last piece, and drop `used` bytes that it came in.
 static int complete(lua_State *L, http_connection *c, size_t used) {
-  int n = c->part == HTTP_PART_PIECE ? push_piece(L, c, 1) : push_message(L, c);
+  int n = c->part == HTTP_PART_PIECE ? push_piece(L, c, 1) : push_message(L, c, 1);
   stream_consume(c->s, used);
   forget_body(c);
   c->busy = 0;
+  if (c->p.kind == HTTP_KIND_REQUEST) c->until = TIMER_NEVER;  // answering takes its own time
   return n;
 }
 
@@ -306,9 +311,26 @@ static int give_piece(lua_State *L, http_connection *c, size_t used) {
   return n;
 }
 
+// Say whether the head is given by itself. A request without a body is complete with it.
+static int wants_head(const http_connection *c) {
+  if (c->part != HTTP_PART_HEAD) return 0;
+  return c->p.kind == HTTP_KIND_REQUEST ? c->p.head.framing != HTTP_BODY_NONE
+                                        : c->p.head.status != 101;
+}
+
 static int give_head(lua_State *L, http_connection *c, size_t used) {
+  int is_request = c->p.kind == HTTP_KIND_REQUEST;
   stream_consume(c->s, used);
-  return push_head(L, c);
+  return is_request ? push_message(L, c, 0) : push_head(L, c);
+}
+
+// The first byte of a request has come: from here on its time is limited.
+static void begin_request(http_connection *c) {
+  const http_timing *t = &c->timing;
+  rt *r = c->s->h.r;
+  if (t->head >= 0) c->head_until = timer_after(r, t->head);
+  if (t->total >= 0) c->until = timer_after(r, t->total);
+  if (t->pause >= 0) http_connection_pause(c, t->pause);
 }
 
 // Parse what has arrived. Answers the number of results, 0 when more bytes are needed.
@@ -318,8 +340,7 @@ static int parse(lua_State *L, http_connection *c) {
   int results;
   http_idle_remove(c);
   if (!c->answered) c->answered_at = timer_now(c->s->h.r);
-  if (!c->answered && c->p.kind == HTTP_KIND_REQUEST)
-    c->head_until = timer_after(c->s->h.r, HEAD_SECONDS);
+  if (!c->answered && c->p.kind == HTTP_KIND_REQUEST) begin_request(c);
   c->answered = 1;
   c->busy = 1;
   for (;;) {
@@ -334,10 +355,11 @@ static int parse(lua_State *L, http_connection *c) {
         return 1;
       case HTTP_EV_HEAD:
         take_head(c, len - used);
-        if (c->part == HTTP_PART_HEAD && c->p.head.status != 101) return give_head(L, c, used);
+        if (wants_head(c)) return give_head(L, c, used);
+        let_go_on(c);
         break;
       case HTTP_EV_BODY:
-        if (take_body(c) < 0) return fail_uv(L, c, UV_ENOMEM, "read");
+        if (take_body(c) < 0) return http_connection_fail(L, c, UV_ENOMEM, "read");
         break;
       case HTTP_EV_COMPLETE: return complete(L, c, used);
       case HTTP_EV_UPGRADE: return refuse_upgrade(L, c);
@@ -351,11 +373,11 @@ static int parse(lua_State *L, http_connection *c) {
 
 static int finish(lua_State *L, http_connection *c) {
   int rc = stream_end(c->s);
-  if (rc != UV_EOF) return fail_uv(L, c, rc, "read");
+  if (rc != UV_EOF) return http_connection_fail(L, c, rc, "read");
   switch (http_parser_finish(&c->p)) {
     case HTTP_EV_COMPLETE: return complete(L, c, 0);
     case HTTP_EV_END:
-      if (c->p.kind == HTTP_KIND_RESPONSE) return fail_uv(L, c, UV_EOF, "read");
+      if (c->p.kind == HTTP_KIND_RESPONSE) return http_connection_fail(L, c, UV_EOF, "read");
       lua_pushnil(L);
       return 1;
     default: return fail_eof(L, c, http_parser_error(&c->p));
@@ -366,13 +388,13 @@ static int on_data(lua_State *L, stream *s, void *arg, int rc) {
   http_connection *c = arg;
   if (rc == UV_ETIMEDOUT && more_patience(c) > timer_now(c->s->h.r))
     return stream_wait(L, s, 1, more_patience(c), on_data, c);
-  if (rc < 0) return fail_uv(L, c, rc, "read");
-  return receive(L, c);
+  if (rc < 0) return http_connection_fail(L, c, rc, "read");
+  return http_connection_go_on(L, c);
 }
 
-static int receive(lua_State *L, http_connection *c) {
+int http_connection_go_on(lua_State *L, http_connection *c) {
   size_t n;
-  if (c->s->closed) return fail_uv(L, c, STREAM_CLOSED, "read");
+  if (c->s->closed) return http_connection_fail(L, c, STREAM_CLOSED, "read");
   stream_peek(c->s, &n);
   if (n || c->part == HTTP_PART_PIECE) {
     int results = parse(L, c);
@@ -385,7 +407,7 @@ static int receive(lua_State *L, http_connection *c) {
 static int on_rested(lua_State *L, void *arg, int rc) {
   http_connection *c = arg;
   (void)rc;
-  return receive(L, c);
+  return http_connection_go_on(L, c);
 }
 
 static const wait_ops rest_ops = {"other tasks", NULL, on_rested, NULL};
@@ -400,18 +422,27 @@ static void forget_head(http_connection *c) {
   http_parser_init(&c->p, kind, &limits);
 }
 
-int http_connection_receive(lua_State *L, http_connection *c) {
+int http_connection_receive(lua_State *L, http_connection *c, http_part part, double idle) {
   size_t n;
   task_checkpoint(L);
   stream_peek(c->s, &n);
   c->answered = 0;
-  c->part = HTTP_PART_WHOLE;
+  c->part = part;
   c->head_until = TIMER_NEVER;
+  http_connection_limit(c, idle, -1);
   if (!n) forget_head(c);
   // A peer that sends without a pause must not keep the loop.
   if (n && !wait_may_go_on(L, WAIT_SYSTEM_CALL))
     return wait_begin_until(L, &rest_ops, c, timer_after(rt_of(L), 0));
-  return receive(L, c);
+  return http_connection_go_on(L, c);
+}
+
+int http_connection_head(lua_State *L, http_connection *c, double seconds) {
+  task_checkpoint(L);
+  c->part = HTTP_PART_HEAD;
+  c->until_go_on = seconds >= 0;
+  c->call_until = seconds >= 0 ? timer_after(rt_of(L), seconds) : TIMER_NEVER;
+  return http_connection_go_on(L, c);
 }
 
 int http_connection_piece(lua_State *L, http_connection *c, double seconds) {
@@ -419,10 +450,11 @@ int http_connection_piece(lua_State *L, http_connection *c, double seconds) {
   task_checkpoint(L);
   c->part = HTTP_PART_PIECE;
   c->call_until = timer_after(rt_of(L), seconds);
+  let_go_on(c);
   stream_peek(c->s, &n);
   if (n && !wait_may_go_on(L, WAIT_SYSTEM_CALL))
     return wait_begin_until(L, &rest_ops, c, timer_after(rt_of(L), 0));
-  return receive(L, c);
+  return http_connection_go_on(L, c);
 }
 
 // --- The end of a connection -----------------------------------------------------------------
@@ -441,150 +473,4 @@ int http_connection_drain(lua_State *L, http_connection *c, double seconds) {
   if (stream_shutdown(c->s) < 0) return 0;
   c->until = timer_after(c->s->h.r, seconds);
   return discard(L, c->s, c, 0);
-}
-
-// --- Sending ---------------------------------------------------------------------------------
-
-static int send_more(lua_State *L, http_connection *c);
-
-static int sent(lua_State *L, http_connection *c) {
-  if (c->receive_next) return receive(L, c);
-  if (c->send_rc) return fail_uv(L, c, c->send_rc, "send");
-  c->busy = c->in_pieces;
-  lua_pushboolean(L, 1);
-  return 1;
-}
-
-static int on_turn(lua_State *L, void *arg, int rc) {
-  http_connection *c = arg;
-  rc = stream_take_turn(c->s, rc);
-  if (rc == UV_ETIMEDOUT) return fail_uv(L, c, rc, "send");
-  if (rc < 0) {  // the peer may have answered before it stopped reading
-    c->send_rc = rc;
-    return sent(L, c);
-  }
-  return send_more(L, c);
-}
-
-static void describe_turn(const task *t, const void *arg, char *buf, size_t n) {
-  const http_connection *c = arg;
-  (void)t;
-  c->s->t->describe(c->s, buf, n);
-}
-
-static const wait_ops turn_ops = {"room to write to", NULL, on_turn, describe_turn};
-
-// Hand the next slice of the parts to the stream.
-static int send_slice(lua_State *L, http_connection *c) {
-  uv_buf_t bufs[MOST_PARTS];
-  unsigned n = 0;
-  size_t skip = c->sent, room = SLICE;
-  for (int i = 0; i < c->parts; i++) {
-    size_t len = 0;
-    const char *text = lua_tolstring(L, PARTS + i, &len);
-    if (skip >= len) {
-      skip -= len;
-      continue;
-    }
-    size_t part = len - skip < room ? len - skip : room;
-    if (!part) break;
-    bufs[n++] = uv_buf_init((char *)(uintptr_t)text + skip, (unsigned)part);
-    room -= part;
-    skip = 0;
-  }
-  c->sent += SLICE - room;
-  return n ? stream_write(c->s, bufs, n) : 0;
-}
-
-static int send_more(lua_State *L, http_connection *c) {
-  size_t total = 0;
-  for (int i = 0; i < c->parts; i++) total += (size_t)lua_rawlen(L, PARTS + i);
-  while (c->sent < total && !c->send_rc) {
-    if (!stream_is_writable(c->s)) return stream_wait_turn(L, c->s, turn_until(c), &turn_ops, c);
-    c->send_rc = send_slice(L, c);
-  }
-  return sent(L, c);
-}
-
-static int send_parts(lua_State *L, http_connection *c, int parts, int receive_next) {
-  lua_settop(L, PARTS + parts - 1);
-  c->parts = parts;
-  c->sent = 0;
-  c->receive_next = receive_next ? 1 : 0;
-  return send_more(L, c);
-}
-
-// Say whether the peer has sent something already, which over a new connection nobody has read yet.
-static int has_spoken(const http_connection *c) {
-  size_t n;
-  const stream *s = c->s;
-  stream_peek(s, &n);
-  return n || (!s->reading && s->t->read_now && s->t->read_now(c->s, NULL, 0) > 0);
-}
-
-// Begin a message with its first parts. A server that has answered before the request will go on to
-// answer it, and that would be taken for the answer to the next one.
-static void begin_message(http_connection *c, http_part part) {
-  http_idle_remove(c);
-  if (c->p.kind == HTTP_KIND_RESPONSE) c->out_of_step |= has_spoken(c) != 0;
-  c->busy = 1;
-  c->send_rc = 0;
-  c->answered = 0;
-  c->sent_at = 0;
-  c->part = part;
-  c->call_until = TIMER_NEVER;
-}
-
-static int send_message(lua_State *L, http_connection *c, int receive_next, http_part part) {
-  task_checkpoint(L);
-  begin_message(c, part);
-  return send_parts(L, c, 2, receive_next);
-}
-
-int http_connection_send_bytes(lua_State *L, http_connection *c, const uv_buf_t *bufs, unsigned n) {
-  task_checkpoint(L);
-  begin_message(c, HTTP_PART_WHOLE);
-  if (stream_is_writable(c->s)) {
-    c->receive_next = 0;
-    c->send_rc = stream_write(c->s, bufs, n);
-    return sent(L, c);
-  }
-  lua_settop(L, PARTS - 1);
-  for (unsigned i = 0; i < n; i++) lua_pushlstring(L, bufs[i].base, bufs[i].len);
-  return send_parts(L, c, (int)n, 0);
-}
-
-int http_connection_send(lua_State *L, http_connection *c) {
-  return send_message(L, c, 0, HTTP_PART_WHOLE);
-}
-
-int http_connection_exchange(lua_State *L, http_connection *c, http_part part) {
-  return send_message(L, c, 1, part);
-}
-
-// --- A body in pieces --------------------------------------------------------------------------
-
-int http_connection_begin(lua_State *L, http_connection *c) {
-  c->in_pieces = 1;
-  lua_settop(L, PARTS);
-  return send_message(L, c, 0, HTTP_PART_HEAD);
-}
-
-int http_connection_write(lua_State *L, http_connection *c) {
-  task_checkpoint(L);
-  if (c->s->closed) return fail_uv(L, c, STREAM_CLOSED, "send");
-  return send_parts(L, c, MOST_PARTS, 0);
-}
-
-void http_connection_sent(http_connection *c) {
-  c->in_pieces = 0;
-  c->sent_at = timer_now(c->s->h.r);
-}
-
-int http_connection_head(lua_State *L, http_connection *c, double seconds) {
-  task_checkpoint(L);
-  c->part = HTTP_PART_HEAD;
-  c->until_go_on = seconds >= 0;
-  c->call_until = seconds >= 0 ? timer_after(rt_of(L), seconds) : TIMER_NEVER;
-  return receive(L, c);
 }

@@ -15,6 +15,13 @@
 
 #define HTTP_CONNECTION_AT_ONCE ((size_t)64 << 10)
 
+// How long a client may take, in seconds; negative: as long as it likes.
+typedef struct http_timing {
+  double head;   // for the head of a request, from its first byte on
+  double total;  // for all of the request
+  double pause;  // of silence in the middle of it, or while the answer is sent
+} http_timing;
+
 typedef struct http_connection {
   stream *s;  // kept until the userdata goes: a task may still wait on it
   http_parser p;
@@ -22,6 +29,7 @@ typedef struct http_connection {
   http_text whole;       // a body that came in one span of the stream's buffer
   list idle;             // among those of its pool that idle
   uint64_t idle_since;   // milliseconds of the loop's clock
+  http_timing timing;    // of requests
   uint64_t pause;        // longest silence of the peer, in nanoseconds; 0: any
   uint64_t until;        // the instant when the whole exchange must be over
   uint64_t head_until;   // the instant when the head that has begun must be complete
@@ -37,6 +45,7 @@ typedef struct http_connection {
   unsigned receive_next : 1;  // after sending, wait for the peer's message
   unsigned in_pieces : 1;     // a body is being sent in pieces, by another task than receives
   unsigned until_go_on : 1;   // 100 Continue ends the wait for the peer's message
+  unsigned go_on_due : 1;     // the client waits for 100 Continue
   unsigned part : 2;          // http_part: what is received
 } http_connection;
 
@@ -50,6 +59,9 @@ void http_connection_close(http_connection *c);
 
 // Free what is held; no task waits. [loop]
 void http_connection_fini(http_connection *c);
+
+// Set the longest silence of the peer, in seconds; negative or infinite means any. [loop]
+void http_connection_pause(http_connection *c, double seconds);
 
 // Set the time limits of what follows: `pause` seconds of silence, `total` seconds in all; negative
 // or infinite means none. [loop]
@@ -85,14 +97,16 @@ void http_connection_sent(http_connection *c);
 // a failure. [loop]
 int http_connection_head(lua_State *L, http_connection *c, double seconds);
 
-// Wait for a message of the peer. To be returned from a lua_CFunction. Results of a response:
-// status, head, body, keepalive, content codings or nil, seconds as above; of a request: method,
-// target, head, body, keepalive, minor version, path. nil alone: the peer closed between two messages.
-// Else nil, error, the status that a server answers with (0: it does not), and whether the peer had
-// closed the connection before it answered a byte. [loop]
-int http_connection_receive(lua_State *L, http_connection *c);
+// Wait for a message of the peer, for `idle` seconds until its first byte. To be returned from a
+// lua_CFunction. Of a request with HTTP_PART_HEAD only the head is waited for, if it has a body:
+// then the body among the results is nil, and http_connection_piece gives it. Results of a
+// response: status, head, body, keepalive, content codings or nil, seconds as above; of a request:
+// method, target, head, body, keepalive, minor version, path. nil alone: the peer closed between
+// two messages. Else nil, error, the status that a server answers with (0: it does not), and
+// whether the peer had closed the connection before it answered a byte. [loop]
+int http_connection_receive(lua_State *L, http_connection *c, http_part part, double idle);
 
-// Wait for a piece of the body of the response whose head was received, for `seconds` at most. To
+// Wait for a piece of the body of the message whose head was received, for `seconds` at most. To
 // be returned from a lua_CFunction. Results: the piece, perhaps empty; whether it was the last; and
 // whether the connection may be kept. Else nil and an error; a time limit that has passed loses
 // nothing. [loop]

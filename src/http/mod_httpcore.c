@@ -28,9 +28,20 @@ static void set_limits(lua_State *L, http_connection *c, int idx) {
   c->p.limits.body = (uint64_t)arg_opt_integer(L, idx + 2, 0);
 }
 
-// c:limit(pause, total, max_body)
-static int l_limit(lua_State *L) {
-  set_limits(L, http_connection_check(L), 2);
+// c:time(head, total, pause): how long requests may take.
+static int l_time(lua_State *L) {
+  http_connection *c = http_connection_check(L);
+  c->timing = (http_timing){arg_number(L, 2), arg_number(L, 3), arg_number(L, 4)};
+  return 0;
+}
+
+// c:bound(head, headers, target, body): the most bytes, or headers, of what is received.
+static int l_bound(lua_State *L) {
+  http_limits *l = &http_connection_check(L)->p.limits;
+  l->head = (uint32_t)arg_integer(L, 2);
+  l->headers = (uint32_t)arg_integer(L, 3);
+  l->target = (uint32_t)arg_integer(L, 4);
+  l->body = (uint64_t)arg_integer(L, 5);
   return 0;
 }
 
@@ -99,14 +110,20 @@ static int l_send(lua_State *L) {
   return http_connection_send(L, c);
 }
 
-// c:receive([idle]): while no byte of the message has come it is among those that idle.
+// c:receive(idle, seconds, in_pieces): while no byte of the request has come it is among those that
+// idle, for so long at most.
 static int l_receive(lua_State *L) {
   http_connection *c = http_connection_check(L);
-  if (!lua_isnoneornil(L, 2)) {
-    http_idle **i = arg_object(L, 2, IDLE_CLASS);
-    if (*i) http_idle_add(*i, c);
-  }
-  return http_connection_receive(L, c);
+  http_idle **i = arg_object(L, 2, IDLE_CLASS);
+  if (*i) http_idle_add(*i, c);
+  return http_connection_receive(L, c, lua_toboolean(L, 4) ? HTTP_PART_HEAD : HTTP_PART_WHOLE,
+                                 arg_number(L, 3));
+}
+
+// c:waits(): whether the client waits for 100 Continue.
+static int l_waits(lua_State *L) {
+  lua_pushboolean(L, http_connection_any(L, 1)->go_on_due);
+  return 1;
 }
 
 // c:drain(seconds)
@@ -266,10 +283,12 @@ static void make_class(lua_State *L, const char *name, const luaL_Reg *methods,
 
 int luaopen_corun_httpcore(lua_State *L) {
   static const luaL_Reg methods[] = {
-    {"limit", l_limit}, {"exchange", l_exchange}, {"open", l_open},   {"begin", l_begin},
-    {"write", l_write}, {"sent", l_sent},         {"head", l_head},   {"piece", l_piece},
-    {"send", l_send},   {"receive", l_receive},   {"drain", l_drain}, {"reusable", l_reusable},
-    {"peer", l_peer},   {"traffic", l_traffic},   {"close", l_close}, {NULL, NULL}};
+    {"time", l_time},       {"bound", l_bound},       {"exchange", l_exchange},
+    {"open", l_open},       {"begin", l_begin},       {"write", l_write},
+    {"sent", l_sent},       {"head", l_head},         {"piece", l_piece},
+    {"send", l_send},       {"receive", l_receive},   {"drain", l_drain},
+    {"waits", l_waits},     {"reusable", l_reusable}, {"peer", l_peer},
+    {"traffic", l_traffic}, {"close", l_close},       {NULL, NULL}};
   static const luaL_Reg meta[] = {
     {"__gc", l_gc}, {"__close", l_close}, {"__tostring", l_tostring}, {NULL, NULL}};
   static const luaL_Reg idle_methods[] = {

@@ -16,7 +16,7 @@
 #define TOGETHER ((size_t)4 << 10)  // a body of up to this is copied behind its head
 
 // Stack indexes of `send`: its arguments, then the fields of a table.
-enum { CONNECTION = 1, ANSWER, FATE, NO_BODY, HEADERS, BODY, JSON, TOP = JSON };
+enum { CONNECTION = 1, ANSWER, FATE, NO_BODY, FRAMING, HEADERS, BODY, JSON, TOP = JSON };
 
 // --- The table of an answer ------------------------------------------------------------------
 
@@ -120,8 +120,22 @@ static const char *fate(lua_State *L) {
   return i ? fates[i] : NULL;
 }
 
-// send(connection, answer, fate, no_body): send a string or a table as the answer. `fate` is what
-// the header Connection says. Answers false when the answer is not as it should be; else as
+// End the head. Answers the bytes of the body that follow it at once.
+static size_t end_head(lua_State *L, http_reply *r, const char *connection) {
+  size_t length = lua_isnil(L, BODY) ? buffer_len(&r->body) : (size_t)lua_rawlen(L, BODY);
+  http_reply_framing framing = HTTP_REPLY_LENGTH;
+  uint64_t announced = length;
+  if (lua_type(L, FRAMING) == LUA_TSTRING)
+    framing = *lua_tostring(L, FRAMING) == 'c' ? HTTP_REPLY_CHUNKED : HTTP_REPLY_CLOSE;
+  else if (!lua_isnil(L, FRAMING))
+    announced = (uint64_t)lua_tointeger(L, FRAMING);
+  if (!http_reply_end(r, framing, announced, connection)) luaL_error(L, "not enough memory");
+  return length;
+}
+
+// send(connection, answer, fate, no_body, framing): send a string or a table as the answer. `fate`
+// is what the header Connection says. With `framing` the body is sent later: "chunked", "until the
+// end", or its length. Answers false when the answer is not as it should be; else as
 // connection:send.
 static int l_send(lua_State *L) {
   http_reply *r = lua_touserdata(L, lua_upvalueindex(1));
@@ -129,7 +143,7 @@ static int l_send(lua_State *L) {
   const char *connection = fate(L);
   int status = 200, fine = 1;
   static const json_style compact = {0, 0};
-  lua_settop(L, NO_BODY);
+  lua_settop(L, FRAMING);
   lua_settop(L, TOP);
   if (lua_type(L, ANSWER) == LUA_TSTRING) {
     lua_pushvalue(L, ANSWER);
@@ -146,10 +160,7 @@ static int l_send(lua_State *L) {
   }
   if (!lua_isnil(L, JSON)) http_reply_type(r, "application/json");
   if (lua_type(L, ANSWER) == LUA_TSTRING) http_reply_type(r, "text/plain; charset=utf-8");
-  size_t length = lua_isnil(L, BODY) ? buffer_len(&r->body) : (size_t)lua_rawlen(L, BODY);
-  if (!http_reply_end(r, HTTP_REPLY_LENGTH, length, connection))
-    return luaL_error(L, "not enough memory");
-  return send_all(L, c, r, length);
+  return send_all(L, c, r, end_head(L, r, connection));
 }
 
 // reason(status): its phrase.

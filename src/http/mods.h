@@ -6,7 +6,7 @@
 #include <lua.h>
 
 int luaopen_corun_cookiecore(lua_State *L);  // dates and public suffixes
-int luaopen_corun_httpreply(lua_State *L);  // answers of servers
+int luaopen_corun_httpreply(lua_State *L);   // answers of servers
 int luaopen_corun_httpcore(lua_State *L);  // connections and URLs; lua/corun/http*.lua adds policy
 
 #endif

@@ -152,8 +152,8 @@ static void put_date(http_reply *r) {
   struct tm tm;
   if (now != r->second && gmtime_r(&now, &tm)) {
     snprintf(r->date, sizeof r->date, "date: %.3s, %02d %.3s %04d %02d:%02d:%02d GMT\r\n",
-             days + 3 * tm.tm_wday, tm.tm_mday, months + 3 * tm.tm_mon, tm.tm_year + 1900, tm.tm_hour,
-             tm.tm_min, tm.tm_sec);
+             days + 3 * tm.tm_wday, tm.tm_mday, months + 3 * tm.tm_mon, tm.tm_year + 1900,
+             tm.tm_hour, tm.tm_min, tm.tm_sec);
     r->second = now;
   }
   put_text(r, r->date);

@@ -322,7 +322,7 @@ describe("http.serve connections", function()
   end)
 
   it("a client that does not read its answer harms nobody", function()
-    local server <close>, url = serve(function() return ("x"):rep(8 << 20) end, {idle = 0.5})
+    local server <close>, url = serve(function() return ("x"):rep(8 << 20) end, {stall = 0.5})
     local stream <close> = assert(net.connect(server:address()))
     stream:write("GET / HTTP/1.1\r\nhost: h\r\n\r\n")
     local s <close> = http.session()
@@ -334,29 +334,42 @@ describe("http.serve connections", function()
   end)
 
   it("idle ones are closed after idle seconds, half a request gets 408", function()
-    local server <close> = serve(function() return "x" end, {idle = 0.05})
-    assert.equal("", talk(server, ""))
-    assert.matches("^HTTP/1.1 408 ", talk(server, "GET / HTTP/1.1\r\nho"))
-    assert.matches("^HTTP/1.1 408 ", talk(server,
-      "GET / HTTP/1.1\r\nhost: h\r\ncontent-length: 3\r\n\r\na"))
-    server:close()
+    local half, first = "GET / HTTP/1.1\r\nho", "GET / HTTP/1.1\r\nhost: h\r\n\r\n"
+    local some = "GET / HTTP/1.1\r\nhost: h\r\ncontent-length: 3\r\n\r\na"
+    for name, value in pairs{stall = 0.05, head_timeout = 0.05, request_timeout = 0.05} do
+      local server <close> = serve(function() return "x" end, {idle = 0.1, [name] = value})
+      assert.equal("", talk(server, ""))
+      if name ~= "head_timeout" then
+        assert.matches("^HTTP/1.1 408 ", talk(server, some), name)
+        assert.matches("xHTTP/1.1 408 ", talk(server, first .. some), name)
+      end
+      assert.matches("^HTTP/1.1 408 ", talk(server, half), name)
+      assert.matches("xHTTP/1.1 408 ", talk(server, first .. half), name)
+      server:close()
+    end
   end)
 
-  it("limit bounds those at once", function()
-    local busy, most = 0, 0
-    local server <close>, url = serve(function()
-      busy = busy + 1
-      most = math.max(most, busy)
-      corun.sleep(0.005)
-      busy = busy - 1
-      return {headers = {connection = "close"}}
-    end, {limit = 3})
-    local s <close> = http.session()
-    corun.scope(function(scope)
-      for _ = 1, 20 do scope:spawn(function() assert(s:get(url)) end) end
-    end)
-    assert.equal(3, most)
-    server:close()
+  it("limit and per_peer bound those at once, and the others get 503", function()
+    for _, name in ipairs{"limit", "per_peer"} do
+      local busy, most = 0, 0
+      local server <close>, url = serve(function()
+        busy = busy + 1
+        most = math.max(most, busy)
+        corun.sleep(0.02)
+        busy = busy - 1
+        return "x"
+      end, {[name] = 3})
+      local s <close> = http.session()
+      local statuses = corun.map({1, 2, 3, 4, 5}, function() return assert(s:get(url)).status end)
+      table.sort(statuses)
+      assert.equal("200 200 200 503 503", table.concat(statuses, " "))
+      assert.equal(3, most)
+      s:close()
+      support.eventually("all are gone", function() return server.count == 0 end)
+      local again <close> = http.session()
+      assert.equal(200, assert(again:get(url)).status)
+      server:close()
+    end
   end)
 end)
 

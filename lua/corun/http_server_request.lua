@@ -1,0 +1,101 @@
+-- SPDX-License-Identifier: MIT
+-- Requests as handlers get them. The body of one is complete, or comes in pieces: then the request
+-- reads from the connection until the handler has returned. What fails on the way is remembered
+-- with the status that the client is answered.
+local message = require "corun.http_message"
+local reader = require "corun.http_reader"
+local url = require "corun.url"
+
+local request = {}
+
+local methods = {json = message.json}
+local class = {__name = "http request", __tostring = function(self)
+  return ("http request (%s %s)"):format(self.method, self.target)
+end}
+
+-- The fields of a query; of several values of a name the last.
+local function fields(text)
+  local t = {}
+  for pair in text:gmatch("[^&]+") do
+    local name, value = pair:match("^([^=]*)=(.*)$")
+    t[url.decode(name or pair, "form")] = url.decode(value or "", "form")
+  end
+  return t
+end
+
+-- The next piece of the body; nil at its end.
+local function pull(self, seconds)
+  local c = self.connection
+  if not c then return nil end
+  local piece, last, keep = c:piece(seconds)
+  if piece then
+    if last then self.connection, self.over = nil, keep end
+    return piece
+  end
+  if last.code ~= "ETIMEDOUT" or not seconds then
+    self.connection, self.fault = nil, keep -- there it says: the status
+  end
+  return nil, last
+end
+
+-- The reader of the body, made when it is first wanted.
+local function input(self)
+  local made = rawget(self, "input")
+  if not made then
+    local body = rawget(self, "body")
+    made = reader.new(function(seconds)
+      if not body then return pull(self, seconds) end
+      local piece = body
+      body = ""
+      return piece ~= "" and piece or nil
+    end, self.path, "request")
+    rawset(self, "input", made)
+  end
+  return made
+end
+
+for _, name in ipairs{"read", "recv", "read_exactly", "read_until", "lines"} do
+  methods[name] = function(self, ...)
+    local stream = input(self)
+    return stream[name](stream, ...)
+  end
+end
+
+-- What is made when it is first asked for.
+local LAZY = {}
+
+function LAZY.headers(self) return message.headers(self.block) end
+
+function LAZY.query(self) return fields(self.target:match("?(.*)$") or "") end
+
+-- All that has not been read of a body that comes in pieces.
+function LAZY.body(self)
+  local body, err = input(self):read("a")
+  if err then error(err, 0) end
+  return body
+end
+
+function class.__index(self, key)
+  local method = methods[key]
+  if method then return method end
+  local make = LAZY[key]
+  if not make then return nil end
+  local value = make(self)
+  rawset(self, key, value)
+  return value
+end
+
+---Make a request.
+---@param c userdata the connection
+---@param peer string
+---@param body string? nil: it is still to come
+function request.new(c, peer, method, target, block, body, minor, path)
+  local self = {
+    method = method, target = target, path = path, block = block, body = body, peer = peer,
+    version = minor == 1 and "1.1" or "1.0",
+  }
+  if not body then self.connection = c end
+  return setmetatable(self, class)
+end
+
+return request

@@ -1,0 +1,274 @@
+-- SPDX-License-Identifier: MIT
+-- http.serve: bodies that come in pieces, of requests and of answers; the log of a server.
+
+local corun = require("corun")
+local fs = require("corun.fs")
+local http = require("corun.http")
+local net = require("corun.net")
+local support = require("tests.spec.support.http")
+
+local function serve(fn, o)
+  local server = assert(http.serve("127.0.0.1:0", fn, o))
+  return server, "http://" .. server:address()
+end
+
+local function talk(server, bytes)
+  return support.talk(server:address(), bytes)
+end
+
+local GET = "GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n"
+
+-- Run fn with stderr going to a table; what was written there.
+local function captured(fn)
+  local path = os.tmpname()
+  local file = assert(io.open(path, "w+"))
+  local original = io.stderr
+  io.stderr = file -- luacheck: ignore 122
+  local good, err = pcall(fn)
+  io.stderr = original -- luacheck: ignore 122
+  file:seek("set")
+  local text = file:read("a")
+  file:close()
+  os.remove(path)
+  if not good then error(err, 0) end
+  return text
+end
+
+describe("http.serve, streamed answers:", function()
+  it("a function writes chunks, each sent at once", function()
+    local go = corun.event()
+    local server <close>, url = serve(function()
+      return function(w)
+        w:write("one", 2, "")
+        go:wait()
+        w:write("three")
+        assert.matches("^http writer %(/x, 9 bytes%)$", tostring(w))
+      end
+    end)
+    local s <close> = http.session()
+    local res <close> = assert(s:get(url .. "/x", {stream = true}))
+    assert.equal("one2", res:recv())
+    go:set()
+    assert.equal("three", res:read("a"))
+    assert.is_nil(res.headers["content-length"])
+    res:close()
+    assert.equal(1, s.pool.open) -- the connection is kept
+    server:close()
+  end)
+
+  it("a table has status and headers, and a stream or a body of any kind", function()
+    local answer
+    local server <close>, url = serve(function() return answer end)
+    local s <close> = http.session()
+    local path = os.tmpname()
+    assert(fs.write(path, ("file"):rep(1000)))
+    local texts, i = {"a", "", "b"}, 0
+    local cases = {
+      {{status = 201, headers = {x = "1"}, stream = function(w) w:write("s") end}, "s"},
+      {{stream = function() end}, ""},
+      {{body = {path = path}}, ("file"):rep(1000), 4000},
+      {{body = function() i = i + 1 return texts[i] end}, "ab"},
+    }
+    for _, case in ipairs(cases) do
+      answer = case[1]
+      local res = assert(s:get(url))
+      assert.equal(case[2], res.body)
+      assert.equal(answer.status or 200, res.status)
+      assert.equal(answer.headers and "1", res.headers.x)
+      assert.equal(case[3] and tostring(case[3]), res.headers["content-length"])
+      res = assert(s:head(url))
+      assert.equal("", res.body)
+    end
+    answer = {body = {path = path .. ".nosuch"}}
+    assert.matches("no such file", captured(function()
+      assert.equal(500, assert(s:get(url)).status)
+    end))
+    assert.equal(1, s.pool.open)
+    os.remove(path)
+    server:close()
+  end)
+
+  it("HTTP/1.0 gets the body until the end", function()
+    local server <close> = serve(function() return function(w) w:write("a") w:write("b") end end)
+    local got = talk(server, "GET / HTTP/1.0\r\nconnection: keep-alive\r\n\r\n")
+    assert.matches("\r\nconnection: close\r\n\r\nab$", got)
+    assert.is_nil(got:find("chunked", 1, true))
+    server:close()
+  end)
+
+  it("a failure cuts the body short, and is logged", function()
+    local server <close>, url = serve(function()
+      return function(w)
+        w:write("begun")
+        error("half way")
+      end
+    end)
+    local s <close> = http.session()
+    local log = captured(function()
+      local res, err = s:get(url)
+      assert.is_nil(res)
+      assert.matches("inside a chunked body", err.message)
+    end)
+    assert.matches("GET / failed: .*half way", log)
+    assert.equal(0, s.pool.open)
+    server:close()
+  end)
+
+  it("a client that goes away ends the function, and nothing is logged", function()
+    local ended
+    local server <close> = serve(function()
+      return function(w)
+        local _ <close> = corun.defer(function() ended = true end)
+        while true do
+          w:write(("x"):rep(10000))
+          corun.sleep(0)
+        end
+      end
+    end)
+    local log = captured(function()
+      local stream <close> = assert(net.connect(server:address()))
+      stream:write(GET)
+      assert(stream:read(1000))
+      stream:close()
+      support.eventually("the function ended", function() return ended end)
+    end)
+    assert.equal("", log)
+    server:close()
+  end)
+
+  it("nothing can be written once the answer has ended", function()
+    local kept
+    local server <close>, url = serve(function()
+      return function(w)
+        kept = w
+        w:write("x")
+      end
+    end)
+    local s <close> = http.session()
+    assert.equal("x", assert(s:get(url)).body)
+    local ok, err = corun.try(kept.write, kept, "late")
+    assert.is_nil(ok)
+    assert.equal("ECLOSED", err.code)
+    assert.error_matches(function() kept.write({}, "x") end, "bad self")
+    server:close()
+  end)
+end)
+
+describe("http.serve, requests in pieces (stream = true):", function()
+  it("a handler reads while the client still sends", function()
+    local server <close>, url = serve(function(req)
+      local first = req:read(3) or "nothing"
+      return table.concat({first, req:read("l") or "nothing", req.body, req.method}, " ")
+    end, {stream = true})
+    local s <close> = http.session()
+    local pieces, i = {"abc", "def\n", "rest", "!"}, 0
+    local res = assert(s:post(url, {body = function() i = i + 1 return pieces[i] end}))
+    assert.equal("abc def rest! POST", res.body)
+    assert.equal("nothing nothing  GET", assert(s:get(url)).body)
+    assert.equal(1, s.pool.open)
+    server:close()
+  end)
+
+  it("what a handler does not read is skipped, or the connection closed", function()
+    local peers, connections = {}, 0
+    local server <close>, url = serve(function(req)
+      connections = connections + (peers[req.peer] and 0 or 1)
+      peers[req.peer] = true
+      return "x"
+    end, {stream = true})
+    for _, case in ipairs{{10, 1}, {100000, 1}, {2 << 20, 0}} do
+      local s <close> = http.session()
+      local sent = 0
+      connections = 0
+      local res = assert(s:post(url, {body = function()
+        sent = sent + 1
+        return sent <= case[1] / 10 and ("x"):rep(10) or nil
+      end}))
+      assert.equal("x", res.body)
+      assert.equal("x", assert(s:get(url)).body)
+      support.eventually("it is kept or closed", function() return server.count == 1 end)
+      assert.equal(case[2], connections == 1 and 1 or 0, case[1])
+    end
+    server:close()
+  end)
+
+  it("100 Continue is sent once the body is wanted", function()
+    local server <close> = serve(function(req)
+      return req.path == "/want" and req.body or "unread"
+    end, {stream = true})
+    local head = "POST /%s HTTP/1.1\r\nhost: h\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n"
+    local stream <close> = assert(net.connect(server:address()))
+    stream:write(head:format("want"))
+    assert.equal("HTTP/1.1 100 Continue\r\n", stream:read("L"))
+    assert.equal("\r\n", stream:read("L"))
+    stream:write("hi" .. head:format("no"))
+    local got = stream:read("a")
+    assert.matches("\r\n\r\nhiHTTP/1.1 200 OK\r\n", got)
+    assert.is_nil(got:find("100 Continue", 1, true))
+    assert.matches("connection: close\r\n\r\nunread$", got)
+    server:close()
+  end)
+
+  it("a body that is too large, late or cut short is the client's fault", function()
+    local caught
+    local server <close> = serve(function(req)
+      if req.path == "/catch" then
+        local body, err = req:read("a")
+        caught = err.code
+        return body or "caught"
+      end
+      return req.body
+    end, {stream = true, max_body = 10, stall = 0.05})
+    local head = "POST /%s HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n"
+    local log = captured(function()
+      assert.matches("^HTTP/1.1 413 ", talk(server, head:format("") .. "b\r\n01234567890\r\n"))
+      assert.matches("^HTTP/1.1 408 ", talk(server, head:format("") .. "5\r\n012"))
+      assert.matches("^HTTP/1.1 400 ", talk(server, head:format("") .. "zz\r\n"))
+      assert.matches("^HTTP/1.1 200 .*close\r\n\r\ncaught$",
+        talk(server, head:format("catch") .. "b\r\n01234567890\r\n"))
+    end)
+    assert.equal("EMSGSIZE", caught)
+    assert.equal("", log)
+    server:close()
+  end)
+
+  it("a whole body can be read like one in pieces", function()
+    local server <close>, url = serve(function(req)
+      return {json = {req:read("l"), req:read("a"), req.body}}
+    end)
+    local s <close> = http.session()
+    assert.same({"a", "b", "a\nb"}, assert(s:post(url, {body = "a\nb"})):json())
+    server:close()
+  end)
+end)
+
+describe("http.serve, log:", function()
+  it("is called with each answer, and its failure harms nobody", function()
+    local entries = {}
+    local server <close>, url = serve(function(req)
+      if req.path == "/fail" then error("x") end
+      return req.path == "/stream" and function(w) w:write("abc") end or {status = 404, body = "no"}
+    end, {log = function(entry)
+      entries[#entries + 1] = entry
+      if entry.req and entry.req.path == "/fail" then error("the log is full") end
+    end})
+    local s <close> = http.session()
+    local text = captured(function()
+      for _, path in ipairs{"/", "/stream", "/fail", "/"} do assert(s:get(url .. path)) end
+      talk(server, "GET / HTTP/1.1\r\n\r\n")
+    end)
+    assert.matches("the log of the server at 127.0.0.1:%d+ failed: .*the log is full", text)
+    local statuses = {}
+    for i, entry in ipairs(entries) do
+      statuses[i] = entry.status
+      assert.matches("^127.0.0.1:%d+$", entry.peer)
+      if entry.req then
+        assert.is_true(entry.bytes > 20)
+        assert.is_true(entry.seconds >= 0 and entry.seconds < 5)
+      end
+    end
+    assert.equal("404 200 500 404 400", table.concat(statuses, " "))
+    assert.equal("EPROTO", entries[5].error.code)
+    server:close()
+  end)
+end)
