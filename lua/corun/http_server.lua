@@ -53,8 +53,7 @@ local function refuse(c, status, text)
 end
 
 -- Whether the script wants the connection closed after this answer.
-local function wants_close(res)
-  local headers = type(res) == "table" and res.headers
+local function wants_close(headers)
   local wish = type(headers) == "table" and message.find(headers, "connection")
   return type(wish) == "string" and wish:lower() == "close"
 end
@@ -83,25 +82,39 @@ local function answer_failure(req, err)
   return fault > 0 and {status = fault, body = text .. "\n"}
 end
 
--- Send an answer. Answers whether the connection may be kept, and the status that was sent.
-local function reply_with(c, req, state, res, fate)
-  local sent = send(c, res, fate, req.method == "HEAD")
-  if sent then return fate ~= "close", type(res) == "table" and res.status or 200 end
-  if sent == nil then return false end
-  local attempt, err = try(reply.special, c, req, res, state.site, fate)
-  if type(attempt) == "table" then -- it was sent, as a whole or not
-    if attempt.err then log_failure(req, attempt.err) end
-    return attempt.keep and fate ~= "close", attempt.status
+-- Send an answer that is neither a string nor a plain table, or one that is not as it should be.
+-- Answers whether the connection may be kept, and the status; false alone when nothing was sent.
+local function reply_at_length(c, req, state, res, fate)
+  local outcome, err = try(reply.special, c, req, res, state.site, fate)
+  if outcome then
+    if outcome.err then log_failure(req, outcome.err) end
+    return outcome.keep and fate ~= "close", outcome.status
   end
   log_failure(req, err, state.where)
-  sent = send(c, FAILURE, fate, req.method == "HEAD")
-  return sent and fate ~= "close", FAILURE.status
+  local sent = send(c, FAILURE, fate, req.method == "HEAD")
+  return sent and fate ~= "close", sent and FAILURE.status
+end
+
+-- Answer a request whose handler failed with `err`. Answers as above.
+local function reply_failure(c, req, err, fate)
+  local res = answer_failure(req, err)
+  if not res then return false end
+  local sent = send(c, res, fate, req.method == "HEAD")
+  return sent and fate ~= "close", sent and res.status
 end
 
 -- Connections -----------------------------------------------------------------------------------
 
--- Tell the script what was answered. Its failure is logged and changes nothing.
-local function tell(state, entry)
+-- Begin what the script is told of an answer.
+local function begin_entry(c, peer, req, err)
+  return {req = req, peer = peer, seconds = now(), bytes = select(2, c:traffic()), error = err}
+end
+
+-- Tell the script what was answered since the entry was begun. Its failure is logged and changes
+-- nothing.
+local function tell(state, c, entry, status)
+  entry.status = status or nil
+  entry.seconds, entry.bytes = now() - entry.seconds, select(2, c:traffic()) - entry.bytes
   local ok, err = try(state.log, entry)
   if ok == nil and err ~= nil then
     io.stderr:write(("corun: the log of the server at %s failed: %s\n"):format(state.name,
@@ -118,22 +131,20 @@ end
 -- Answer one request; answer whether the connection serves another one.
 local function respond(c, peer, state, method, target, block, body, keep, minor, path)
   local req = new_request(c, peer, method, target, block, body, minor, path)
-  local began, before = state.log and now(), state.log and select(2, c:traffic())
+  local log = state.log and begin_entry(c, peer, req)
   local res, err = attend(state.site, state.handler, req)
-  local failed = res == nil and err ~= nil
-  if failed then res = answer_failure(req, err) end
-  keep = keep and not state.closed and not wants_close(res) and not req.fault and not c:waits()
-  local status
-  if res or not failed then
-    local fate = not keep and "close" or minor == 0 and "keep-alive" or ""
-    local kept
-    kept, status = reply_with(c, req, state, res, fate)
-    keep = keep and kept
+  keep = keep and not state.closed and (body ~= nil or not req.fault and not c:waits())
+  if keep and type(res) == "table" and res.headers then keep = not wants_close(res.headers) end
+  local fate, sent, status = not keep and "close" or minor == 0 and "keep-alive" or "", false, nil
+  if res ~= nil then sent = send(c, res, fate, method == "HEAD") end
+  if sent then
+    status = type(res) == "table" and res.status or 200
+  elseif res == nil and err ~= nil then
+    keep, status = reply_failure(c, req, err, fate)
+  elseif sent == false then
+    keep, status = reply_at_length(c, req, state, res, fate)
   end
-  if began then
-    tell(state, {req = req, peer = peer, status = status, seconds = now() - began,
-      bytes = select(2, c:traffic()) - before})
-  end
+  if log then tell(state, c, log, status) end
   if not status then return false end
   if body == nil and keep then keep = is_in_step(c, req) end
   if not keep then c:drain(DRAIN) end
@@ -151,8 +162,11 @@ local function take(c, peer, state, method, target, block, body, keep, minor, pa
   end
   local err, status, is_gone = target, block, body
   if err and not is_gone and status > 0 then
-    if state.log then tell(state, {peer = peer, status = status, error = err, bytes = 0}) end
-    refuse(c, status, err.message)
+    local log = state.log and begin_entry(c, peer, nil, err)
+    if send(c, {status = status, body = err.message .. "\n"}, "close") then
+      if log then tell(state, c, log, status) end
+      c:drain(DRAIN)
+    end
   end
   return false
 end
@@ -203,7 +217,8 @@ local function converse(stream, state)
   if not admitted then return turn_away(c, state, why) end
   c:time(o.head_timeout, o.request_timeout, o.stall)
   c:bound(o.max_head, o.max_headers, o.max_url, o.max_body)
-  while not state.closed and take(c, peer, state, c:receive(state.idle, o.idle, o.stream)) do end
+  local idle, seconds, in_pieces = state.idle, o.idle, o.stream
+  while not state.closed and take(c, peer, state, c:receive(idle, seconds, in_pieces)) do end
 end
 
 -- Close the connections that wait for a request: they need not be drained.
