@@ -218,14 +218,20 @@ local function converse(stream, state)
   c:time(o.head_timeout, o.request_timeout, o.stall)
   c:bound(o.max_head, o.max_headers, o.max_url, o.max_body)
   local idle, seconds, in_pieces = state.idle, o.idle, o.stream
-  while not state.closed and take(c, peer, state, c:receive(idle, seconds, in_pieces)) do end
+  repeat
+    if state.closed and not c:has_more() then return end
+  until not take(c, peer, state, c:receive(idle, seconds, in_pieces))
 end
 
--- Close the connections that wait for a request: they need not be drained.
+-- Close the connections that wait for a request: they need not be drained. What has come already,
+-- also of those that nobody has accepted yet, is answered if there is time to.
 local function close(self, state, o)
   options.check(o, "close", {drain = "duration"})
+  if o and o.drain and o.drain > 0 and not state.closed then
+    task.shield(task.sleep, 0) -- the loop accepts what has come
+  end
   state.closed = true
-  state.idle:close_all()
+  state.idle:close_silent()
   return state.close(self, o)
 end
 

@@ -67,6 +67,13 @@ void http_connection_limit(http_connection *c, double pause, double total) {
   c->until = total >= 0 ? timer_after(c->s->h.r, total) : TIMER_NEVER;
 }
 
+int http_connection_has_more(const http_connection *c) {
+  size_t n;
+  const stream *s = c->s;
+  stream_peek(s, &n);
+  return n || (s->t->read_now && s->t->read_now(c->s, NULL, 0) > 0);
+}
+
 int http_connection_is_reusable(const http_connection *c) {
   size_t n = 0;
   if (!c->s || c->busy || c->s->closed || stream_end(c->s) || c->s->out) return 0;

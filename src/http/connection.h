@@ -116,6 +116,10 @@ int http_connection_piece(lua_State *L, http_connection *c, double seconds);
 // does not make its system drop the answer. To be returned from a lua_CFunction. [loop]
 int http_connection_drain(lua_State *L, http_connection *c, double seconds);
 
+// Say whether the peer has sent something that was not parsed, also when it waits in the system to
+// be read. [loop]
+int http_connection_has_more(const http_connection *c);
+
 // Say whether it is idle, alive and in step, so that it may serve another exchange. [loop]
 int http_connection_is_reusable(const http_connection *c);
 

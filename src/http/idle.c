@@ -28,6 +28,14 @@ void http_idle_close_all(http_idle *i) {
     http_connection_close(list_entry(i->connections.next, http_connection, idle));
 }
 
+void http_idle_close_silent(http_idle *i) {
+  for (list *l = i->connections.next, *next; l != &i->connections; l = next) {
+    http_connection *c = list_entry(l, http_connection, idle);
+    next = l->next;
+    if (!http_connection_has_more(c)) http_connection_close(c);
+  }
+}
+
 static void close_handle(handle *h) {
   http_idle_close(list_entry(h, http_idle, h));
 }

@@ -29,6 +29,9 @@ void http_idle_close(http_idle *i);
 // Close all connections in it. [loop]
 void http_idle_close_all(http_idle *i);
 
+// Close those from which nothing has come; the others are busy in a moment. [loop]
+void http_idle_close_silent(http_idle *i);
+
 // A connection idles from now on, until http_idle_remove. [loop]
 void http_idle_add(http_idle *i, http_connection *c);
 

@@ -126,6 +126,12 @@ static int l_waits(lua_State *L) {
   return 1;
 }
 
+// c:has_more(): whether there is something to receive already.
+static int l_has_more(lua_State *L) {
+  lua_pushboolean(L, http_connection_has_more(http_connection_check(L)));
+  return 1;
+}
+
 // c:drain(seconds)
 static int l_drain(lua_State *L) {
   return http_connection_drain(L, http_connection_check(L), arg_number(L, 2));
@@ -193,6 +199,13 @@ static int l_idle_add(lua_State *L) {
 static int l_idle_close_all(lua_State *L) {
   http_idle **i = arg_object(L, 1, IDLE_CLASS);
   if (*i) http_idle_close_all(*i);
+  return 0;
+}
+
+// idle:close_silent()
+static int l_idle_close_silent(lua_State *L) {
+  http_idle **i = arg_object(L, 1, IDLE_CLASS);
+  if (*i) http_idle_close_silent(*i);
   return 0;
 }
 
@@ -283,16 +296,20 @@ static void make_class(lua_State *L, const char *name, const luaL_Reg *methods,
 
 int luaopen_corun_httpcore(lua_State *L) {
   static const luaL_Reg methods[] = {
-    {"time", l_time},       {"bound", l_bound},       {"exchange", l_exchange},
-    {"open", l_open},       {"begin", l_begin},       {"write", l_write},
-    {"sent", l_sent},       {"head", l_head},         {"piece", l_piece},
-    {"send", l_send},       {"receive", l_receive},   {"drain", l_drain},
-    {"waits", l_waits},     {"reusable", l_reusable}, {"peer", l_peer},
-    {"traffic", l_traffic}, {"close", l_close},       {NULL, NULL}};
+    {"time", l_time},   {"bound", l_bound},       {"exchange", l_exchange},
+    {"open", l_open},   {"begin", l_begin},       {"write", l_write},
+    {"sent", l_sent},   {"head", l_head},         {"piece", l_piece},
+    {"send", l_send},   {"receive", l_receive},   {"drain", l_drain},
+    {"waits", l_waits}, {"has_more", l_has_more}, {"reusable", l_reusable},
+    {"peer", l_peer},   {"traffic", l_traffic},   {"close", l_close},
+    {NULL, NULL}};
   static const luaL_Reg meta[] = {
     {"__gc", l_gc}, {"__close", l_close}, {"__tostring", l_tostring}, {NULL, NULL}};
-  static const luaL_Reg idle_methods[] = {
-    {"add", l_idle_add}, {"close_all", l_idle_close_all}, {"close", l_idle_close}, {NULL, NULL}};
+  static const luaL_Reg idle_methods[] = {{"add", l_idle_add},
+                                          {"close_all", l_idle_close_all},
+                                          {"close_silent", l_idle_close_silent},
+                                          {"close", l_idle_close},
+                                          {NULL, NULL}};
   static const luaL_Reg idle_meta[] = {{"__gc", l_idle_close}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"connection", l_connection},
                                        {"idle", l_idle},

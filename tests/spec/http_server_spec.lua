@@ -454,6 +454,8 @@ describe("http.serve, bad requests", function()
 end)
 
 describe("http.serve closing", function()
+  local GET = "GET / HTTP/1.1\r\nhost: h\r\n\r\n"
+
   it("S42 close cancels what runs; drain lets it end", function()
     local finished, cancelled = 0, 0
     local function slow()
@@ -487,6 +489,27 @@ describe("http.serve closing", function()
       assert.equal(drain == 0 and 0 or 1, finished)
       assert.equal(1, cancelled)
     end
+  end)
+
+  it("drain answers what has come, also on connections that nobody has accepted", function()
+    local server = serve(function(req) return req.path end)
+    local old <close> = assert(net.connect(server:address()))
+    local silent <close> = assert(net.connect(server:address()))
+    old:write(GET)
+    assert.matches("\r\n\r\n/$", (old:read_until("\r\n\r\n/")))
+    local fresh = {}
+    for i = 1, 20 do fresh[i] = assert(net.connect(server:address())) end
+    for i = 1, 20 do fresh[i]:write(GET) end
+    old:write(GET)
+    local closing = corun.async(server.close, server, {drain = 5})
+    for i = 1, 20 do
+      assert.matches("^HTTP/1.1 200 .*\r\n\r\n/$", (fresh[i]:read("a")))
+      fresh[i]:close()
+    end
+    assert.matches("^HTTP/1.1 200 .*\r\n\r\n/$", (old:read("a")))
+    assert.equal("", silent:read("a"))
+    old:close()
+    closing:await()
   end)
 
   it("a cancelled scope takes its server along", function()
