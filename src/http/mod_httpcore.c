@@ -137,6 +137,19 @@ static int l_drain(lua_State *L) {
   return http_connection_drain(L, http_connection_check(L), arg_number(L, 2));
 }
 
+// c:keep_head(): of the messages to come.
+static int l_keep_head(lua_State *L) {
+  http_parser_keep_raw(&http_connection_check(L)->p);
+  return 0;
+}
+
+// c:raw_head(): the head of the message received last, as it came, if it was to be kept.
+static int l_raw_head(lua_State *L) {
+  http_text raw = http_parser_raw(&http_connection_any(L, 1)->p);
+  lua_pushlstring(L, raw.s, raw.n);
+  return 1;
+}
+
 static int l_reusable(lua_State *L) {
   lua_pushboolean(L, http_connection_is_reusable(http_connection_any(L, 1)));
   return 1;
@@ -296,13 +309,13 @@ static void make_class(lua_State *L, const char *name, const luaL_Reg *methods,
 
 int luaopen_corun_httpcore(lua_State *L) {
   static const luaL_Reg methods[] = {
-    {"time", l_time},   {"bound", l_bound},       {"exchange", l_exchange},
-    {"open", l_open},   {"begin", l_begin},       {"write", l_write},
-    {"sent", l_sent},   {"head", l_head},         {"piece", l_piece},
-    {"send", l_send},   {"receive", l_receive},   {"drain", l_drain},
-    {"waits", l_waits}, {"has_more", l_has_more}, {"reusable", l_reusable},
-    {"peer", l_peer},   {"traffic", l_traffic},   {"close", l_close},
-    {NULL, NULL}};
+    {"time", l_time},           {"bound", l_bound},       {"exchange", l_exchange},
+    {"open", l_open},           {"begin", l_begin},       {"write", l_write},
+    {"sent", l_sent},           {"head", l_head},         {"piece", l_piece},
+    {"send", l_send},           {"receive", l_receive},   {"drain", l_drain},
+    {"waits", l_waits},         {"has_more", l_has_more}, {"reusable", l_reusable},
+    {"keep_head", l_keep_head}, {"raw_head", l_raw_head}, {"peer", l_peer},
+    {"traffic", l_traffic},     {"close", l_close},       {NULL, NULL}};
   static const luaL_Reg meta[] = {
     {"__gc", l_gc}, {"__close", l_close}, {"__tostring", l_tostring}, {NULL, NULL}};
   static const luaL_Reg idle_methods[] = {{"add", l_idle_add},

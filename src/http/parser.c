@@ -69,6 +69,16 @@ static bool store(http_parser *p, const char *data, size_t len) {
   return true;
 }
 
+// The head is complete, and its names are in the case in which they came.
+static bool store_raw(http_parser *p) {
+  char *raw = realloc(p->raw, p->block_len);
+  if (!raw) return false;
+  memcpy(raw, p->block, p->block_len);
+  p->raw = raw;
+  p->raw_len = p->block_len;
+  return true;
+}
+
 static bool grow_fields(http_parser *p) {
   uint32_t cap = p->fields_cap ? p->fields_cap * 2 : FIELDS_MIN;
   http_field *fields = realloc(p->fields, cap * sizeof *fields);
@@ -263,6 +273,7 @@ static int step_head(http_parser *p, const char *data, size_t len, size_t *used)
 
   http_error e = execute(p, data, n, used, &paused);
   if (e == HTTP_E_NONE && !store(p, data, *used)) e = HTTP_E_NO_MEMORY;
+  if (e == HTTP_E_NONE && paused && p->keep_raw && !store_raw(p)) e = HTTP_E_NO_MEMORY;
   if (e == HTTP_E_NONE && paused) e = http_head_check(p);
   if (e != HTTP_E_NONE) return fail(p, e);
   if (!paused) return GO_ON;
@@ -407,6 +418,7 @@ void http_parser_init(http_parser *p, http_kind kind, const http_limits *limits)
 void http_parser_fini(http_parser *p) {
   free(p->block);
   free(p->fields);
+  free(p->raw);
   memset(p, 0, sizeof *p);
 }
 
@@ -414,10 +426,15 @@ void http_parser_trim(http_parser *p) {
   if (p->started || (p->block_cap <= BLOCK_MIN && p->fields_cap <= FIELDS_MIN)) return;
   free(p->block);
   free(p->fields);
-  p->block = NULL;
+  free(p->raw);
+  p->block = p->raw = NULL;
   p->fields = NULL;
-  p->block_len = p->block_cap = p->nfields = p->fields_cap = 0;
+  p->block_len = p->block_cap = p->nfields = p->fields_cap = p->raw_len = 0;
   p->head = (http_head){.keepalive = p->head.keepalive};
+}
+
+void http_parser_keep_raw(http_parser *p) {
+  p->keep_raw = true;
 }
 
 void http_parser_expect_no_body(http_parser *p) {
@@ -485,6 +502,10 @@ http_text http_parser_reason(const http_parser *p) {
   const uint32_t before = sizeof "HTTP/1.1 200 " - 1;
   if (p->head.status == 0 || p->head.start_len < before) return (http_text){NULL, 0};
   return text(p, before, p->head.start_len - before);
+}
+
+http_text http_parser_raw(const http_parser *p) {
+  return (http_text){p->raw, p->raw_len};
 }
 
 http_text http_parser_name(const http_parser *p, uint32_t i) {

@@ -134,18 +134,19 @@ typedef struct http_parser {
   http_kind kind;
 
   llhttp_t ll;
-  char *block;  // start line and headers as they came, then the trailers
+  char *block;  // start line and headers, then the trailers; names are in lower case
+  char *raw;    // start line and headers as they came, where that is wanted
   http_field *fields;
   const char *chunk;   // the bytes that llhttp sees now
   uint64_t remaining;  // bytes of the body, or of the chunk
   uint64_t received;   // bytes of the body that were handed out
-  uint32_t block_len, block_cap, nfields, fields_cap;
+  uint32_t block_len, block_cap, nfields, fields_cap, raw_len;
   uint32_t trailers;  // offset of the trailers in the block
   uint32_t overhead;  // chunk framing not yet paid for by data
   uint8_t phase;
   uint8_t error;  // http_error
   uint8_t blank;  // bytes of empty lines before the message
-  bool no_body, started, target_done, in_name, in_value, folded, data_ended;
+  bool no_body, started, target_done, in_name, in_value, folded, data_ended, keep_raw;
 } http_parser;
 
 // Answer the limits for a kind of message: a head of 16 KiB, a target of 8 KiB, 100 headers (256 in
@@ -166,6 +167,9 @@ void http_parser_trim(http_parser *p);
 // body whatever its headers say. Holds for one final response. [any]
 void http_parser_expect_no_body(http_parser *p);
 
+// Keep the heads of the messages to come as they came, for http_parser_raw. [any]
+void http_parser_keep_raw(http_parser *p);
+
 // Parse up to the next event; `*used` bytes of `data` are consumed. To be called again with what is
 // left, also when nothing is left, until HTTP_EV_MORE. `head`, `body` and all texts are valid until
 // the next call that begins a message; a body span as long as `data`. [any]
@@ -182,6 +186,10 @@ bool http_parser_keepalive(const http_parser *p);
 http_text http_parser_method(const http_parser *p);
 http_text http_parser_target(const http_parser *p);
 http_text http_parser_reason(const http_parser *p);
+
+// Answer the head as it came, up to the empty line and with it; empty unless it was to be kept.
+// [any]
+http_text http_parser_raw(const http_parser *p);
 
 // Answer the name, in lower case, or the value of header `i` of `head.count`, in order of arrival.
 // The value is without surrounding blanks. [any]

@@ -310,8 +310,43 @@ static void an_idle_parser_gives_large_buffers_back(void **state) {
   free(large);
 }
 
+// Feed byte by byte up to the head.
+static void feed_head(http_parser *p, const char *bytes) {
+  http_event ev = HTTP_EV_MORE;
+  size_t used;
+  for (; ev == HTTP_EV_MORE && *bytes; bytes += used) ev = http_parser_feed(p, bytes, 1, &used);
+  assert_int_equal(ev, HTTP_EV_HEAD);
+}
+
+static void a_head_is_kept_as_it_came_where_that_is_wanted(void **state) {
+  (void)state;
+  static const char first[] = "HTTP/1.1 404 Not\tFound\r\nX-Two:  a \r\nDate:b\r\nx-two: c\r\n\r\n";
+  static const char second[] = "HTTP/1.1 204\r\nServer: x\r\n\r\n";
+  size_t used;
+  http_parser p;
+  http_parser_init(&p, RES, NULL);
+  http_parser_keep_raw(&p);
+  http_parser_expect_no_body(&p);
+  assert_int_equal(http_parser_raw(&p).n, 0);
+  feed_head(&p, first);
+  assert_int_equal(http_parser_raw(&p).n, sizeof first - 1);
+  assert_memory_equal(http_parser_raw(&p).s, first, sizeof first - 1);
+  assert_memory_equal(http_parser_name(&p, 0).s, "x-two", 5);
+  assert_int_equal(http_parser_feed(&p, first, 0, &used), HTTP_EV_COMPLETE);
+  feed_head(&p, second);
+  assert_int_equal(http_parser_raw(&p).n, sizeof second - 1);
+  assert_memory_equal(http_parser_raw(&p).s, second, sizeof second - 1);
+  http_parser_fini(&p);
+
+  http_parser_init(&p, RES, NULL);
+  feed_head(&p, second);
+  assert_int_equal(http_parser_raw(&p).n, 0);
+  http_parser_fini(&p);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+    cmocka_unit_test(a_head_is_kept_as_it_came_where_that_is_wanted),
     cmocka_unit_test(a_head_may_fill_its_limit_and_no_more),
     cmocka_unit_test(a_target_may_fill_its_limit_and_no_more),
     cmocka_unit_test(headers_and_trailers_are_counted),
