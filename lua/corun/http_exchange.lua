@@ -3,7 +3,6 @@
 -- the steady state it allocates the response and nothing else. A body in pieces is sent by a task
 -- of its own while this one waits for the answer, which may come before the body was sent.
 local task = require "corun.task"
-local decode = require "corun.http_decode"
 local response = require "corun.http_response"
 
 local now, sleep, scope, new_response = task.now, task.sleep, task.scope, response.new
@@ -22,7 +21,9 @@ end
 
 local function succeeded(request, c, status, block, body, coding)
   c.ended = now()
-  return new_response(status, block, body, request.url, c), nil, nil, coding
+  local res = new_response(status, block, body, request.url, c)
+  if request.raw then res.head = c.core:raw_head() end
+  return res, nil, nil, coding
 end
 
 -- Responses that come in pieces -------------------------------------------------------------------
@@ -41,14 +42,13 @@ end
 
 -- The response whose head has come.
 local function streamed(request, c, status, block, length, coding)
-  local codings, fault
-  if coding and request.decode then codings, fault = decode.codings(coding, status) end
-  if fault then return decode.refuse(fault, request.url) end
   if length == 0 then -- then it is complete, and the connection free
     local _, _, keep = c.core:piece()
     c.over = keep
   end
-  return response.streamed(request, status, block, length, codings, c)
+  local res, err = response.open(request, status, block, length, coding, c)
+  if res and request.raw then res.head = c.core:raw_head() end
+  return res, err
 end
 
 local function open(request, c, total)
@@ -165,6 +165,7 @@ local function try(session, request, deadline, began, fresh)
   local c <close>, err = connections:checkout(request.route, deadline, request.connect, fresh)
   if not c then return nil, err end
   c.began, c.got = began, c.got or began
+  if request.raw then c.core:keep_head() end
   if c.uses > 0 and not request.idempotent and now() - c.since > SURE then
     sleep(0) -- let the loop look whether the server has closed it: this cannot be sent twice
     if not c.core:reusable() then return nil, nil, true end
@@ -182,24 +183,8 @@ local function try(session, request, deadline, began, fresh)
   return failed(request, c, block, keep)
 end
 
--- Say whether a response has an empty body, as far as its head can tell.
-local function is_empty(request, res)
-  return res.body == "" and (request.no_body or res.status == 204 or res.status == 304
-    or not decode.is_open_ended(res.headers))
-end
-
--- Undo the content codings of a complete response.
-local function decoded(request, res, coding)
-  local codings, fault = decode.codings(coding, res.status)
-  if fault then return decode.refuse(fault, request.url) end
-  if not codings or is_empty(request, res) then return res end
-  local body, err = decode.whole(res.body, codings, request.max_body, request.url)
-  if not body then return nil, err end
-  res.body = body
-  return res
-end
-
----Send a request and receive the response, until the instant `deadline` at most.
+---Send a request and receive the response, until the instant `deadline` at most. Of a request that
+---is `raw` it has its head as it came (`head`).
 ---@param session table
 ---@param request table
 ---@param deadline number?
@@ -211,6 +196,6 @@ return function(session, request, deadline)
   while again and request:rewind() do
     res, err, again, coding = try(session, request, deadline, began, true)
   end
-  if coding and request.decode then return decoded(request, res, coding) end
+  if coding and request.decode then return response.decoded(request, res, coding) end
   return res, err
 end

@@ -75,6 +75,24 @@ function response.new(status, block, body, url, c)
   return self
 end
 
+-- Say whether a response has an empty body, as far as its head can tell.
+local function has_no_body(request, res)
+  return res.body == "" and (request.no_body or res.status == 204 or res.status == 304
+    or not decode.is_open_ended(res.headers))
+end
+
+---Undo the content codings of a complete response; nil and an error when that fails.
+---@param coding string of Content-Encoding
+function response.decoded(request, res, coding)
+  local codings, fault = decode.codings(coding, res.status)
+  if fault then return decode.refuse(fault, request.url) end
+  if not codings or has_no_body(request, res) then return res end
+  local body, err = decode.whole(res.body, codings, request.max_body, request.url)
+  if not body then return nil, err end
+  res.body = body
+  return res
+end
+
 -- Streamed ----------------------------------------------------------------------------------------
 
 local methods = {}
@@ -89,12 +107,12 @@ function streamed:__tostring()
     self.connection and "streaming" or self.input.closed and "closed" or "read", self.url)
 end
 
--- Let go of the connection, to be used again or closed.
-local function finish(self, keep)
+-- Let go of the connection, to be used again or closed; a finaliser says that it is one.
+local function finish(self, keep, collected)
   local c = self.connection
   if not c then return end
   self.connection, self.ended = nil, now()
-  c.pool:give_back(c, keep)
+  c.pool:give_back(c, keep, collected)
 end
 
 -- The next piece of the body as it was sent; nil at its end.
@@ -115,10 +133,13 @@ local function pull(self, seconds)
 end
 
 ---Make the response to a request whose head has come over the connection `c`, which it takes over,
----unless the body is empty: then it is complete.
----@param codings string[]? of http_decode.lua
-function response.streamed(request, status, block, length, codings, c)
+---unless the body is empty: then it is complete. nil and an error for a coding that is refused.
+---@param coding string? of Content-Encoding
+function response.open(request, status, block, length, coding, c)
   local url, is_empty = request.url, length == 0
+  local codings, fault
+  if coding and request.decode then codings, fault = decode.codings(coding, status) end
+  if fault then return decode.refuse(fault, url) end
   local self = {
     status = status, url = url, block = block, length = not codings and length or nil,
     began = c.began, got = c.got, answered = c.answered, dialled = c.uses == 0 and c.dialled or nil,
@@ -170,7 +191,7 @@ function streamed:__close()
 end
 
 function streamed:__gc()
-  finish(self, false)
+  finish(self, false, true)
 end
 
 return response
