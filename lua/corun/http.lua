@@ -31,6 +31,11 @@ function http.cache(o)
   return require("corun.http_cache").new(o)
 end
 
+---Record exchanges, or replay them; see lua/meta/http_recorder.lua.
+function http.recorder(...)
+  return require("corun.http_recorder").new(...)
+end
+
 ---Serve HTTP; see lua/meta/http.lua.
 function http.serve(...)
   http.serve = require("corun.http_server").serve

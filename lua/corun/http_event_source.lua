@@ -14,7 +14,9 @@ local RETRY, LEAST_RETRY = 3, 0.1 -- seconds from one connection to the next
 local SILENCE = 300 -- seconds; many streams say something every 15
 local TRIES = 10 -- to connect again
 local TYPE = "text/event-stream"
-local FINAL = {EMSGSIZE = true, EPROTO = true, ECLOSED = true} -- the next stream would be the same
+local FINAL = { -- the next stream would be the same
+  EMSGSIZE = true, EPROTO = true, ECLOSED = true, EUNRECORDED = true,
+}
 
 local source = {__name = "http events"}
 source.__index = source

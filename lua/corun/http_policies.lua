@@ -18,6 +18,7 @@ local LAYERS = {
   {option = "cache", module = "corun.http_session_cache"},
   {option = "cookies", module = "corun.http_session_cookies", default = "default"},
   {option = "rate", module = "corun.http_rate"},
+  {option = "recorder", module = "corun.http_recorder"},
 }
 
 -- The options of requests and sessions that are policies, for corun.options.

@@ -36,7 +36,7 @@ local REQUEST = with_common{json = "any", body = "any", form = "table", multipar
 local SESSION = with_common{
   limit = "count", per_host = "count", idle = "duration", base = "string",
   rate = "table", cookies = "boolean|table", cache = "boolean|string|table",
-  on_request = "function", on_response = "function",
+  recorder = "table", on_request = "function", on_response = "function",
 }
 local TIMEOUT = {total = "duration", connect = "duration", read = "duration"}
 local VERBS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"}

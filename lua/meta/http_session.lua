@@ -31,6 +31,7 @@ function http.session(o) end
 ---  `Cookie` header goes before them
 ---@field cache? boolean|string|corun.http.cache keep responses and answer with them, in memory
 ---  (true), in this directory, or in a cache that `http.cache` has made (default: none)
+---@field recorder? corun.http.recorder record what is sent and got, or replay it
 ---@field on_request? fun(req: corun.http.hooked) called before a request is sent
 ---@field on_response? fun(res: corun.http.response, req: corun.http.hooked) called with its answer
 
