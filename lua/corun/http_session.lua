@@ -222,6 +222,7 @@ local function new(o)
       retries = 0, redirects = 0, cache = {hit = 0, miss = 0, revalidated = 0, stale = 0},
     },
   }, session)
+  self.pool.session = self -- a connection in use keeps its session from the collector
   if o.proxy ~= nil then self.proxy = dial.proxy(o.proxy) end
   policies.read(self, o)
   if o.on_request or o.on_response then
