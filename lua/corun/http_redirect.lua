@@ -39,10 +39,14 @@ local function next_method(method, status)
   return method, true
 end
 
+-- Whether an answer leads on. One that does not say where to is an answer like others.
+local function leads_on(res)
+  return FOLLOWED[res.status] and (res.headers.location or "") ~= ""
+end
+
 -- The text of Location; nil and what is wrong with it.
 local function location(res)
   local text = res.headers.location
-  if not text or text == "" then return nil, "has no Location" end
   if text:find("[%z\1-\31\127]") then return nil, "has a control character in its Location" end
   local _, lines = ("\n" .. res.block):gsub("\nlocation:", "")
   if lines > 1 then return nil, "has several lines Location" end
@@ -118,7 +122,7 @@ local function follow(session, request, next, res)
     local err
     res, err = next(session, request)
     if not res then return nil, err end
-  until not FOLLOWED[res.status]
+  until not leads_on(res)
   res.history = history
   return res
 end
@@ -126,7 +130,7 @@ end
 ---Send a request, and those that its answers ask for.
 function redirect.layer(session, request, next)
   local res, err = next(session, request)
-  if not res or not FOLLOWED[res.status] then return res, err end
+  if not res or not leads_on(res) then return res, err end
   return follow(session, request, next, res)
 end
 
