@@ -151,7 +151,11 @@ static int refuse(lua_State *L, const http_connection *c) {
   if (p->error == HTTP_E_NO_MEMORY) return http_connection_fail(L, c, UV_ENOMEM, "read");
   char target[128] = "";
   c->s->t->describe(c->s, target, sizeof target);
-  err_push(L, is_too_large(p) ? "EMSGSIZE" : "EPROTO", "read", target, "%s", http_parser_error(p));
+  const char *code = is_too_large(p) ? "EMSGSIZE" : "EPROTO", *why = http_parser_error(p);
+  if (p->error == HTTP_E_BODY_SIZE)
+    err_push(L, code, "read", target, "%s of %I bytes", why, (LUAI_UACINT)p->limits.body);
+  else
+    err_push(L, code, "read", target, "%s", why);
   return give_up(L, c, http_parser_error_status(p), 0);
 }
 
