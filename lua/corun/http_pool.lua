@@ -23,7 +23,7 @@ function pool.new(limit, per_host, idle)
     open = 0, active = 0,
     origins = {}, -- by name: those with a connection or a request
     connections = {}, -- set of all that are open
-    connecting = {}, -- set of the scopes in which connections are made
+    scopes = {}, -- set of those that the close of the session cancels
     waiting = 0, -- requests that wait for a slot
     queue = queue, -- list of these, in order; those whose host was full at their turn stand aside
     ready = {}, -- set of the origins that got room while waiters stood aside
@@ -219,11 +219,23 @@ end
 local place = {}
 
 function place.__close(p)
-  if p.scope then p.pool.connecting[p.scope] = nil end
   if p.made then return end
   p.pool.open = p.pool.open - 1
   p.origin.open = p.origin.open - 1
   release(p.pool, p.origin)
+end
+
+-- Takes its scope out of the set of those that are to be cancelled.
+local registered = {__close = function(r) r.scopes[r.scope] = nil end}
+
+---Call a function in a scope that the close of the session cancels; whether that was, self.closed
+---tells.
+function pool:within(fn)
+  return task.scope(function(scope)
+    local _ <close> = setmetatable({scopes = self.scopes, scope = scope}, registered)
+    self.scopes[scope] = true
+    return fn()
+  end)
 end
 
 local function connect(self, origin, route, timeout)
@@ -233,11 +245,7 @@ local function connect(self, origin, route, timeout)
   origin.open = origin.open + 1
   local p <close> = setmetatable({pool = self, origin = origin}, place)
   local start = now()
-  local stream, err, connected = task.scope(function(s) -- which close() cancels
-    p.scope = s
-    self.connecting[s] = true
-    return dial.connect(route, timeout)
-  end)
+  local stream, err, connected = self:within(function() return dial.connect(route, timeout) end)
   if self.closed then
     if stream then stream:close() end
     return self:closed_error(origin, "connect")
@@ -312,7 +320,7 @@ function pool:close(where)
     origin.idle = {}
   end
   for c in pairs(self.connections) do c.core:close() end
-  for s in pairs(self.connecting) do s:cancel("the session was closed") end
+  for s in pairs(self.scopes) do s:cancel("the session was closed") end
   if self.closing then self.closing:set() end
   for _, origin in pairs(self.origins) do
     local w = origin.aside and origin.aside.next

@@ -23,9 +23,18 @@ function bucket.__close(b)
   b.used = now()
 end
 
+local function check_burst(burst)
+  if burst < 1 then
+    options.misuse('option "rate" for session: a burst below 1 would let no request pass')
+  end
+end
+
 ---Read the option: {n, seconds, burst=}, or a limiter.
 function rate.read(value)
-  if getmetatable(value) == LIMITER then return {shared = value} end
+  if getmetatable(value) == LIMITER then
+    check_burst(value.burst)
+    return {shared = value}
+  end
   for k, v in next, value do
     if type(v) ~= KNOWN[k] then
       options.misuse('option "rate" for session must be {n, seconds, burst = n} or a limiter')
@@ -33,6 +42,7 @@ function rate.read(value)
   end
   local o = {burst = value.burst}
   limiter(value[1], value[2], o) -- checks them
+  check_burst(value.burst or 1)
   return {n = value[1], per = value[2], o = o, hosts = {}, count = 0, most = HOSTS}
 end
 
@@ -61,27 +71,28 @@ local function bucket_of(policy, host)
 end
 
 -- Wait for a turn, until the instant `deadline` at most; false when there was none.
-local function wait(l, deadline)
-  if not deadline then
+local function wait(pool, l, deadline)
+  local function turn()
     l:wait()
     return true
   end
-  return (task.timeout(math.max(0, deadline - now()), function()
-    l:wait()
-    return true
+  return (pool:within(function()
+    if not deadline then return turn() end
+    return (task.timeout(math.max(0, deadline - now()), turn))
   end))
 end
 
 ---Send a request when it is its turn.
 function rate.layer(session, request, next)
-  local policy, deadline = request.rate, request.deadline
+  local policy, deadline, pool = request.rate, request.deadline, session.pool
   local in_time
   if policy.shared then
-    in_time = wait(policy.shared, deadline)
+    in_time = wait(pool, policy.shared, deadline)
   else
     local b <close> = bucket_of(policy, request.u.host)
-    in_time = wait(b.limiter, deadline)
+    in_time = wait(pool, b.limiter, deadline)
   end
+  if pool.closed then return pool:closed_error(request.u, "wait") end
   if not in_time then
     return nil, task.err("ETIMEDOUT", "the rate left no room in time",
       {op = "wait", target = request.u.name, retryable = true})

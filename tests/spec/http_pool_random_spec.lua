@@ -69,7 +69,7 @@ describe("http pool on the virtual clock", function()
     assert.equal(p.open, size(p.connections))
     assert.equal(p.open, size(opened))
     assert.equal(p.queue, p.queue.next)
-    assert.is_nil(next(p.connecting))
+    assert.is_nil(next(p.scopes))
     for _, origin in pairs(p.origins) do assert.equal(#origin.idle, origin.open) end
   end
 

@@ -34,7 +34,7 @@ local function is_empty(pool)
   assert.equal(0, pool.active)
   assert.equal(0, pool.waiting)
   assert.equal(pool.queue, pool.queue.next)
-  assert.is_nil(next(pool.connecting))
+  assert.is_nil(next(pool.scopes))
   local idle, known = 0, 0
   for _, origin in pairs(pool.origins) do
     assert.equal(0, origin.active)

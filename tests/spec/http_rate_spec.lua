@@ -3,6 +3,7 @@
 
 local corun = require("corun")
 local http = require("corun.http")
+local pool = require("corun.http_pool")
 local rate = require("corun.http_rate")
 local retry = require("corun.http_retry")
 local support = require("tests.spec.support.http")
@@ -10,7 +11,12 @@ local tasks = require("tests.spec.support.tasks")
 
 describe("http rate", function()
   describe("the layer", function()
-    before_each(tasks.virtual)
+    local session
+
+    before_each(function()
+      tasks.virtual()
+      session = {pool = pool.new(1, nil, 1), counts = {retries = 0}}
+    end)
 
     local function request(policy, host, deadline)
       return {rate = policy, u = {host = host, name = host}, deadline = deadline, method = "GET",
@@ -25,7 +31,7 @@ describe("http rate", function()
         for i = 1, n do
           for _, host in ipairs(hosts) do
             times[host] = times[host] or {}
-            support.blocked(s, rate.layer, {}, request(policy, host), function()
+            support.blocked(s, rate.layer, session, request(policy, host), function()
               local at = math.floor((corun.now() - start) * 1000 + 0.5) / 1000
               table.insert(times[host], {i, at})
               return {status = 200}
@@ -70,7 +76,7 @@ describe("http rate", function()
     it("who is cancelled, or out of time, has taken no turn", function()
       local policy = rate.read({1, 1})
       local function go(deadline)
-        return rate.layer({}, request(policy, "a", deadline), corun.now)
+        return rate.layer(session, request(policy, "a", deadline), corun.now)
       end
       local start = go()
       local t = tasks.started(go)
@@ -91,10 +97,6 @@ describe("http rate", function()
       local start, times = corun.now(), {}
       local r = request(policy, "a")
       r.retries = retry.read({tries = 3, min = 1, jitter = 0})
-      local session = {
-        pool = {pause = function(_, seconds) corun.sleep(seconds) end},
-        counts = {retries = 0},
-      }
       local res = retry.layer(session, r, function(s, q)
         return rate.layer(s, q, function()
           times[#times + 1] = math.floor(corun.now() - start + 0.5)
@@ -108,7 +110,7 @@ describe("http rate", function()
     it("the limiters of hosts that have rested are forgotten", function()
       local policy = rate.read({1, 1})
       for i = 1, 20000 do
-        rate.layer({}, request(policy, "host" .. i), corun.now)
+        rate.layer(session, request(policy, "host" .. i), corun.now)
         corun.sleep(0.01)
       end
       local n = 0
@@ -119,9 +121,9 @@ describe("http rate", function()
 
     it("but none that still limits", function()
       local policy = rate.read({1, 1000})
-      for i = 1, 5000 do rate.layer({}, request(policy, "host" .. i), corun.now) end
+      for i = 1, 5000 do rate.layer(session, request(policy, "host" .. i), corun.now) end
       local start = corun.now()
-      rate.layer({}, request(policy, "host1"), corun.now)
+      rate.layer(session, request(policy, "host1"), corun.now)
       assert.is_true(math.abs(corun.now() - start - 1000) < 1)
     end)
   end)
@@ -143,11 +145,33 @@ describe("http rate", function()
     server:close()
   end)
 
+  it("the end of the session ends who waits for a turn", function()
+    local server <close>, url = support.kept(function() return support.ok("x") end)
+    for _, value in ipairs({{1, 1000}, corun.limiter(1, 1000)}) do
+      local s = http.session({rate = value})
+      assert(s:get(url))
+      corun.scope(function(scope)
+        local waiting = support.blocked(scope, s.get, s, url .. "/x")
+        local behind = support.blocked(scope, s.get, s, url .. "/y", {timeout = 1000})
+        s:close()
+        for _, t in ipairs({waiting, behind}) do
+          local res, err = t:await()
+          assert.is_nil(res)
+          assert.equal("ECLOSED", err.code)
+          assert.equal("wait", err.op)
+        end
+      end)
+    end
+    server:close()
+  end)
+
   it("what is no such option is misuse, in the caller's line", function()
     for value, message in pairs({
       [{}] = "the number of limiter", [{1}] = "the period of limiter", [{0, 1}] = "the number",
       [{1, 1, brust = 1}] = 'option "rate" for session must be {n, seconds',
       [{1, 1, 1}] = 'option "rate"', [{"1", 1}] = 'option "rate"',
+      [{1, 1, burst = 0.5}] = "a burst below 1",
+      [corun.limiter(1, 1, {burst = 0.5})] = "a burst below 1",
       [{1, 1, burst = 0}] = "the burst of limiter", [3] = 'option "rate" for session must be',
     }) do
       local good, err = pcall(http.session, {rate = value})
