@@ -2,6 +2,7 @@
 -- What requests and responses have in common: header tables that ignore case, header lines, JSON
 -- bodies. Owns nothing.
 local core = require "corun.httpcore"
+local numeral = require "corun.numeral"
 local options = require "corun.options"
 
 local decode = require("corun.json").decode
@@ -24,11 +25,10 @@ end
 
 local function header_line(name, value)
   local kind = type(value)
-  if kind == "number" then
-    value = tostring(value)
-  elseif kind ~= "string" then
-    options.misuse(("the value of header %q must be a string or a number, got %s"):format(name,
-      kind))
+  if kind == "number" then value = numeral(value) or value end
+  if type(value) ~= "string" then
+    options.misuse(("the value of header %q must be a string or a finite number, got %s"):format(
+      name, kind == "number" and options.show(value) or kind))
   end
   if not core.is_value(value) then
     options.misuse(("the value of header %q has a control character"):format(name))
@@ -46,6 +46,7 @@ end
 ---The line of a header; a list of values gives a line each. Misuse raises.
 function message.header_lines(name, value)
   if type(value) ~= "table" then return header_line(name, value) end
+  options.check_list(value, ("the value of header %q"):format(name))
   local out = {}
   for i, v in ipairs(value) do out[i] = header_line(name, v) end
   return table.concat(out)

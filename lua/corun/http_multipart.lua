@@ -6,6 +6,7 @@
 local corun = require "corun"
 local codec = require "corun.codec"
 local fs = require "corun.fs"
+local numeral = require "corun.numeral"
 local options = require "corun.options"
 
 local multipart = {}
@@ -35,12 +36,16 @@ local function add_value(list, name, value)
   local kind = type(value)
   if kind == "string" then
     value = {data = value}
-  elseif kind == "number" or kind == "boolean" then
+  elseif kind == "boolean" then
     value = {data = tostring(value)}
+  elseif kind == "number" then
+    value = {data = numeral(value) or
+      misuse(("multipart field %q must be finite, got %s"):format(name, options.show(value)))}
   elseif kind ~= "table" then
     misuse(("multipart field %q must be a string, a number, a boolean, a file or a list of these, "
       .. "got %s"):format(name, kind))
   elseif value[1] ~= nil or next(value) == nil then
+    options.check_list(value, ("multipart field %q"):format(name))
     for _, item in ipairs(value) do
       if type(item) == "table" and (item[1] ~= nil or next(item) == nil) then
         misuse(("multipart field %q has a list in a list"):format(name))
@@ -66,6 +71,7 @@ local function parts_of(form)
   if type(form) ~= "table" then misuse("multipart must be a table, got " .. type(form)) end
   local list = {}
   if form[1] ~= nil then
+    options.check_list(form, "a multipart form of pairs")
     for _, pair in ipairs(form) do
       if type(pair) ~= "table" then
         misuse("a multipart list must be one of {name, value}, got " .. type(pair))

@@ -121,6 +121,20 @@ function options.nearest(word, names)
   return best
 end
 
+---Raise unless a table is a list without holes: what it has besides its items would be dropped.
+---@param list table
+---@param what string what it is, for the message
+function options.check_list(list, what)
+  local count = 0
+  for i in next, list do
+    count = count + 1
+    if math_type(i) ~= "integer" or i < 1 or i > #list then
+      options.misuse(("%s must be a list, got the key %s"):format(what, tostring(i)))
+    end
+  end
+  if count < #list then options.misuse(what .. " must be a list without holes") end
+end
+
 -- Of several unknown keys always report the same, whatever the order of the table.
 local function unknown(o, op, spec, level)
   local word, other

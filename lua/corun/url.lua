@@ -2,6 +2,7 @@
 -- The module corun.url: URLs as the URL Standard has them (url.spec.whatwg.org), parsed by
 -- src/data/url.c; building and queries are policy over it. Owns nothing, never suspends.
 local core = require "corun.urlcore"
+local numeral = require "corun.numeral"
 local options = require "corun.options"
 
 local url = {parse = core.parse, encode = core.encode, decode = core.decode}
@@ -23,7 +24,11 @@ end
 local function text_of(key, v)
   local kind = type(v)
   if kind == "string" then return v end
-  if kind == "number" or kind == "boolean" then return tostring(v) end
+  if kind == "boolean" then return tostring(v) end
+  if kind == "number" then
+    return numeral(v) or options.misuse(("query value %q must be finite, got %s"):format(
+      tostring(key), options.show(v)))
+  end
   return options.misuse(("query value %q must be a string, a number, a boolean or a list of these, "
     .. "got %s"):format(tostring(key), kind))
 end
@@ -38,28 +43,16 @@ local function add(out, k, v)
   out[#out + 1] = encode(k, "form") .. "=" .. encode(text_of(k, v), "form")
 end
 
--- What a list has besides its items would be dropped.
-local function check_list(list, what)
-  local count = 0
-  for i in next, list do
-    count = count + 1
-    if math.type(i) ~= "integer" or i < 1 or i > #list then
-      options.misuse(("%s must be a list, got the key %s"):format(what, tostring(i)))
-    end
-  end
-  if count < #list then options.misuse(what .. " must be a list without holes") end
-end
-
 local function build_query(t)
   local out = {}
   if type(t[1]) == "table" then
-    check_list(t, "a query of pairs")
+    options.check_list(t, "a query of pairs")
     for _, pair in ipairs(t) do
       if type(pair) ~= "table" then
         options.misuse("a query of pairs must be a list of {name, value}, got " .. type(pair))
       end
       check_name(pair[1])
-      check_list(pair, ("the pair of %q in a query"):format(pair[1]))
+      options.check_list(pair, ("the pair of %q in a query"):format(pair[1]))
       if #pair > 2 then
         options.misuse(("the pair of %q in a query has %d values"):format(pair[1], #pair - 1))
       end
@@ -76,7 +69,7 @@ local function build_query(t)
   for _, k in ipairs(keys) do
     local v = t[k]
     if type(v) == "table" then
-      check_list(v, ("query value %q"):format(k))
+      options.check_list(v, ("query value %q"):format(k))
       for _, item in ipairs(v) do add(out, k, item) end
     else
       add(out, k, v)

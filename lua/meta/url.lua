@@ -84,7 +84,7 @@ function url.build(parts) end
 ---
 --- A table of names and values gives the names in the order of their bytes; a list as a value gives
 --- its name several times. A list of pairs, `{{"a", 1}, {"b", 2}}`, is taken in its order. Values
---- are strings, numbers or booleans.
+--- are strings, finite numbers, which are written exactly, or booleans.
 ---
 --- A text, with or without "?", gives two tables: the first value of each name, and all pairs in
 --- order.
