@@ -49,6 +49,30 @@ local function of_handle(file)
   return source
 end
 
+---Make the source of a text.
+function body.of_string(text)
+  local given = false
+  return {
+    length = #text,
+    next = function()
+      if given then return nil end
+      given = true
+      return text
+    end,
+    rewind = function()
+      given = false
+      return true
+    end,
+  }
+end
+
+-- A file that is empty, or says so, as those of /proc do.
+local function of_unsized(path)
+  local text, err = require("corun.fs").read(path)
+  if not text then return nil, err end
+  return body.of_string(text)
+end
+
 -- The file of a path, opened when the first piece is wanted. Its length is asked before, since it
 -- is sent before; one that has become shorter by then ends the body with an error.
 local function of_path(path)
@@ -56,6 +80,7 @@ local function of_path(path)
   local st, err = fs.stat(path)
   if not st then return nil, err end
   if st.kind ~= "file" then return failure("EINVAL", "it is no file", path) end
+  if st.size == 0 then return of_unsized(path) end
   local source, file, left = {length = st.size}, nil, st.size
   function source.close()
     if file then file:close() end
@@ -95,31 +120,16 @@ local function is_file(value)
   return getmetatable(value).__name == "file"
 end
 
----Make the source of a text.
-function body.of_string(text)
-  local given = false
-  return {
-    length = #text,
-    next = function()
-      if given then return nil end
-      given = true
-      return text
-    end,
-    rewind = function()
-      given = false
-      return true
-    end,
-  }
-end
-
 ---Make the source of the option `body`, which is no string. It may suspend; misuse raises.
 ---@param value any
 ---@return table? source
 ---@return table? err
 function body.source(value)
   if type(value) == "table" and getmetatable(value) == nil then
+    if not value.path then
+      options.misuse('a "body" that is a table must be {path=}; others go into "json" or "form"')
+    end
     options.check(value, "body", FILE)
-    if not value.path then options.misuse('a "body" that is a table must have a path') end
     return of_path(value.path)
   end
   if callable(value) then return of_function(value) end

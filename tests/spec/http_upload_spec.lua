@@ -125,6 +125,19 @@ describe("http request bodies", function()
     other:close()
   end)
 
+  it("a file that says it is empty is sent with what it has", function()
+    local server <close>, url, seen = mirror()
+    local s <close> = http.session()
+    local path = path_of("")
+    finally(function() os.remove(path) end)
+    assert.equal("length 0", assert(s:put(url, {body = {path = path}})).body)
+    if not fs.stat("/proc/self/status") then return pending("there is no /proc") end
+    local res = assert(s:put(url, {body = {path = "/proc/self/status"}}))
+    assert.matches("^Name:", seen.body)
+    assert.equal("length " .. #seen.body, res.body)
+    server:close()
+  end)
+
   it("the options about bodies are checked", function()
     local s <close> = http.session()
     local function raises(text, o)
@@ -134,8 +147,10 @@ describe("http request bodies", function()
     raises('"json" and "form" exclude each other', {form = {}, json = 1})
     raises('"body" must be a string', {body = 7})
     raises('"body" must be a string', {body = io.stdout})
-    raises("must have a path", {body = {}})
-    raises('did you mean "path"', {body = {pat = "x"}})
+    for _, other in ipairs({{}, {"a", "b"}, {name = "x"}}) do
+      raises('must be {path=}; others go into "json" or "form"', {body = other})
+    end
+    raises('unknown option "length"', {body = {path = "x", length = 1}})
   end)
 
   it("a body that fails ends the request with its error, and the connection", function()
