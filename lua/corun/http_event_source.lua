@@ -9,6 +9,7 @@ local inside = require "corun.inside"
 local message = require "corun.http_message"
 local options = require "corun.options"
 local task = require "corun.task"
+local url = require "corun.http_url"
 
 local RETRY, LEAST_RETRY = 3, 0.1 -- seconds from one connection to the next
 local SILENCE = 300 -- seconds; many streams say something every 15
@@ -134,7 +135,8 @@ end
 source.__close = source.close
 
 function source:__tostring()
-  return ("http events %p (%s, %s)"):format(self, self.target, self.closed and "ended" or "open")
+  local target = url.split_login(self.target)
+  return ("http events %p (%s, %s)"):format(self, target, self.closed and "ended" or "open")
 end
 
 ---Iterate over events; see lua/meta/http.lua. `request_options`: what corun.options takes for those

@@ -32,12 +32,10 @@ local function value_of(policy, request)
   end
   local entry = lookup(policy.entries, request)
   if not entry or not (entry.login or entry.password) then return nil end
-  local user, password = entry.login or "", entry.password or ""
-  if user:find("[%c:]") or password:find("%c") then
-    return nil, make_err("EINVAL", "its name or password in the netrc file cannot be sent",
-      {op = "authorize", target = request.u.host})
-  end
-  return auth.value{user, password}
+  local value, why = auth.basic(entry.login or "", entry.password or "")
+  if value then return value end
+  return nil, make_err("EINVAL", "what the netrc file has cannot be sent: " .. why,
+    {op = "authorize", target = request.u.host})
 end
 
 ---Send a request with the name and password of its host.

@@ -38,6 +38,7 @@ function proxy_env.parse(text)
   if not u then return bad(text, err.message) end
   local port = tonumber(where:match(":(%d+)$")) or DEFAULT_PORT[scheme]
   if port == 0 then return bad(text, "the port is not in range") end
+  if u.host == "*" then return bad(text, "the host is missing") end
   return {scheme = scheme, host = u.host, port = port, user = u.user and url.decode(u.user),
     password = u.password and url.decode(u.password)}
 end

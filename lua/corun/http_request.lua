@@ -237,6 +237,7 @@ function request.new(session, method, u, o)
   end
   if o.headers then self:add(o.headers) end
   if o.auth then authorize(self, auth.value(o.auth)) end
+  if u.authorization then authorize(self, u.authorization) end
   local added = self:add(common or NONE)
   self.of_base = session.base and not u.foreign and added
   if session.auth and not u.foreign then

@@ -50,19 +50,49 @@ session.__index = session
 
 -- Requests --------------------------------------------------------------------------------------
 
--- The parsed URL of a request; remembered, for each base.
+-- The parsed base of a session, which may have been set since. Misuse raises.
+local function home_of(base)
+  if type(base) ~= "string" then
+    options.misuse(('option "base" for session must be a string, got %s'):format(type(base)))
+  end
+  if select(2, url.split_login(base)) then
+    options.misuse('option "base" for session must have no user and password: they go into "auth"')
+  end
+  local home, err = url.parse(base)
+  if not home then options.misuse(('option "base" for session: %s'):format(err.message)) end
+  if base:find("[?#]") then
+    options.misuse('option "base" for session must have no query and no fragment')
+  end
+  return home
+end
+
+-- The URL of a request, parsed; what it has of user and password becomes `authorization`.
+local function parse(target)
+  local text, login = url.split_login(target)
+  local parsed, err = url.parse(text)
+  if not parsed then return nil, err end
+  if login then
+    local value, why = auth.basic(login[1], login[2])
+    if not value then return url.refuse(text, why) end
+    parsed.authorization = value
+  end
+  parsed.url = text
+  return parsed
+end
+
+-- The same, remembered for each base.
 local function resolve(self, target)
   local base = self.base
+  local home = base ~= nil and home_of(base) or nil
   if base ~= self.urls_base or self.urls_kept >= URLS_KEPT then
     self.urls, self.urls_base, self.urls_kept = {}, base, 0
   end
   local full = target
   if base and not url.is_absolute(target) then full = url.join(base, target) end
-  local parsed, err = url.parse(full)
+  local parsed, err = parse(full)
   if not parsed then return nil, err end
-  local home = base and (url.parse(base) or NONE)
-  parsed.url, parsed.home = full, home
-  parsed.foreign = base ~= nil and not (home.origin == parsed.origin
+  parsed.home = home
+  parsed.foreign = home ~= nil and not (home.origin == parsed.origin
     and home.socket == parsed.socket)
   self.urls_kept = self.urls_kept + 1
   self.urls[target] = parsed
@@ -198,19 +228,12 @@ function session:__tostring()
     n, n == 1 and "" or "s")
 end
 
-local function check_base(base)
-  local _, err = url.parse(base)
-  if err then options.misuse(('option "base" for session: %s'):format(err.message)) end
-  if base:find("[?#]") then
-    options.misuse('option "base" for session must have no query and no fragment')
-  end
-end
-
 ---Make a session; see lua/meta/http.lua.
 local function new(o)
   o = options.check(o, "session", SESSION)
   if type(o.timeout) == "table" then options.check(o.timeout, "timeout", TIMEOUT) end
-  if o.base then check_base(o.base) end
+  if o.base then home_of(o.base) end
+  if o.query then url.add_query("", o.query) end -- which checks it
   local self = setmetatable({
     pool = pool.new(o.limit or LIMIT, o.per_host, o.idle or IDLE),
     base = o.base, headers = o.headers or {}, query = o.query, timeout = o.timeout,

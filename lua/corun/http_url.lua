@@ -10,7 +10,8 @@ local url = {encode = core.encode}
 local LONGEST_HOST = 253 -- RFC 1035
 local PORTS = {http = 80, https = 443}
 
-local function bad(text, why)
+---Answer nil and EURL.
+local function refuse(text, why)
   text = text:gsub("[%z\1-\31\127]", function(c) return ("\\x%02X"):format(c:byte()) end)
   return nil, require("corun.task").err("EURL", why, {op = "parse URL", target = text})
 end
@@ -21,11 +22,22 @@ local function fault(text)
   local scheme, authority = text:match("^(%a[%w+.-]*)://([^/?#]*)")
   if not scheme then return "not an absolute URL such as http://host/path" end
   if not PORTS[scheme:lower()] then return "the scheme is not http or https" end
-  if authority:find("@", 1, true) then return "user and password do not belong into a URL" end
+  if authority:find("@", 1, true) then return "user and password do not belong into this URL" end
   if authority == "" then return "the host is missing" end
-  if authority:find("[^\33-\126]") or authority:find("\\", 1, true) then
-    return "the host has a character that is not allowed"
-  end
+  if authority:find("[ \\]") then return "the host has a character that is not allowed" end
+end
+
+url.refuse = refuse
+
+---Take user and password out of a URL that a script gives, so that nothing shows them.
+---@param text string
+---@return string text without them
+---@return string[]? login {user, password}, nil when there are none
+function url.split_login(text)
+  local scheme, userinfo, rest = text:match("^(%a[%w+.-]*://)([^/?#]*)@(.*)$")
+  if not userinfo then return text end
+  local user, password = userinfo:match("^([^:]*):?(.*)$")
+  return scheme .. rest, userinfo ~= "" and {core.decode(user), core.decode(password)} or nil
 end
 
 ---Say whether a text begins with a scheme, so that it is not relative to a base.
@@ -51,17 +63,18 @@ end
 function url.parse(text)
   local socket, plain = split_unix(text)
   if socket and (socket == "" or socket:find("[%z\1-\31\127]")) then
-    return bad(text, "the path of the socket is missing or has a control character")
+    return refuse(text, "the path of the socket is missing or has a control character")
   end
   plain = plain or text
   local why = fault(plain)
-  if why then return bad(text, why) end
+  if why then return refuse(text, why) end
   local u, err = core.request(plain)
   if not u then return nil, err end
   local host, usual = u.host, PORTS[u.scheme]
   local port = u.port or usual
-  if #host > LONGEST_HOST then return bad(text, "the host is too long") end
-  if port == 0 then return bad(text, "the port is not in range") end
+  if host == "*" then return refuse(text, "the host is missing") end
+  if #host > LONGEST_HOST then return refuse(text, "the host is too long") end
+  if port == 0 then return refuse(text, "the port is not in range") end
   local name = host:find(":", 1, true) and "[" .. host .. "]" or host
   if port ~= usual then name = name .. ":" .. port end
   return {

@@ -23,6 +23,8 @@ describe("http auth", function()
       assert(s:get(url, {auth = {"ü", "p:q"}})).body)
     assert.equal("Basic dG9rZW46", assert(s:get(url, {auth = {"token"}})).body)
     assert.equal("Bearer a.b-c_d~e+f/g==", assert(s:get(url, {auth = "a.b-c_d~e+f/g=="})).body)
+    assert.equal("Bearer 1|aB{c}", assert(s:get(url, {auth = "1|aB{c}"})).body) -- as Laravel's
+    assert.equal("none", assert(s:get(url, {auth = "t", headers = {authorization = false}})).body)
     assert.equal("none", assert(s:get(url)).body)
     server:close()
   end)

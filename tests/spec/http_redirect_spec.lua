@@ -360,7 +360,7 @@ for status in (301, 302, 303, 307, 308):
         {"http+unix://%2Ftmp%2Fx/", "leads to a Unix socket"},
         {"http://", 'leads to "http://": '},
         {"http://h:99999/", "port"},
-        {"http://user:pass@h/", "user and password do not belong into a URL"},
+        {"http://user:pass@h/", "user and password do not belong into this URL"},
         {"/a\tb", "has a control character in its Location"},
       }
       for _, case in ipairs(cases) do
