@@ -181,6 +181,15 @@ for _, method in ipairs(VERBS) do
   end
 end
 
+-- What a body that is no JSON means: often that of an error, in HTML.
+local function undecoded(err, res)
+  err.status, err.response = res.status, res
+  if res.status >= 400 then
+    err.message = ("the server answered %d, and not in JSON: %s"):format(res.status, err.message)
+  end
+  return err
+end
+
 ---Get and decode JSON; see lua/meta/http.lua.
 function session:getjson(target, o)
   local res, err = send(self, "GET", target, o)
@@ -189,7 +198,7 @@ function session:getjson(target, o)
   if null == nil then null = self.null end
   local value
   value, err = res:json(null ~= nil and {null = null} or nil)
-  if value == nil then return nil, err end
+  if err and value == nil then return nil, undecoded(err, res) end
   return value, res
 end
 
