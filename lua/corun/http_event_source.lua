@@ -148,7 +148,7 @@ return function(session, target, o, request_options)
   local own = {}
   for k, v in pairs(options.check(o, "events", spec_of(request_options))) do own[k] = v end
   local self = setmetatable({
-    session = session, target = target, o = own, method = own.method or "GET",
+    session = session, target = target, o = own, method = message.method(own.method or "GET"),
     headers = own.headers, max = own.max, id = own.last_id or "", retry = RETRY, queue = {}, at = 1,
   }, source)
   if self.id:find("%c") then

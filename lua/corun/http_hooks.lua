@@ -57,8 +57,7 @@ local function changed(request, view)
     r:lead_to(u)
   end
   if view.method ~= request.method then
-    request_of.check_method(view.method)
-    r.method = view.method
+    r.method = request_of.check_method(view.method)
   end
   if view.body ~= request.body then r:set_body(view.body) end
   set_headers(r, view.headers, headers_of(request))

@@ -63,6 +63,17 @@ function message.add_headers(out, headers, except)
   end
 end
 
+local METHODS = {}
+for _, method in ipairs {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"} do
+  METHODS[method:lower()] = method
+end
+
+---A method as it is sent: those that everybody has are written in capitals, others have their own
+---spelling.
+function message.method(name)
+  return METHODS[name:lower()] or name
+end
+
 ---Find a header of a table that a script made, whose names are in any case.
 function message.find(headers, lower)
   if not headers then return nil end
@@ -73,6 +84,9 @@ end
 
 ---Decode the body as JSON.
 local function json(self, o)
+  if type(self) ~= "table" then
+    options.misuse("calling 'json' on bad self (http message expected, got " .. type(self) .. ")")
+  end
   local value, err = decode(self.body, o)
   if value == nil and err then err.target = self.url or self.path end
   return value, err

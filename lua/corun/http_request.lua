@@ -31,11 +31,18 @@ request.__index = request
 
 -- Headers: a line, or several, by the name in lower case, in the order in which they were set -----
 
----Set a header; a list gives a line for each value. Misuse raises.
+-- Servers refuse two, and proxies may take the one that a server does not.
+local function check_host(value)
+  if type(value) == "string" and value:find("^[^%c%s,/?#@\\]+$") then return end
+  options.misuse('header "Host" must be one host, with a port where it has one')
+end
+
+---Set a header; a list gives a line for each value, false none. Misuse raises.
 function request:set(name, value)
   local lower = name:lower()
+  if lower == "host" then check_host(value) end
   if not self.lines[lower] then self.order[#self.order + 1] = lower end
-  self.lines[lower] = message.header_lines(name, value)
+  self.lines[lower] = value and message.header_lines(name, value) or ""
 end
 
 ---Forget a header, by its name in lower case.
@@ -50,12 +57,19 @@ end
 ---Set the headers of a table that a script made, but those that are there already. Misuse raises.
 ---@return table set of the names that were set, in lower case
 function request:add(headers)
-  local before, added = {}, {}
+  if type(headers) ~= "table" then
+    options.misuse("the headers must be a table, got " .. type(headers))
+  end
+  local before, given, added = {}, {}, {}
   for lower in pairs(self.lines) do before[lower] = true end
   for name, value in next, headers do
     message.check_name(name)
     local lower = name:lower()
     if OWN[lower] then options.misuse(("header %q is set by corun itself"):format(name)) end
+    if given[lower] then
+      options.misuse(("header %q is given in two spellings; a list sends several"):format(lower))
+    end
+    given[lower] = true
     if not before[lower] then
       self:set(name, value)
       added[lower] = true
@@ -67,7 +81,7 @@ end
 ---The value of a header, by its name in lower case; several are joined by ", ".
 function request:value(lower)
   local lines = self.lines[lower]
-  if not lines then return nil end
+  if not lines or lines == "" then return nil end
   local values = {}
   for line in lines:gmatch("[^\n]+\n") do values[#values + 1] = line:sub(#lower + 3, -3) end
   return table.concat(values, ", ")
@@ -78,6 +92,14 @@ function request:values()
   local values = {}
   for lower in pairs(self.lines) do values[lower] = self:value(lower) end
   return values
+end
+
+---A copy of a table of headers, checked as a request would. Misuse raises.
+function request.checked_headers(headers)
+  setmetatable({lines = {}, order = {}}, request):add(headers)
+  local copy = {}
+  for name, value in next, headers do copy[name] = value end
+  return copy
 end
 
 local function serialise(self)
@@ -318,11 +340,13 @@ function request:rewind()
 end
 
 ---Check a method. Misuse raises.
+---@return string method as it is sent
 function request.check_method(method)
   if type(method) ~= "string" or not core.is_token(method) then
     options.misuse("the method must be a token such as GET")
   end
   if method == "CONNECT" then options.misuse("the method CONNECT is for proxies only") end
+  return message.method(method)
 end
 
 return request

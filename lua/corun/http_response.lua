@@ -52,7 +52,10 @@ local function text(self, body, o)
 end
 
 -- The text of a complete body.
-local function whole_text(self, o) return text(self, self.body, o) end
+local function whole_text(self, o)
+  options.self(self, whole, "text")
+  return text(self, self.body, o)
+end
 
 function whole.__index(self, key)
   if key == "json" then return message.json end
@@ -156,12 +159,14 @@ end
 
 for _, name in ipairs{"read", "recv", "read_exactly", "read_until", "lines"} do
   methods[name] = function(self, ...)
+    options.self(self, streamed, name)
     return self.input[name](self.input, ...)
   end
 end
 
 ---Decode the rest of the body as JSON.
 function methods:json(o)
+  options.self(self, streamed, "json")
   local body, err = self:read("a")
   if not body then return nil, err end
   return message.json({body = body, url = self.url}, o)
@@ -169,6 +174,7 @@ end
 
 ---Read the rest of the body as text.
 function methods:text(o)
+  options.self(self, streamed, "text")
   options.check(o, "text", TEXT)
   local body, err = self:read("a")
   if not body then return nil, err end
@@ -177,6 +183,7 @@ end
 
 ---Close the connection, unless the body was read to its end.
 function methods:close()
+  options.self(self, streamed, "close")
   if self.input.closed then return end
   self.input:close(options.here() or "?")
   finish(self, false)

@@ -4,6 +4,7 @@
 -- Owns nothing.
 local backoff = require "corun.backoff"
 local core = require "corun.httpcore"
+local method_of = require("corun.http_message").method
 local options = require "corun.options"
 local policies = require "corun.http_policies"
 local retry_after = require "corun.http_retry_after"
@@ -28,7 +29,7 @@ local function statuses(list)
   local set = {}
   for _, status in ipairs(list) do
     if not (math.type(status) and math.tointeger(status)) or status < 100 or status > 599 then
-      misuse('option "on" for retries must be a list of statuses, got %s', status)
+      misuse('option "on" for retries must be a list of statuses, got %s', options.show(status))
     end
     set[math.tointeger(status)] = true
   end
@@ -39,9 +40,9 @@ local function methods(list)
   local set = {}
   for _, method in ipairs(list) do
     if type(method) ~= "string" or not core.is_token(method) then
-      misuse('option "methods" for retries must be a list of methods, got %s', method)
+      misuse('option "methods" for retries must be a list of methods, got %s', options.show(method))
     end
-    set[method] = true
+    set[method_of(method)] = true
   end
   return set
 end
@@ -60,7 +61,7 @@ function retry.read(value)
     if value < 0 or not math.tointeger(value) then
       options.misuse(('option "retries" must be an integer, 0 or more, got %s'):format(value))
     end
-    o = {tries = value + 1}
+    o = {tries = value == math.maxinteger and value or value + 1}
   elseif value == true then
     o = {}
   end

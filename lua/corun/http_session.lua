@@ -109,14 +109,17 @@ local function checked(res)
     {op = "request", target = res.url, status = res.status, response = res})
 end
 
+-- Answers the method as it is sent. Misuse raises.
 local function check_request(self, method, target)
+  options.self(self, session, METHODS[method] and method:lower() or "request")
   if self.closed then
     inside.raise("ECLOSED", "request", nil, ("the session was closed at %s"):format(self.closed))
   end
-  request.check_method(method)
+  method = request.check_method(method)
   if type(target) ~= "string" then
     options.misuse("the URL must be a string, got " .. type(target))
   end
+  return method
 end
 
 local function check_options(o)
@@ -130,6 +133,11 @@ local function plain_request(self, u)
   return u.plain
 end
 
+local function adds_nothing(self)
+  local headers = self.headers
+  return not self.query and (headers == nil or type(headers) == "table" and next(headers) == nil)
+end
+
 -- What closes the body of a request when the call is over.
 local source_mt = {__close = function(c)
   if c.source.close then c.source.close() end
@@ -139,9 +147,12 @@ local function closing(source)
   return setmetatable({source = source}, source_mt)
 end
 
-local function send(self, method, target, o)
-  if self.closed or not METHODS[method] or type(target) ~= "string" then
-    check_request(self, method, target)
+-- `home`, where it is given, is the URL whose server has led to this one.
+local function send(self, method, target, o, home)
+  if getmetatable(self) ~= session or self.closed or not METHODS[method]
+    or type(target) ~= "string"
+  then
+    method = check_request(self, method, target)
   end
   local u = self.base == self.urls_base and self.urls[target]
   if not u then
@@ -157,10 +168,14 @@ local function send(self, method, target, o)
     check_options(o)
     r, bad = new_request(self, method, u, o)
     if not r then return nil, bad end
-  elseif method == "GET" and not self.query and next(self.headers or NONE) == nil then
+  elseif method == "GET" and adds_nothing(self) then
     r = plain_request(self, u)
   else
     r = new_request(self, method, u, NONE)
+  end
+  if home and not (home.origin == u.origin and home.socket == u.socket) then
+    r:forget_private()
+    r:seal()
   end
   local _ <close> = r.source and closing(r.source)
   if r.total then r = r:by(now() + r.total) end
@@ -192,6 +207,7 @@ end
 
 ---Get and decode JSON; see lua/meta/http.lua.
 function session:getjson(target, o)
+  options.self(self, session, "getjson")
   local res, err = send(self, "GET", target, o)
   if not res then return nil, err end
   local null = o and o.null
@@ -209,15 +225,21 @@ end
 
 ---Iterate over server-sent events; see lua/meta/http.lua.
 function session:events(target, o)
+  options.self(self, session, "events")
   return require("corun.http_event_source")(self, target, o, REQUEST)
 end
 
 -- The object ------------------------------------------------------------------------------------
 
-session.stats = require("corun.http_stats").of
+---Tell what the session does and has done; see lua/meta/http.lua.
+function session:stats()
+  options.self(self, session, "stats")
+  return require("corun.http_stats").of(self)
+end
 
 ---Close the session with its connections; see lua/meta/http.lua.
 function session:close()
+  options.self(self, session, "close")
   self.closed = self.closed or options.here() or "?"
   self.pool:close(self.closed)
 end
@@ -245,7 +267,8 @@ local function new(o)
   if o.query then url.add_query("", o.query) end -- which checks it
   local self = setmetatable({
     pool = pool.new(o.limit or LIMIT, o.per_host, o.idle or IDLE),
-    base = o.base, headers = o.headers or {}, query = o.query, timeout = o.timeout,
+    base = o.base, headers = request.checked_headers(o.headers or NONE), query = o.query,
+    timeout = o.timeout,
     check = o.check, max_body = o.max_body, stream = o.stream, expect = o.expect,
     decode = o.decode, null = o.null, auth = o.auth and auth.value(o.auth),
     client = o.tls ~= nil and dial.client(o.tls) or nil,

@@ -94,6 +94,8 @@ describe("http retries", function()
       assert.equal(1, #run(3, {503}, {method = "POST", idempotent = false}))
       local o = {tries = 2, methods = {"POST"}}
       assert.equal(2, #run(o, {503}, {method = "POST", idempotent = false}))
+      o.methods = {"post"}
+      assert.equal(2, #run(o, {503}, {method = "POST", idempotent = false}))
       assert.equal(1, #run(o, {503}))
     end)
 
@@ -323,10 +325,12 @@ describe("http retries", function()
 
   it("what is no such option is misuse, in the caller's line", function()
     for value, message in pairs({
+      [math.huge] = "got inf",
       [-1] = 'option "retries" must be an integer, 0 or more, got -1', [0.5] = "got 0.5",
       [{tries = 0}] = 'option "tries" for retries', [{trys = 1}] = 'did you mean "tries"',
-      [{on = {99}}] = "a list of statuses, got 99", [{on = {"503"}}] = "a list of statuses",
-      [{methods = {"A B"}}] = "a list of methods, got A B", [{factor = 0}] = 'option "factor"',
+      [{on = {99}}] = "a list of statuses, got 99",
+      [{on = {"503"}}] = 'a list of statuses, got "503"',
+      [{methods = {"A B"}}] = 'a list of methods, got "A B"', [{factor = 0}] = 'option "factor"',
       [{jitter = 2}] = 'option "jitter"', [{min = 5, max = 1}] = 'option "max"',
       ["3"] = 'option "retries" for request must be',
     }) do
