@@ -3,33 +3,30 @@
 -- Link or by what a function of the script's finds in it. Owns the response whose page is at hand.
 -- Invariant: no URL is asked for twice.
 local callable = require("corun.source").is_callable
+local http_url = require "corun.http_url"
+local inside = require "corun.inside"
+local null = require("corun.json").null
 local options = require "corun.options"
 local policies = require "corun.http_policies"
 local task = require "corun.task"
 local url = require "corun.url"
 
+local merge_query = http_url.merge_query
+
 local pages = {__name = "http pages"}
 pages.__index = pages
-
--- Of one origin: where the next page is, the server says.
-local PRIVATE = {authorization = true, cookie = true, ["proxy-authorization"] = true, host = true}
 
 local function by_link(res)
   local link = res.links.next
   return link and link.url
 end
 
-local function origin(text)
-  local u = url.parse(text)
-  return u and ("%s://%s:%s"):format(u.scheme, u.host, u.port)
-end
-
 -- The URL without those parameters that `query` gives anew.
 local function without(target, query)
   local head, text, tail = target:match("^([^?#]*)%??([^#]*)(.*)$")
-  local kept = {}
+  local given, kept = url.query(url.query(query)), {}
   for part in text:gmatch("[^&]+") do
-    if query[url.decode(part:match("^[^=]*"), "form")] == nil then kept[#kept + 1] = part end
+    if given[url.decode(part:match("^[^=]*"), "form")] == nil then kept[#kept + 1] = part end
   end
   return head .. (#kept > 0 and "?" .. table.concat(kept, "&") or "") .. tail
 end
@@ -39,18 +36,12 @@ end
 local function following(self)
   local res = self.res
   local found, err = self.next(res)
-  if found == nil then
-    if err ~= nil then error(err, 0) end
-    return nil
-  end
+  if found == nil and err ~= nil then error(err, 0) end
+  if not found or found == null then return nil end
   local o = {}
   for k, v in pairs(self.o) do o[k] = v end
   if type(found) == "table" then
-    local query = o.query or {}
-    if type(query) == "string" then query = url.query(query) end
-    o.query = {}
-    for k, v in pairs(query) do o.query[k] = v end
-    for k, v in pairs(found) do o.query[k] = v end
+    o.query = merge_query(o.query or {}, found)
     return without(self.first, found), o
   end
   if type(found) ~= "string" then
@@ -59,13 +50,6 @@ local function following(self)
   o.query = nil -- the URL has it
   found, err = url.join(res.url, found)
   if not found then error(err, 0) end
-  if origin(found) ~= origin(self.home) then
-    local headers = {}
-    for name, value in pairs(o.headers or {}) do
-      if not PRIVATE[tostring(name):lower()] then headers[name] = value end
-    end
-    o.headers, o.auth = headers, nil
-  end
   return found, o
 end
 
@@ -81,9 +65,15 @@ end
 ---The next response; nil after the last. It raises what a request fails with.
 function pages:__call()
   if self.closed then return nil end
+  if self.busy then
+    inside.raise("EBUSY", "paginate", nil, "another task waits for the next page")
+  end
+  self.busy = true
+  local _ <close> = self.resting
   local target, o = self.first, self.o
   if self.res then
     target, o = following(self)
+    if self.closed then return nil end -- meanwhile
     policies.discard(self.res)
     self.res = nil
     if not target then
@@ -92,12 +82,15 @@ function pages:__call()
     end
     check_new(self, target, o)
   end
-  local res, err = self.session:get(target, o)
+  local res, err = self.follow(self.session, self.first, target, o)
   if not res then
     self:close()
     error(err, 0)
   end
-  self.home = self.home or res.url
+  if self.closed then
+    policies.discard(res)
+    return nil
+  end
   self.seen[res.url:match("^[^#]*")] = true
   self.res = res
   return res
@@ -116,8 +109,8 @@ function pages:__tostring()
   return ("http pages %p (%s, %s)"):format(self, self.first, self.closed and "ended" or "open")
 end
 
----Iterate over pages; see lua/meta/http.lua.
-return function(session, target, next, o)
+---Iterate over pages; see lua/meta/http.lua. `follow(session, first, target, o)` gets a page.
+return function(session, follow, target, next, o)
   if type(next) == "table" and not callable(next) and o == nil then next, o = nil, next end
   if type(target) ~= "string" then
     options.misuse("the URL must be a string, got " .. type(target))
@@ -130,9 +123,12 @@ return function(session, target, next, o)
   end
   local own = {check = session.check == nil or session.check}
   for k, v in pairs(o or {}) do own[k] = v end
+  local first, login = http_url.split_login(target)
+  if own.auth == nil then own.auth = login end -- which pages of the same origin get too
   local self = setmetatable({
-    session = session, first = target, next = next or by_link, o = own, seen = {},
+    session = session, follow = follow, first = first, next = next or by_link, o = own, seen = {},
   }, pages)
-  check_new(self, target, own)
+  self.resting = setmetatable({}, {__close = function() self.busy = false end})
+  check_new(self, first, own)
   return self, nil, nil, self
 end

@@ -13,7 +13,6 @@ local MOST = 10
 local VISITS = 2 -- of one URL: a server may set a cookie and send back to where it was asked for
 local FOLLOWED = {[301] = true, [302] = true, [303] = true, [307] = true, [308] = true}
 local SPEC = {max = "count", downgrade = "boolean"}
-local PRIVATE = {"authorization", "cookie", "proxy-authorization", "host"} -- of one origin
 
 ---Read the option: so many at most, true for 10, or a table.
 function redirect.read(value)
@@ -83,9 +82,7 @@ local function hop(request, u, method, with_body)
       if lower:find("^content%-") then r:remove(lower) end
     end
   end
-  if not r:lead_to(u) then
-    for _, lower in ipairs(PRIVATE) do r:remove(lower) end
-  end
+  if not r:lead_to(u) then r:forget_private() end
   r:seal()
   return r
 end

@@ -23,6 +23,7 @@ local IDEMPOTENT = {
 local HAS_BODY = {POST = true, PUT = true, PATCH = true}
 local OWN = {["content-length"] = true, ["transfer-encoding"] = true, connection = true,
              expect = true, upgrade = true, te = true, trailer = true}
+local PRIVATE = {"authorization", "cookie", "proxy-authorization", "host"} -- of one origin
 local NONE = {}
 local DEFAULTS = {{"user-agent", "corun"}, {"accept", "*/*"}}
 
@@ -147,12 +148,10 @@ local function add_defaults(self)
   end
 end
 
-local function merge_query(target, common, own)
+-- The target with the session's query and the request's own; what is a text is added as it is.
+local function with_queries(target, common, own)
   if type(common) == "table" and type(own) == "table" then
-    local all = {}
-    for k, v in pairs(common) do all[k] = v end
-    for k, v in pairs(own) do all[k] = v end
-    return url.add_query(target, all)
+    return url.add_query(target, url.merge_query(common, own))
   end
   if common then target = url.add_query(target, common) end
   if own then target = url.add_query(target, own) end
@@ -254,7 +253,7 @@ function request.new(session, method, u, o)
   add_route(self, session, u, o)
   self.total, self.connect, self.read = limits(option(o, session, "timeout"))
   if query or o.query then
-    self.target = merge_query(u.target, query, o.query)
+    self.target = with_queries(u.target, query, o.query)
     self.url = u.url:match("^[^/]*//[^/?#]*") .. self.target
   end
   if o.headers then self:add(o.headers) end
@@ -302,10 +301,16 @@ function request:lead_to(u)
     for lower in pairs(self.of_base) do self:remove(lower) end
     self.of_base, self.socket = nil, self.unix
   end
-  self.led = self.led or not same
+  if not same then self.led = true end
   self.u, self.url, self.target = u, u.url, u.target
   self.route = dial.route(u, self.client, self.socket, self.proxy)
   return same
+end
+
+---Forget what a script gave for one origin alone, for a server leads to another.
+function request:forget_private()
+  for _, lower in ipairs(PRIVATE) do self:remove(lower) end
+  self.led = true
 end
 
 ---A copy with headers of its own, to be changed and sealed.

@@ -218,9 +218,18 @@ function session:getjson(target, o)
   return value, res
 end
 
+-- Get what a server led to: what the script gave for the origin of its own URL, `first`, goes to no
+-- other.
+local function follow(self, first, target, o)
+  local home, err = resolve(self, first)
+  if not home then return nil, err end
+  return send(self, "GET", target, o, home)
+end
+
 ---Iterate over pages; see lua/meta/http.lua.
 function session:paginate(target, following, o)
-  return require("corun.http_paginate")(self, target, following, o)
+  options.self(self, session, "paginate")
+  return require("corun.http_paginate")(self, follow, target, following, o)
 end
 
 ---Iterate over server-sent events; see lua/meta/http.lua.

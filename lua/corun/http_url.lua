@@ -91,6 +91,33 @@ function url.join(base, text)
   return base .. (first == "/" and "" or "/") .. text
 end
 
+-- A query as a list of {name, value}.
+local function pairs_of(q)
+  if type(q) == "string" then return (select(2, query(q))) end
+  if type(q[1]) == "table" then return q end
+  return (select(2, query(query(q))))
+end
+
+local function is_map(q)
+  return type(q) == "table" and type(q[1]) ~= "table"
+end
+
+---A query with the parameters of two, where those of `own` replace those of the same name.
+function url.merge_query(common, own)
+  local all = {}
+  if is_map(common) and is_map(own) then
+    for name, value in pairs(common) do all[name] = value end
+    for name, value in pairs(own) do all[name] = value end
+    return all
+  end
+  local added, replaced = pairs_of(own), {}
+  for _, pair in ipairs(added) do replaced[pair[1]] = true end
+  for _, pair in ipairs(pairs_of(common)) do
+    if not replaced[pair[1]] then all[#all + 1] = pair end
+  end
+  return table.move(added, 1, #added, #all + 1, all)
+end
+
 ---Append a query, a table or a string, to a target. Misuse raises.
 function url.add_query(target, q)
   local text

@@ -167,6 +167,111 @@ describe("http.paginate", function()
     other:close()
   end)
 
+  it("nor do those of a session, which has no base, nor of a URL", function()
+    local netrc = os.tmpname()
+    finally(function() os.remove(netrc) end)
+    local file <close> = assert(io.open(netrc, "w"))
+    assert(file:write("default login me password secret\n"))
+    file:flush()
+    local other <close>, other_url, other_seen = paged(function() return ok("there") end)
+    local server <close>, url, seen = paged(function(target)
+      if target == "/moved" then
+        return "HTTP/1.1 302 X\r\nlocation: " .. other_url .. "\r\ncontent-length: 0\r\n\r\n"
+      end
+      return ok("here", "link: <" .. other_url .. "/2>; rel=next\r\n")
+    end)
+    local login = url:gsub("//", "//me:secret@")
+    for _, case in ipairs({
+      {url, {auth = "secret"}}, {url, {auth = {"me", "secret"}}}, {url, {netrc = netrc}},
+      {url, {headers = {authorization = "secret", cookie = "secret", host = "secret"}}},
+      {login, {}},
+    }) do
+      local s <close> = http.session(case[2])
+      assert.same({"here", "there"}, bodies(s:paginate(case[1])))
+      assert.matches("secret", seen.head:gsub("bWU6c2VjcmV0", "secret"), 1, true)
+      assert.not_matches("secret", other_seen.head:gsub("bWU6c2VjcmV0", "secret"))
+    end
+    -- where a redirect has led, no page is at home
+    local s <close> = http.session({auth = "secret"})
+    for _ in s:paginate(url .. "/moved", function(res)
+      return not res.url:find("next") and "/next" or nil
+    end) do end
+    assert.matches("GET /next", other_seen.head, 1, true)
+    assert.not_matches("secret", other_seen.head)
+    server:close()
+    other:close()
+  end)
+
+  it("user and password of the URL go to each page of its origin, and are shown nowhere", function()
+    local server <close>, url, seen = paged(by_link(2))
+    local s <close> = http.session()
+    local iterator = s:paginate(url:gsub("//", "//me:secret@") .. "/items")
+    assert.not_matches("secret", tostring(iterator))
+    for res in iterator do
+      assert.not_matches("secret", res.url)
+      assert.matches("authorization: Basic bWU6c2VjcmV0", seen.head, 1, true)
+    end
+    assert.equal(2, #seen)
+    server:close()
+  end)
+
+  it("false and null end it too, as JSON and `and` give them", function()
+    local server <close>, url, seen = paged(function(target)
+      return ok(target == "/1" and '{"next": "/2"}' or '{"next": null}')
+    end)
+    local s <close> = http.session()
+    for _ in s:paginate(url .. "/1", function(res) return res:json().next end) do end
+    assert.same({"/1", "/2"}, table.move(seen, 1, #seen, 1, {}))
+    for _ in s:paginate(url .. "/1", function(res)
+      local following = res:json({null = false}).next
+      return following and {page = following}
+    end) do end
+    assert.same({"/1", "/1?page=%2F2"}, table.move(seen, 3, #seen, 1, {}))
+    server:close()
+  end)
+
+  it("a query replaces parameters in whatever form they were given", function()
+    for _, query in ipairs({{page = 1, tag = {"a", "b"}}, "tag=a&page=1&tag=b",
+        {{"tag", "a"}, {"page", 1}, {"tag", "b"}}}) do
+      for _, given in ipairs({{page = 2}, {{"page", 2}}}) do
+        local server <close>, url, seen = paged(function() return ok("x") end)
+        local s <close> = http.session()
+        for _ in s:paginate(url .. "/x?page=0&k=v", function(res)
+          if not res.url:find("page=2") then return given end
+        end, {query = query}) do end
+        local sorted = {}
+        for part in seen[2]:match("%?(.*)"):gmatch("[^&]+") do sorted[#sorted + 1] = part end
+        table.sort(sorted)
+        assert.same({"k=v", "page=2", "tag=a", "tag=b"}, sorted)
+        server:close()
+      end
+    end
+  end)
+
+  it("a second task at once is misuse; one that closes it ends who waits", function()
+    local waiting, go = corun.event(), corun.event()
+    local server <close>, url = support.raw(function(stream)
+      support.read_request(stream)
+      waiting:set()
+      go:wait()
+      stream:write(ok("x"))
+    end)
+    local s <close> = http.session()
+    local iterator = s:paginate(url, function() return "/2" end)
+    corun.scope(function(scope)
+      local first = scope:async(function() return iterator() end)
+      waiting:wait()
+      local good, err = pcall(iterator)
+      assert.is_false(good)
+      assert.equal("EBUSY", err.code)
+      iterator:close()
+      go:set()
+      assert.is_nil(first:await())
+      assert.is_nil(iterator())
+    end)
+    server:close()
+  end)
+
   it("pages may be streamed; the one at hand is closed with the loop", function()
     local server <close>, url = paged(by_link(3))
     local s <close> = http.session()
