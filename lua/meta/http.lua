@@ -25,6 +25,10 @@ local http = {}
 
 --- Send a request in the default session and read the response.
 ---
+--- Methods that everybody has are sent in capitals, however they are written. A user and a
+--- password in the URL (`http://me:secret@host/`) are basic authorization, where neither `auth` nor
+--- a header says another; no response and no error shows them.
+---
 --- `err.op` is what the request was at: `"wait"` (for a connection), `"resolve"`, `"connect"`,
 --- `"handshake"`, `"send"`, `"read"`; `"proxy"` until a proxy has led to the server: the message
 --- says at what it failed, `err.target` is the proxy.
@@ -117,7 +121,7 @@ function http.delete(url, o) end
 --- `http.get(url, o)`, with the body decoded from JSON, whatever the status.
 ---
 --- - Raises: as `request`.
---- - Fails: as `request`; `EJSON`.
+--- - Fails: as `request`; `EJSON`, with the answer as `err.response` and its `err.status`.
 ---@async
 ---@param url string
 ---@param o? corun.http.options
@@ -129,10 +133,11 @@ function http.getjson(url, o) end
 --- the next.
 ---
 --- `next(res)` answers a URL, relative to that of the page, a query, whose parameters replace those
---- of `url` and `o`, or nil at the end; `nil, err` is raised. Without it the header `Link` with
---- `rel=next` is followed. `next` is asked after the body of the loop. A failure is raised, and
---- `check` is true unless it is said, so that a page that fails is not taken for the last.
---- Credentials in `o` do not go to another origin.
+--- of `url` and `o`, or nil at the end, as are false and `json.null`; `nil, err` is raised. Without
+--- it the header `Link` with `rel=next` is followed. `next` is asked after the body of the loop. A
+--- failure is raised, and `check` is true unless it is said, so that a page that fails is not taken
+--- for the last. Credentials, of `o`, of `url` and of the session, go to pages of the origin of
+--- `url` alone.
 ---
 --- ```lua
 --- for res in http.paginate("https://api.example.org/items", {query = {per_page = 100}}) do
@@ -140,15 +145,16 @@ function http.getjson(url, o) end
 --- end
 ---
 --- for res in http.paginate(url, function(res)
----   local cursor = res:json().next_cursor
+---   local cursor = res:json({null = false}).next_cursor -- the last page has null, or none
 ---   return cursor and {cursor = cursor}
 --- end) do print(res.status) end
 --- ```
 ---
---- - Raises: what a request fails with; `ELOOP` when a page was there before.
+--- - Raises: what a request fails with; `ELOOP` when a page was there before; `EBUSY` when another
+---   task waits for the next one.
 ---@async
 ---@param url string
----@param next? fun(res: corun.http.response): string|table|nil, any
+---@param next? fun(res: corun.http.response): string|table|false|nil, any
 ---@param o? corun.http.options
 ---@return fun(): corun.http.response? pages
 function http.paginate(url, next, o) end
@@ -199,14 +205,16 @@ function http.events(url, o) end
 
 --- What can be said for one request, and for all of a session.
 ---@class corun.http.defaults
----@field headers? table<string, string|string[]> names in any case; a list sends one line for each
----@field query? table<string, any>|string added to the URL; a table is escaped, its keys sorted
+---@field headers? table<string, string|number|(string|number)[]|false> names in any case; a list
+---  sends one line for each, false none: neither the session's nor corun's own
+---@field query? table<string, any>|[string, any][]|string added to the URL; a table is escaped, its
+---  keys sorted; a list of `{name, value}` keeps its order
 ---@field timeout? corun.seconds|corun.http.timeouts a number is the total, and the only limit
 ---@field check? boolean a status of 400 and above gives `nil, err` (`EHTTP`)
 ---@field max_body? integer the longest body of a response, as sent and as decoded (default 64 MiB;
 ---  streamed: any)
 ---@field auth? string|string[] `{user, password}` (basic), or a token (bearer); of a session
----  only to its `base`. A request's own `Authorization` header goes before it
+---  with a `base` only to that. A request's own `Authorization` header goes before it
 ---@field netrc? boolean|string basic authorization, where nothing else says it, by `$NETRC` or
 ---  `~/.netrc` (true), or the file of this path: see `corun.http.netrc`
 ---@field decode? boolean undo gzip, deflate, br and zstd, and ask for them (default true)
@@ -218,7 +226,8 @@ function http.events(url, o) end
 ---  (its certificate is verified by the system's authorities), `socks5`, or `socks5h` where the
 ---  proxy resolves names; false: none (default: of the environment). A header `Proxy-Authorization`
 ---  replaces the credentials for http, and goes into no tunnel
----@field unix? string the path of a Unix socket to go through; of a session only to its `base`
+---@field unix? string the path of a Unix socket to go through; of a session with a `base` only to
+---  that
 ---@field retries? boolean|integer|corun.http.retries so many further tries (default 0)
 ---@field redirects? boolean|integer|corun.http.redirects so many are followed (default 10); 0: none
 
@@ -298,9 +307,10 @@ function http.events(url, o) end
 ---
 --- 303 and 302 become a GET without body, and so does a POST with 301; else method and body stay,
 --- and HEAD always does. `Authorization`, `Cookie`, `Proxy-Authorization` and `Host`, and what a
---- session with a `base` adds, do not go to another origin. A fragment is carried over. Too many, a
---- circle, a `Location` that is missing or leads elsewhere than to http and https, https to http,
---- and a body that cannot be sent twice end it with `EREDIRECT`; the answer is `err.response`.
+--- session with a `base` adds, do not go to another origin. A fragment is carried over. An answer
+--- without a `Location` leads nowhere, and is given as it is. Too many, a circle, a `Location` that
+--- leads elsewhere than to http and https or has a user or a password, https to http, and a body
+--- that cannot be sent twice end it with `EREDIRECT`; the answer is `err.response`.
 ---@class corun.http.redirects
 ---@field max? integer so many at most (default 10)
 ---@field downgrade? boolean follow from https to http too

@@ -60,12 +60,12 @@ function http.session(o) end
 ---@class corun.http.rate
 ---@field [1] number so many
 ---@field [2] corun.seconds
----@field burst? number so many at once after a pause (default: the first number)
+---@field burst? number so many at once after a pause, 1 or more (default: the first number)
 
 --- A session. `http.get` and its like use a default one.
 ---@class corun.http.session
 ---@field base? string may be changed
----@field headers table<string, string|string[]> may be changed
+---@field headers table<string, string|string[]> its own copy; may be changed
 ---@field cookies corun.http.jar|false
 local session = {}
 
@@ -163,7 +163,7 @@ function session:getjson(url, o) end
 --- - Raises: as `http.paginate`.
 ---@async
 ---@param url string
----@param next? fun(res: corun.http.response): string|table|nil, any
+---@param next? fun(res: corun.http.response): string|table|false|nil, any
 ---@param o? corun.http.options
 ---@return fun(): corun.http.response? pages
 function session:paginate(url, next, o) end
@@ -205,6 +205,6 @@ function session:stats() end
 ---@field cache corun.http.cache_stats
 ---@field hosts table<string, corun.http.host_stats> by `"host"` or `"host:port"`, the first 1,000
 
---- Close the session and its connections. Requests that are under way or wait for a connection get
---- `nil, err` with `ECLOSED`. A second call does nothing.
+--- Close the session and its connections. Requests that are under way, or wait for a connection or
+--- for their turn, get `nil, err` with `ECLOSED`. A second call does nothing.
 function session:close() end
