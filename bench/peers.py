@@ -9,6 +9,11 @@ ROOT = os.path.dirname(BENCH)
 CACHE = os.environ.get("CORUN_CACHE") or os.path.expanduser("~/.cache/corun")  # set by tools/
 NPM = os.path.join(CACHE, "npm", "node_modules")
 
+# Debian installs lua-http for Lua 5.1 to 5.3 only. It is Lua alone and runs in 5.4, with the C modules
+# that it stands on, which are there: so no Lua is faster than corun's because it is another one.
+LUA_HTTP = """package.path = package.path .. ";" .. ("DIR/5.3/?.lua;DIR/5.3/?/init.lua;" ..
+  "DIR/5.1/?.lua;DIR/5.1/?/init.lua"):gsub("DIR", "/usr/share/lua")"""
+
 
 class Contender:
     """One program in one benchmark. `scale` lowers the amount of work of a slow one."""
@@ -50,6 +55,7 @@ class Programs:
         self.lua = which("lua5.4")
         self.cjson = self.lua if self.lua and works(self.lua, "-lcjson", "-e", "") else None
         self.cqueues = self.lua if self.lua and works(self.lua, "-lcqueues", "-e", "") else None
+        self.lua_http = self.lua if works(self.lua, "-e", LUA_HTTP, "-lhttp.client") else None
         # Debian's own first: it is the one that Debian's aiohttp and uvloop are for.
         python = which("/usr/bin/python3", "python3")
         self.python = python
@@ -63,6 +69,8 @@ class Programs:
                 ("lua", [self.lua, "-v"]), ("nginx", [self.nginx, "-v"]),
                 ("uvloop", [self.uvloop, "-c", "import uvloop; print(uvloop.__version__)"]),
                 ("aiohttp", [self.aiohttp, "-c", "import aiohttp; print(aiohttp.__version__)"]),
+                ("lua-http", [self.lua_http, "-e", LUA_HTTP, "-e",
+                              "print(require('http.version').version)"]),
                 ("undici", [self.undici, "-p", "require('undici/package.json').version"])]
         for name, argv in asks:
             if argv[0]:
@@ -146,13 +154,23 @@ def contenders(bench, programs):
                 entry("node", p.node, script("tls/echo_node.js"))]
     if bench == "tlsidle":
         return [entry("corun", p.corun, script("tls/idle.lua"))]
-    if bench == "scrape":
+    if bench in ("scrape", "scrape-tls"):
         return [entry("corun", p.corun, script("scrape/scrape.lua")),
                 entry("bun", p.bun, script("scrape/fetch.js")),
                 entry("go", p.go_program("scrape/scrape.go")),
                 entry("undici", p.undici, script("scrape/undici.js"), scale=0.5),
                 entry("aiohttp", p.aiohttp, script("scrape/scrape.py"), scale=0.2),
+                entry("lua-http", p.lua_http, "-e", LUA_HTTP, script("scrape/lua_http.lua"),
+                      scale=0.1),
                 entry("node", p.node, script("scrape/fetch.js"), scale=0.2)]
+    if bench == "scrape-hosts":
+        return [entry("corun", p.corun, script("hosts/hosts.lua")),
+                entry("go", p.go_program("hosts/hosts.go"))]
+    if bench == "inflight":
+        return [entry("corun", p.corun, script("inflight/inflight.lua")),
+                entry("go", p.go_program("inflight/inflight.go")),
+                entry("bun", p.bun, script("inflight/inflight.js")),
+                entry("node", p.node, script("inflight/inflight.js"))]
     if bench == "spawn-process":
         return [entry("corun", p.corun, script("process/spawn.lua")),
                 entry("go", p.go_program("process/spawn.go")),

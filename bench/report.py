@@ -21,6 +21,9 @@ TLS_IDLE = {"server": ("server B each", "{:.0f}", 1, True),
 SCRAPE = {"rate": ("requests/s", "{:,.0f}", 1, True),
           "cpu": ("client CPU us", "{:.2f}", 1, True), "peak": PEAK,
           "busy": ("client %", "{:.0f}", 1, False)}
+HOSTS = {"first": ("first/s", "{:,.0f}", 1, True), **SCRAPE}
+INFLIGHT = {"wall": ("wall s", "{:.2f}", 1, True), "cpu": ("CPU s", "{:.2f}", 1, True),
+            "peak": PEAK, "most": ("at once", "{:,.0f}", 1, False)}
 PROCESSES = {"rate": ("processes/s", "{:,.0f}", 1, True),
              "cpu": ("own CPU us each", "{:.1f}", 1, True), "peak": PEAK}
 FILES = {"late": ("late ms", "{:.2f}", 1, False), "p99": ("p99 ms", "{:.2f}", 1, True),
@@ -38,6 +41,9 @@ TABLES = {
     "tls64k": ("TLS 1.3 echo, 8 connections x 64 KiB", ECHO),
     "tlsidle": ("10,000 idle TLS connections, each with its task (--quick: 1,000)", TLS_IDLE),
     "scrape": ("64 connections, GET 548 B of JSON from nginx, decode", SCRAPE),
+    "scrape-tls": ("the same over TLS 1.3", SCRAPE),
+    "scrape-hosts": ("2,000 hosts by name, 100 at once: a request to each, then five", HOSTS),
+    "inflight": ("10,000 requests in flight, each answered after 1 s (--quick: 1,000)", INFLIGHT),
     "spawn-process": ("run /bin/true 1,000 times, 16 at a time (--quick: 100)", PROCESSES),
     "files_read": ("100 files of 8 MiB read at once: how late a ticker of 1 ms is", FILES),
     "files_write": ("100 files of 8 MiB written at once: how late a ticker of 1 ms is", FILES),
@@ -66,7 +72,12 @@ TARGETS = [
     ("tlsidle", "client", None, "<=", 25600),
     ("scrape", "cpu", "bun", "<=", 0.8),
     ("scrape", "rate", "bun", ">=", 1.0),
+    *[("scrape", "rate", peer, ">=", 1.0) for peer in ("go", "undici", "aiohttp", "lua-http")],
     ("scrape", "peak", None, "<=", 15e6),
+    ("scrape-tls", "cpu", "bun", "<=", 0.9),
+    ("scrape-hosts", "first", "go", ">=", 1.0),
+    ("scrape-hosts", "rate", "go", ">=", 1.0),
+    ("inflight", "peak", None, "<=", 150e6),
     ("spawn-process", "rate", "node", ">=", 1.0),
     ("spawn-process", "rate", "go", ">=", 1.0),
     ("files_read", "p99", None, "<=", 5),

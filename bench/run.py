@@ -8,29 +8,25 @@ import contextlib
 import json
 import os
 import resource
-import select
-import shutil
-import signal
 import socket
 import statistics
 import subprocess
 import sys
 import tempfile
+import urllib.request
 
 import peers
 import report
+import servers
+from servers import Failed, free_port
 
 GROUPS = {"core": ["tasks", "sleepers", "startup", "json548", "json5m"],
           "echo": ["echo64", "echo64k", "idle"],
           "tls-echo": ["tls64", "tls64k", "tlsidle"],
-          "scrape": ["scrape"],
+          "http": ["scrape", "scrape-tls", "scrape-hosts", "inflight"],
           "process": ["spawn-process"],
           "files": ["files_read", "files_write"]}
 BENCHES = [b for group in GROUPS.values() for b in group]
-
-
-class Failed(Exception):
-    """A contender did not do its work."""
 
 
 class Machine:
@@ -40,6 +36,7 @@ class Machine:
         cores = sorted(os.sched_getaffinity(0))
         self.measured, self.other = cores[-1], cores[0]
         self.launcher = programs.c("measure.c")
+        self.variables = {}  # of the environment of what is measured, beside the usual ones
         if self.measured == self.other:
             print("note: one core only: client and server share it")
         self.all = cores
@@ -53,7 +50,7 @@ class Machine:
         wall s, cpu s, peak bytes, wall s and cpu s between its marks."""
         command = [self.launcher, "-n", str(runs), "-t", "300", str(self.measured), *argv]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True,
-                              env=peers.environment())
+                              env=dict(peers.environment(), **self.variables))
         figures = []
         for line in done.stdout.splitlines():
             status, wall, cpu, peak, mark_wall, mark_cpu = map(int, line.split())
@@ -72,35 +69,10 @@ class Machine:
             raise Failed("it printed no marks")
         return wall, cpu, peak
 
-    @contextlib.contextmanager
     def server(self, argv):
         """Runs a server on the measured core until the block ends; yields it when it is ready."""
-        proc = subprocess.Popen(argv, stdout=subprocess.PIPE, env=peers.environment(),
-                                preexec_fn=lambda: os.sched_setaffinity(0, {self.measured}))
-        try:
-            heard = select.select([proc.stdout], [], [], 10)[0]
-            if not heard or proc.stdout.readline() != b"ready\n":
-                raise Failed("the server did not become ready")
-            yield proc
-        finally:
-            stop(proc)
-
-
-def stop(proc):
-    proc.send_signal(signal.SIGTERM)
-    try:
-        proc.wait(5)
-    except subprocess.TimeoutExpired:
-        proc.kill()
-        proc.wait()
-    if proc.stdout:
-        proc.stdout.close()
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+        pin = {self.measured}
+        return servers.server(argv, preexec_fn=lambda: os.sched_setaffinity(0, pin))
 
 
 def peak_of(pid):
@@ -195,22 +167,32 @@ def bench_tls_idle(pair):
     return bench
 
 
-@contextlib.contextmanager
-def certificate():
-    """A certificate for localhost and its key, which are gone afterwards; yields their paths."""
-    with tempfile.TemporaryDirectory(prefix="corun-bench-") as folder:
-        pair = [os.path.join(folder, name) for name in ("cert.pem", "key.pem")]
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                        "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-                        "-addext", "subjectAltName=DNS:localhost", "-out", pair[0], "-keyout",
-                        pair[1]], check=True, stderr=subprocess.DEVNULL)
-        yield pair
-
-
 def bench_scrape(machine, who, quick):
     n = int((20_000 if quick else 200_000) * who.scale)
     wall, cpu, peak = machine.marked(who.argv + [machine.url, str(n), str(n // 5)])
     return {"rate": n / wall, "cpu": cpu / n * 1e6, "peak": peak, "busy": cpu / wall * 100}
+
+
+def bench_hosts(machine, who, quick):
+    """One request to each host, which nobody knows yet, then five: `first` and `rate`."""
+    hosts, times, runs = 2_000, 5, 1 if quick else 5
+
+    def each(times):
+        figures = machine.run(who.argv + [str(machine.port), str(hosts), str(times)], runs)
+        return [statistics.median(f[i] for f in figures) for i in (3, 4, 2)]
+    first = each(1)[0]
+    wall, cpu, peak = each(times)
+    n = hosts * times
+    return {"first": hosts / first, "rate": n / wall, "cpu": cpu / n * 1e6, "peak": peak,
+            "busy": cpu / wall * 100}
+
+
+def bench_inflight(machine, who, quick):
+    n = 1_000 if quick else 10_000
+    wall, cpu, peak = machine.run(who.argv + [machine.url, str(n)])[0][:3]
+    with urllib.request.urlopen(machine.url + "most") as answer:
+        most = int(answer.read())
+    return {"wall": wall, "cpu": cpu, "peak": peak, "most": most}
 
 
 def bench_spawn_process(machine, who, quick):
@@ -234,28 +216,6 @@ def bench_files(what):
         _, median, p99, most, _, rate = line.split()
         return {"late": float(median), "p99": float(p99), "most": float(most), "rate": float(rate)}
     return bench
-
-
-@contextlib.contextmanager
-def nginx(programs):
-    """Runs nginx on the other core, serving bench/scrape; yields the URL of item.json."""
-    port, folder = free_port(), tempfile.mkdtemp(prefix="corun-bench-")
-    conf = os.path.join(folder, "nginx.conf")
-    with open(peers.script("scrape/nginx.conf")) as f:
-        text = f.read().replace("DIR", folder).replace("PORT", str(port))
-        text = text.replace("ROOT", peers.script("scrape"))
-    with open(conf, "w") as f:
-        f.write(text)
-    proc = subprocess.Popen([programs.nginx, "-p", folder, "-e", "stderr", "-c", conf])
-    try:
-        for _ in range(100):
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
-            select.select([], [], [], 0.05)
-        yield f"http://127.0.0.1:{port}/item.json"
-    finally:
-        stop(proc)
-        shutil.rmtree(folder)
 
 
 def alternate(name, bench, who, rounds, machine, quick):
@@ -298,16 +258,62 @@ def choose(name, programs, options):
             (not only or w.name == "corun" or w.name in only)]
 
 
+HTTP = {"scrape": bench_scrape, "scrape-tls": bench_scrape, "scrape-hosts": bench_hosts,
+        "inflight": bench_inflight}
+ADDRESSES = 16  # on which the hosts of scrape-hosts are
+
+
+@contextlib.contextmanager
+def served(name, programs, machine):
+    """Runs the servers of a benchmark of HTTP clients, and tells `machine` where they are."""
+    with contextlib.ExitStack() as stack:
+        start = stack.enter_context
+        machine.port = free_port()
+        if name == "inflight":
+            start(servers.server([programs.go_program("inflight/slow.go"), str(machine.port)]))
+            # Bun would send 256 requests at a time
+            machine.variables = {"BUN_CONFIG_MAX_HTTP_REQUESTS": "20000"}
+            machine.url = f"http://127.0.0.1:{machine.port}/"
+        elif name == "scrape-hosts":
+            dns = str(free_port())
+            start(servers.server([programs.c("hosts/dns.c"), dns, str(ADDRESSES)]))
+            machine.variables = {"CORUN_DNS": "127.0.0.1:" + dns}
+            machine.port = start(servers.nginx(programs, addresses=ADDRESSES))
+        else:
+            pair = start(servers.certificate()) if name == "scrape-tls" else None
+            machine.port = start(servers.nginx(programs, pair))
+            if pair:
+                machine.variables = {"SSL_CERT_FILE": pair[0], "NODE_EXTRA_CA_CERTS": pair[0]}
+            scheme = "https" if pair else "http"
+            machine.url = f"{scheme}://127.0.0.1:{machine.port}/item.json"
+        yield
+    machine.variables = {}
+
+
+def lacking(name, programs):
+    """The server that a benchmark needs and this machine has not; None when all is there."""
+    if name.startswith("scrape") and not programs.nginx:
+        return "nginx"
+    if name == "inflight" and not programs.go:
+        return "go"
+    return None
+
+
 def run_bench(name, programs, machine, options):
     """Runs one benchmark and prints its figures; returns False if a contender failed."""
     rounds = options.rounds or (2 if options.quick else 5)
     who = choose(name, programs, options)
-    if name == "scrape":
-        if not programs.nginx:
-            print("missing scrape: nginx, the server: nothing is measured")
+    lacks = lacking(name, programs)
+    if lacks:
+        print(f"missing {name}: {lacks}, the server: nothing is measured")
+        return False
+    if name in HTTP:
+        try:
+            with served(name, programs, machine):
+                results, good = alternate(name, HTTP[name], who, rounds, machine, options.quick)
+        except Failed as e:
+            print(f"failed {name}: {e}")
             return False
-        with nginx(programs) as machine.url:
-            results, good = alternate(name, bench_scrape, who, rounds, machine, options.quick)
     elif name.startswith("json"):
         with tempfile.TemporaryDirectory(prefix="corun-bench-") as folder:
             write_documents(folder)
@@ -316,7 +322,7 @@ def run_bench(name, programs, machine, options):
             results, good = alternate(name, bench, who, rounds, machine, options.quick)
     elif name.startswith("tls"):
         machine.load = programs.c("tls/load.c", "-lssl", "-lcrypto")
-        with certificate() as pair:
+        with servers.certificate() as pair:
             bench = {"tls64": bench_echo(64, 64, pair), "tls64k": bench_echo(8, 65536, pair),
                      "tlsidle": bench_tls_idle(pair)}[name]
             results, good = alternate(name, bench, who, rounds, machine, options.quick)
