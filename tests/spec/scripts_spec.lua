@@ -256,3 +256,134 @@ describe("scripts/port_scan.lua", function()
     assert.matches("^0 open, 3 refused, 0 without an answer, in", r.out)
   end)
 end)
+
+describe("scripts/load.lua", function()
+  -- Runs it against a server of ours; `handler` is asked for each request.
+  local function load(handler, ...)
+    local server <close> = assert(corun.http.serve("127.0.0.1:0", handler))
+    local argv = {program.path, "--timeout=60", "scripts/load.lua", ...}
+    argv[#argv + 1] = ("http://%s/x"):format(server:address())
+    return assert(process.run(argv))
+  end
+
+  -- The seconds of a latency in the summary.
+  local function latency(out, name)
+    local n, unit = out:match("%f[%w]" .. name .. " ([%d.]+) (%a+)")
+    return tonumber(n) * ({s = 1, ms = 1e-3, us = 1e-6})[unit]
+  end
+
+  it("sends so many requests, and counts what came back", function()
+    local got = {}
+    local r = load(function(req)
+      got[#got + 1] = {req.method, req.headers["x-a"], req.body}
+      return {status = #got % 4 == 0 and 503 or 200, body = "12345"}
+    end, "-n", "40", "-c", "3", "-m", "PUT", "-H", "X-A: b: c", "--body=text")
+    assert.equal("", r.stderr)
+    assert.equal(0, r.code)
+    assert.equal(40, #got)
+    for _, request in ipairs(got) do assert.same({"PUT", "b: c", "text"}, request) end
+    assert.matches("^PUT http://127%.0%.0%.1:%d+/x, 3 connections\n", r.stdout)
+    assert.matches("\nrequests   40 answered in [%d.]+ m?s, [%d,]+/s\n", r.stdout)
+    assert.matches("\nreceived   %d[%d.]* K?B, ", r.stdout)
+    assert.matches("\nstatuses   200: 30, 503: 10\nlatency    p50 ", r.stdout)
+    local drawn = 0
+    for n, bar in r.stdout:gmatch("\n +[%d.]+ %a?s +(%d+)  (#+)%f[\n]") do
+      drawn = drawn + tonumber(n)
+      assert(#bar <= 50, bar)
+    end
+    assert.equal(40, drawn)
+    assert(latency(r.stdout, "p50") <= latency(r.stdout, "max"))
+  end)
+
+  it("sends a body from a file by POST", function()
+    local path = os.tmpname()
+    local f = assert(io.open(path, "w"))
+    f:write("of a file")
+    f:close()
+    local got
+    local r = load(function(req)
+      got = req.method .. " " .. req.body
+      return ""
+    end, "-n1", "--body=@" .. path)
+    os.remove(path)
+    assert.equal(0, r.code)
+    assert.equal("POST of a file", got)
+  end)
+
+  it("keeps a rate, and ends after its time", function()
+    local count, start = 0, corun.now()
+    local r = load(function()
+      count = count + 1
+      return ""
+    end, "-d", "0.5", "--rate=100", "-c", "4")
+    assert.equal(0, r.code)
+    assert(corun.now() - start >= 0.49)
+    assert.matches("\nlatency .* max [%d.]+ %a+, from when they were due\n", r.stdout)
+    assert.equal(50, count + tonumber(r.stdout:match("\nunsent +(%d+) that were due") or 0))
+  end)
+
+  it("counts the wait of those that were due while the server stalled", function()
+    local is_first = true
+    local r = load(function()
+      if is_first then
+        is_first = false
+        corun.sleep(1)
+      end
+      return ""
+    end, "-n", "50", "--rate=100", "-c", "1")
+    assert.matches("\nrequests   50 answered in ", r.stdout)
+    assert(latency(r.stdout, "p50") >= 0.5, r.stdout) -- that of the stalled one alone: p50 is short
+    assert(latency(r.stdout, "max") >= 0.99, r.stdout)
+  end)
+
+  it("tells errors by their kind, and fails", function()
+    local n = 0
+    local r = load(function()
+      n = n + 1
+      if n % 2 == 0 then corun.sleep(10) end
+      return ""
+    end, "-n", "4", "-c", "1", "--timeout=0.2")
+    assert.equal(1, r.code)
+    assert.matches("\nstatuses   200: 2\nerrors     ETIMEDOUT %(read%): 2\n", r.stdout)
+    r = assert(process.run{program.path, "scripts/load.lua", "-n3", "http://127.0.0.1:1/"})
+    assert.equal(1, r.code)
+    assert.matches("\nrequests   0 answered in [^\n]*\nreceived   0.00 B, 0.00 B/s\n" ..
+      "errors     ECONNREFUSED %(connect%): 3\n$", r.stdout)
+  end)
+
+  it("says what is wrong before it sends anything", function()
+    for _, case in ipairs{
+      {"ftp://x/", "the scheme is not http or https"},
+      {"-H", "X", "http://127.0.0.1:1/", "--header must be 'Name: value', got 'X'"},
+      {"-H", "Host : a", "http://127.0.0.1:1/", "--header must be"},
+      {"-H", "Content-Length: 3", "http://127.0.0.1:1/", "is set by corun itself"},
+      {"--method=A B", "http://127.0.0.1:1/", "the method must be a token"},
+      {"--body=@/nowhere", "http://127.0.0.1:1/", "ENOENT"},
+      {"-c0", "http://127.0.0.1:1/", "at least 1"}, {"missing argument URL"},
+    } do
+      local message = table.remove(case)
+      local r = program.run{"--timeout=60", "scripts/load.lua", table.unpack(case)}
+      assert.equal("", r.out)
+      assert.matches("^load.lua: ", r.err)
+      assert(r.err:find(message, 1, true), r.err)
+      assert.equal(2, r.status)
+    end
+  end)
+
+  it("prints what there is on Ctrl-C", function()
+    local seen = corun.event()
+    local server <close> = assert(corun.http.serve("127.0.0.1:0", function(req)
+      if req.path == "/" then return "" end
+      seen:set()
+      corun.sleep(60)
+    end))
+    local p <close> = assert(process.spawn{program.path, "scripts/load.lua", "-c2", "-d60",
+      ("http://%s/slow"):format(server:address())})
+    seen:wait()
+    p:kill("INT")
+    local out = p.stdout:read("a")
+    assert.matches("\nrequests   0 answered in [^\n]*\nreceived [^\n]*\nunder way  [12] when it " ..
+      "was interrupted\n$", out)
+    assert.equal("SIGINT", p:wait().signal)
+  end)
+end)
