@@ -206,11 +206,12 @@ end
 
 local body = read_body()
 local method = opt.method or body and "POST" or "GET"
-local session <close> = http.session{
+local session <close>, why = corun.try(http.session, {
   limit = opt.connections, headers = read_headers(), timeout = opt.timeout, redirects = 0,
   cookies = false, decode = false, max_body = 1 << 30,
   tls = opt.insecure and {insecure = true} or nil,
-}
+})
+if not session then refuse(mistake(why) or tostring(why)) end
 if not opt.requests and not opt.duration then opt.duration = 10 end
 
 start = corun.now()
