@@ -244,10 +244,11 @@ function server.serve(addr, handler, o)
   local info = type(handler) == "function" and debug.getinfo(handler, "S")
   local state = {
     idle = core.idle(math.huge), closed = false, count = 0, peers = {}, refused = 0,
-    counts_local = o.per_peer ~= nil, o = setmetatable(o, {__index = LIMITS}), log = o.log,
+    counts_local = o.per_peer ~= nil, o = {stream = o.stream}, log = o.log,
     handler = handler, site = inside.site(handler),
     where = info and ("%s:%d"):format(info.short_src, info.linedefined) or tostring(handler),
   }
+  for name, value in pairs(LIMITS) do state.o[name] = o[name] or value end
   local made, err = net.serve(addr, function(stream) return converse(stream, state) end, {
     tls = o.tls, backlog = o.backlog, reuse = o.reuse, reuse_port = o.reuse_port, mode = o.mode,
   })
