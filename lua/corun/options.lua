@@ -33,6 +33,7 @@ local TEST = {
 -- Shared by all calls without options: it must stay empty.
 local EMPTY = setmetatable({}, {
   __newindex = function() error("the options table made by options.check is read-only", 2) end,
+  __metatable = "options", -- nor can it be given another one
 })
 
 ---The line of the script that called into corun, as FILE:LINE.

@@ -29,6 +29,7 @@ describe("options.check", function()
     assert.is_nil(next(o))
     assert.has_error(function() o.limit = 1 end,
       "the options table made by options.check is read-only")
+    assert.error_matches(function() setmetatable(o, {}) end, "protected metatable")
     assert.is_nil(next(map(nil)))
   end)
 
