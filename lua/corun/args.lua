@@ -379,7 +379,7 @@ end
 -- Write one row: the left part, then the text beside it, wrapped.
 local function add_row(lines, row, column)
   local line = row[1] .. (" "):rep(column - width(row[1]))
-  if row[2] ~= "" and width(row[1]) > column - 2 then
+  if row[1] ~= "" and row[2] ~= "" and width(row[1]) > column - 2 then
     lines[#lines + 1], line = row[1], (" "):rep(column)
   end
   local empty = true
@@ -390,6 +390,14 @@ local function add_row(lines, row, column)
     line, empty = line .. (empty and "" or " ") .. word, false
   end
   lines[#lines + 1] = line:gsub("%s+$", "")
+end
+
+-- What the script is for; its own line ends stay.
+local function add_about(lines, about)
+  lines[#lines + 1] = ""
+  for line in (about .. "\n"):gmatch("(.-)\n") do
+    if width(line) <= WIDTH then lines[#lines + 1] = line else add_row(lines, {"", line}, 0) end
+  end
 end
 
 local function help_text(d, name)
@@ -406,7 +414,7 @@ local function help_text(d, name)
     end
   end
   local lines = {usage(d, name)}
-  if d.about then lines[#lines + 1] = "\n" .. d.about end
+  if d.about then add_about(lines, d.about) end
   for i, rows in ipairs(groups) do
     if rows[1] then lines[#lines + 1] = i == 1 and "\narguments:" or "\noptions:" end
     for _, row in ipairs(rows) do add_row(lines, row, column) end

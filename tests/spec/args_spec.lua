@@ -268,6 +268,12 @@ options:
 ]], help{a_name_that_is_rather_long = {1, help = "text"}, n = 1})
   end)
 
+  it("wraps what it says about the script, and keeps its line ends", function()
+    local long = ("word "):rep(20)
+    assert.matches("^usage: t%.lua %[options%]\n\n" .. ("word "):rep(15)
+      .. "word\nword word word word\nThe end%.\n\noptions:\n", help{help = long .. "\nThe end."})
+  end)
+
   it("is one line about the script when help is a string", function()
     assert.matches("^usage: t%.lua %[options%]\n\nCounts%.\n\noptions:\n", help{help = "Counts."})
   end)
