@@ -10,7 +10,7 @@ local now = require("corun.task").now
 
 local response = {}
 
-local TEXT = {charset = "string"}
+local TEXT, STREAMED_TEXT = {charset = "string"}, {charset = "string", max = "count"}
 
 local whole = {__name = "http response"}
 
@@ -43,10 +43,9 @@ local function lazy(self, key)
 end
 
 -- A body in UTF-8.
-local function text(self, body, o)
-  o = options.check(o, "text", TEXT)
+local function text(self, body, charset)
   local value, err = require("corun.http_charset").text(body, self.headers["content-type"],
-    o.charset)
+    charset)
   if not value then err.target = self.url end
   return value, err
 end
@@ -54,7 +53,7 @@ end
 -- The text of a complete body.
 local function whole_text(self, o)
   options.self(self, whole, "text")
-  return text(self, self.body, o)
+  return text(self, self.body, options.check(o, "text", TEXT).charset)
 end
 
 function whole.__index(self, key)
@@ -175,10 +174,10 @@ end
 ---Read the rest of the body as text.
 function methods:text(o)
   options.self(self, streamed, "text")
-  options.check(o, "text", TEXT)
-  local body, err = self:read("a")
+  o = options.check(o, "text", STREAMED_TEXT)
+  local body, err = self:read("a", {max = o.max})
   if not body then return nil, err end
-  return text(self, body, o)
+  return text(self, body, o.charset)
 end
 
 ---Close the connection, unless the body was read to its end.

@@ -13,7 +13,8 @@ local style = require "corun.progress_style"
 local now = task.now
 
 local REDRAW, LINE = 0.1, 5 -- seconds between two drawings, between two plain lines
-local SPEC = {total = "amount", label = "string", unit = "string", quiet = "boolean"}
+local SPEC = {total = "amount", done = "amount", label = "string", unit = "string",
+  quiet = "boolean"}
 local SMOOTH = 5 -- seconds over which the rate is smoothed
 
 -- The screen --------------------------------------------------------------------------------------
@@ -190,7 +191,7 @@ end
 function methods:close()
   if self.closed then return end
   local t = now()
-  self.rate = t > self.started and self.done / (t - self.started) or nil
+  self.rate = t > self.started and (self.done - self.before) / (t - self.started) or nil
   self.closed, self.next = t, math.huge
   if self.mode == "bar" then
     settle(self)
@@ -210,11 +211,11 @@ end
 
 -- `o` has been checked.
 local function open(o)
-  local t = now()
+  local t, before = now(), o.done or 0
   if o.total then check_number('option "total" of progress', o.total) end
   local bar = setmetatable({
-    total = o.total, label = o.label and style.clean(o.label), unit = o.unit, done = 0, started = t,
-    measured = t, counted = 0, sum = 0, weight = 0,
+    total = o.total, label = o.label and style.clean(o.label), unit = o.unit, done = before,
+    before = before, started = t, measured = t, counted = before, sum = 0, weight = 0,
     mode = o.quiet and "quiet" or has_terminal() and "bar" or "line",
   }, bar_mt)
   bar.next = bar.mode == "bar" and t + REDRAW or bar.mode == "line" and t + LINE or math.huge

@@ -354,6 +354,7 @@ function response:text(o) end
 
 ---@class corun.http.text_options
 ---@field charset? string known better than by the server
+---@field max? integer of a streamed response: the longest body in bytes (default: any)
 
 --- The header `Link` (RFC 8288): a list of links, in order, and the first of each relation by its
 --- name, in small letters: `res.links.next.url`. Empty where there are none.
@@ -468,7 +469,7 @@ function streamed:json(o) end
 --- Read the rest as text in UTF-8, as `text` of a complete response gives it.
 ---
 --- - Raises: `EBUSY`, `ECLOSED`.
---- - Fails: as `read`; `ECHARSET`.
+--- - Fails: as `read`; `EMSGSIZE` beyond `max`; `ECHARSET`.
 ---@async
 ---@param o? corun.http.text_options
 ---@return string? text

@@ -32,6 +32,7 @@ local progress = {}
 
 ---@class corun.progress.options
 ---@field total? number so much is to be done
+---@field done? number so much was done before, and does not count for the rate (default 0)
 ---@field label? string what is being done
 ---@field unit? string what is counted; `"bytes"` are shown as kB, MB ...
 ---@field quiet? boolean show nothing

@@ -88,6 +88,19 @@ describe("http response text", function()
     end
   end)
 
+  it("of a streamed body is as long as is allowed", function()
+    local _ <close>, both = serving({page = ok("12345")})
+    local _, res = both("page")
+    res = res[2]
+    local text, err = res:text({max = 4})
+    assert.is_nil(text)
+    assert.equal("EMSGSIZE", err.code)
+    res:close()
+    _, res = both("page")
+    assert.equal("12345", assert(res[2]:text({max = 5, charset = "latin1"})))
+    assert.has_error(function() res[1]:text({max = 5}) end)
+  end)
+
   it("of a streamed body that is cut is an error", function()
     local server <close>, url = support.canned("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc")
     local s <close> = http.session()

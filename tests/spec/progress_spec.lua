@@ -168,6 +168,21 @@ describe("corun.progress without a terminal", function()
       r.err)
   end)
 
+  it("goes on where another run has stopped: what was done before counts for no rate", function()
+    local r = program.code([[
+      local corun = require "corun"
+      corun.debug.virtual(true)
+      local bar <close> = corun.progress.bar{label = "rows", total = 100, done = 90}
+      for _ = 1, 4 do
+        corun.sleep(1)
+        bar:add(2)
+      end]])
+    assert.equal("rows: 98/100 (98%), 2.0/s, 0:04\n", r.err)
+    local bar = progress.bar{total = 100, done = 90, quiet = true}
+    assert.matches("^90/100 %(90%%%)", style.plain(bar, corun.now()))
+    bar:close()
+  end)
+
   it("prints nothing when it is quiet", function()
     local r = program.code("for _ in require('corun').progress(3, {quiet = true}) do end")
     assert.same({out = "", err = "", status = 0}, r)
