@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- The main job: fetch the pages of a JSON API, so many at once and within a deadline; keep what
 -- failed beside what came; add up. Without a URL it serves itself a small API on which some pages
--- fail. A page is {"items": [{"kind": "tea", "price": 12}, ...]}.
+-- fail. A page is {"items": [{"kind": "tea", "price": 12}, ...]}. What goes on
+-- where it stopped, and follows pages that name the next, is scrape_api.lua.
 local corun = require "corun"
 local http = require "corun.http"
 
