@@ -157,7 +157,9 @@ local function text_of(items)
     end
     out[i] = is_csv and row or json.encode(row, {sort = true}) .. "\n"
   end
-  if is_csv then return csv.encode(out, {header = fields, append = state.pages > 0}) end
+  if is_csv then
+    return csv.encode(out, {header = fields, append = state.pages > 0, newline = "\n"})
+  end
   return table.concat(out)
 end
 
