@@ -16,7 +16,7 @@ local opt = corun.args{
   total = {type = "string", value = "PATH"}, max_pages = {type = "integer", min = 1},
   header = {short = "H", value = "LINE", many = true}, netrc = false,
   rate = {type = "number", min = 0.001}, retries = {4, min = 0}, timeout = {30.0, min = 0.001},
-  restart = false, quiet = {false, short = "q"}, "URL",
+  cache = {type = "string", value = "DIR"}, restart = false, quiet = {false, short = "q"}, "URL",
   help = {"Scrape the list of a JSON API, page by page. The next page is that of the header Link, "
       .. "unless --next, --page or --offset says otherwise. A PATH is names with dots: meta.next.",
     URL = "the first page", output = "NAME.jsonl or NAME.csv (otherwise JSON lines are printed)",
@@ -30,6 +30,7 @@ local opt = corun.args{
     max_pages = "end after so many", header = "send this, such as 'Authorization: Bearer x'",
     netrc = "take user and password from ~/.netrc", rate = "requests a second at most",
     retries = "further tries of a request", timeout = "seconds of silence that end a try",
+    cache = "keep answers here for as long as the API allows",
     restart = "begin anew, whatever a stopped run has left", quiet = "no progress, no summary"},
 }
 
@@ -212,10 +213,10 @@ local statuses, times = {}, {}
 
 local session <close> = http.session{
   base = origin, headers = headers, netrc = opt.netrc, retries = opt.retries, -- to no other origin
-  rate = opt.rate and {opt.rate, 1}, timeout = {read = opt.timeout},
+  rate = opt.rate and {opt.rate, 1}, timeout = {read = opt.timeout}, cache = opt.cache or false,
   on_response = function(res)
     statuses[res.status] = (statuses[res.status] or 0) + 1
-    times[#times + 1] = res.times.total
+    if res.cache ~= "hit" then times[#times + 1] = res.times.total end
   end,
 }
 
@@ -275,6 +276,7 @@ end
 
 local function report(began)
   local stats, answers = session:stats(), {}
+  local cached = stats.cache
   for status, count in pairs(statuses) do
     answers[#answers + 1] = ("%d x %d"):format(count, status)
   end
@@ -285,8 +287,10 @@ local function report(began)
       state.done and (opt.output and " in " .. opt.output or "")
         or opt.output and " so far; the same command goes on" or " so far",
       state.gone > 0 and (", %d without details"):format(state.gone) or ""),
-    ("answers: %s; %s"):format(#answers > 0 and table.concat(answers, ", ") or "none",
-      stats.retries == 1 and "1 retry" or stats.retries .. " retries"),
+    ("answers: %s; %s%s"):format(#answers > 0 and table.concat(answers, ", ") or "none",
+      stats.retries == 1 and "1 retry" or stats.retries .. " retries",
+      opt.cache and ("; %d out of the cache, %d of them confirmed"):format(
+        cached.hit + cached.revalidated + cached.stale, cached.revalidated) or ""),
     ("bytes: %s received, %s sent"):format(amount(stats.bytes_in), amount(stats.bytes_out)),
   }
   if #times > 0 then

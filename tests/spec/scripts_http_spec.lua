@@ -237,6 +237,25 @@ describe("scripts/scrape_api.lua", function()
     end)
   end)
 
+  it("keeps what may be kept, for the next run", function()
+    local asked = 0
+    serving(function(req)
+      if req.path == "/" then return {json = {{url = "/a"}, {url = "/b"}}} end
+      asked = asked + 1
+      return {json = {at = req.path}, headers = {["Cache-Control"] = "max-age=60"}}
+    end, function(url)
+      in_folder(function(dir)
+        for run_of_two = 1, 2 do
+          local r = scrape("--details=url", "--cache=" .. dir .. "/cache", url)
+          assert.equal('{"at":"/a"}\n{"at":"/b"}\n', r.stdout)
+          assert.matches(("; %d out of the cache, 0 of them confirmed\n")
+            :format(2 * run_of_two - 2), r.stderr, 1, true)
+          assert.equal(2, asked)
+        end
+      end)
+    end)
+  end)
+
   it("sends what it is given to the API alone", function()
     local seen = {}
     local function answer(req)
