@@ -36,7 +36,8 @@ end
 
 local function too_long(request, bytes)
   if not request.max_body or bytes <= request.max_body then return nil end
-  return task.err("EMSGSIZE", "the body is over the limit", {op = "read", target = request.u.name})
+  return task.err("EMSGSIZE", ("the body is over the limit of %d bytes"):format(request.max_body),
+    {op = "read", target = request.u.name})
 end
 
 -- What a response knows of its connection.
