@@ -46,8 +46,9 @@ local function cookie(line)
   return (name or "") .. WORD .. attributes
 end
 
----A text with URLs in it, such as the header Location.
+---A text with URLs in it, such as the header Location. A user stands there with a password.
 function secrets.urls(names, text)
+  if next(names) then text = text:gsub("(//)[^/?#%s@]+@", "%1" .. WORD .. "@") end
   return (text:gsub("([?&])([^=&#%s]+)=([^&#%s<>\"]+)", function(mark, name)
     if is_secret(names, name) then return ("%s%s=%s"):format(mark, name, WORD) end
   end))

@@ -38,11 +38,11 @@ local http = {}
 ---
 --- Secrets are replaced by `REDACTED` in what is written and in what is compared: the values of the
 --- headers `Authorization`, `Proxy-Authorization`, `Cookie`, `X-Api-Key`, `X-Auth-Token`, those of
---- the cookies of `Set-Cookie`, and of parameters of URLs, fields of forms, and keys of JSON that
---- is sent, if their names are `password`, `passwd`, `client_secret`, `api_key`, `apikey`,
---- `access_token`, `refresh_token`, `id_token`. A cookie keeps its name and attributes, so that a
---- replay logs in as the recording did. The bodies of answers are not searched: `filter_response`
---- can.
+--- the cookies of `Set-Cookie`, user and password in URLs, and parameters of URLs, fields of forms,
+--- and keys of JSON that is sent, if their names are `password`, `passwd`, `client_secret`,
+--- `api_key`, `apikey`, `access_token`, `refresh_token`, `id_token`. A cookie keeps its name and
+--- attributes, so that a replay logs in as the recording did. The bodies of answers are not
+--- searched: `filter_response` can.
 ---
 --- Each exchange is a file `HOST_PATH_METHOD_HASH-N.rec.json`, to be read, compared, committed,
 --- edited and deleted: see `corun.http.recording`. Files are written in one step, and others in the

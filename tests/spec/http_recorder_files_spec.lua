@@ -194,7 +194,7 @@ describe("http.recorder secrets", function()
       if head:find("^POST /login") then
         return "HTTP/1.1 303 See Other\r\nLocation: /home?a=1&access_token=t0ken#top\r\n"
           .. "Set-Cookie: sid=s3cret; Path=/; HttpOnly\r\nset-cookie:s3cret\r\n"
-          .. "Set-Cookie: old=; Max-Age=0\r\nX-Next: </x?Api%5fKey=k3y>\r\n"
+          .. "Set-Cookie: old=; Max-Age=0\r\nX-Next: </x?Api%5fKey=k3y>, <//me:t0ken@h/>\r\n"
           .. "content-length: 0\r\n\r\n"
       end
       return ok(head:find("[Cc]ookie: ") and "welcome" or "who are you?")
