@@ -62,7 +62,7 @@ local function install(dir)
 end
 
 describe("docs/guide-scraping.md", function()
-  it("can be followed word by word", function()
+  it("can be followed word by word #heavy", function()
     local installed <close> = assert(fs.temp{dir = true})
     local empty <close> = assert(fs.temp{dir = true})
     local dir, port = empty:path(), free_port()

@@ -138,7 +138,7 @@ describe("fs.watch", function()
     assert.equal(watched, last)
   end)
 
-  it("reports what was lost when nobody looked for long", function()
+  it("reports what was lost when nobody looked for long #heavy", function()
     local _ <close>, dir = folder()
     local w <close> = assert(fs.watch(dir, {delay = 0}))
     -- More events than are kept: 4 MiB of names.

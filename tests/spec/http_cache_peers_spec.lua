@@ -112,7 +112,7 @@ http { access_log DIR/log; client_body_temp_path DIR/b; proxy_temp_path DIR/p; s
       s:get("/fresh/text").body})
   end)
 
-  it("python: Last-Modified alone, and every kind of Cache-Control", function()
+  it("python: Last-Modified alone, and every kind of Cache-Control #heavy", function()
     if not support.has("python3") then return pending("python3 is not installed") end
     local dir <close> = assert(fs.temp({dir = true}))
     local peer = support.start("python3", "-c", [[

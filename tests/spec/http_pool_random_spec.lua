@@ -151,7 +151,7 @@ describe("http pool on the virtual clock", function()
     assert.equal(0, size(opened))
   end
 
-  it("10,000 random schedules leave it whole", function()
+  it("10,000 random schedules leave it whole #heavy", function()
     local seed = tonumber(os.getenv("CORUN_SEED")) or 1
     math.randomseed(seed)
     local counts = {}
