@@ -42,4 +42,14 @@ function http.serve(...)
   return http.serve(...)
 end
 
+-- What servers are made of: each function stands in a module of its own.
+for name, module in pairs{
+  router = "http_router",
+} do
+  http[name] = function(...)
+    http[name] = require("corun." .. module)[name]
+    return http[name](...)
+  end
+end
+
 return http
