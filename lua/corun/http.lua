@@ -44,7 +44,7 @@ end
 
 -- What servers are made of: each function stands in a module of its own.
 for name, module in pairs{
-  router = "http_router",
+  router = "http_router", static = "http_static",
 } do
   http[name] = function(...)
     http[name] = require("corun." .. module)[name]

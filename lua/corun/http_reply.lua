@@ -12,7 +12,10 @@ local callable = require("corun.source").is_callable
 
 local reply = {send = core.send}
 
-local FIELDS = {status = "number", headers = "table", body = "any", json = "any", stream = "any"}
+local FIELDS = {
+  status = "number", headers = "table", body = "any", json = "any", stream = "any",
+  length = "number",
+}
 
 -- Raise the sentence that says why an answer cannot be sent.
 local function complain(answer)
@@ -35,6 +38,10 @@ local function complain(answer)
   if answer.stream ~= nil and not callable(answer.stream) then
     error(("the stream of a response must be a function, got %s"):format(type(answer.stream)), 0)
   end
+  local length = answer.length
+  if length ~= nil and (answer.stream == nil or (math.tointeger(length) or -1) < 0) then
+    error("the length of a response must be that of its stream, an integer", 0)
+  end
   if answer.headers then message.add_headers({}, answer.headers) end
   if answer.json ~= nil then json.encode(answer.json) end
 end
@@ -42,7 +49,7 @@ end
 -- The function that writes the body, the length of the body if that is known, and what is to be
 -- closed afterwards.
 local function body_of(answer)
-  if answer.stream then return answer.stream end
+  if answer.stream then return answer.stream, answer.length end
   local source, err = require("corun.http_body").source(answer.body)
   if not source then error(err, 0) end
   return function(writer)

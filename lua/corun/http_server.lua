@@ -129,9 +129,9 @@ local function is_in_step(c, req)
 end
 
 -- Answer one request; answer whether the connection serves another one.
-local function respond(c, peer, state, method, target, block, body, keep, minor, path)
-  local req = new_request(c, peer, method, target, block, body, minor, path)
-  local log = state.log and begin_entry(c, peer, req)
+local function respond(c, link, state, method, target, block, body, keep, minor, path)
+  local req = new_request(c, link, method, target, block, body, minor, path)
+  local log = state.log and begin_entry(c, link[3], req)
   local res, err = attend(state.site, state.handler, req)
   keep = keep and not state.closed and (body ~= nil or not req.fault and not c:waits())
   if keep and type(res) == "table" and res.headers then keep = not wants_close(res.headers) end
@@ -144,6 +144,7 @@ local function respond(c, peer, state, method, target, block, body, keep, minor,
   elseif sent == false then
     keep, status = reply_at_length(c, req, state, res, fate)
   end
+  if link[4] then requests.release(link) end
   if log then tell(state, c, log, status) end
   if not status then return false end
   if body == nil and keep then keep = is_in_step(c, req) end
@@ -152,17 +153,17 @@ local function respond(c, peer, state, method, target, block, body, keep, minor,
 end
 
 -- Do with what was received: a request; nil alone; or nil, error, status, whether the peer is gone.
-local function take(c, peer, state, method, target, block, body, keep, minor, path)
+local function take(c, link, state, method, target, block, body, keep, minor, path)
   if method == "CONNECT" then -- its target is no path, and what follows it no HTTP
     refuse(c, 501, "this server is no proxy")
     return false
   end
   if method then
-    return respond(c, peer, state, method, target, block, body, keep, minor, path)
+    return respond(c, link, state, method, target, block, body, keep, minor, path)
   end
   local err, status, is_gone = target, block, body
   if err and not is_gone and status > 0 then
-    local log = state.log and begin_entry(c, peer, nil, err)
+    local log = state.log and begin_entry(c, link[3], nil, err)
     if send(c, {status = status, body = err.message .. "\n"}, "close") then
       if log then tell(state, c, log, status) end
       c:drain(DRAIN)
@@ -171,9 +172,11 @@ local function take(c, peer, state, method, target, block, body, keep, minor, pa
   return false
 end
 
--- Closed when a connection's task ends: [1] the state, [2] the host of the peer.
-local admitted_mt = {__close = function(admitted)
-  local state, host = admitted[1], admitted[2]
+-- What a connection's requests share, closed when its task ends: [1] the state, [2] the host of the
+-- peer, [3] the peer, [4] what is to be closed after the request (http_server_request.lua).
+local link_mt = {__close = function(link)
+  local state, host = link[1], link[2]
+  if link[4] then requests.release(link) end
   state.count = state.count - 1
   if host then
     local n = state.peers[host] - 1
@@ -198,7 +201,7 @@ local function admit(state, peer)
   if n and n >= state.o.per_peer then return nil, "too many connections from this address" end
   state.count = state.count + 1
   if host then state.peers[host] = n + 1 end
-  return setmetatable({state, host}, admitted_mt)
+  return setmetatable({state, host or false, peer}, link_mt)
 end
 
 -- Refuse a connection that is one too many, politely as long as there are few of them.
@@ -213,14 +216,14 @@ end
 local function converse(stream, state)
   local c <close> = core.connection(stream, "request")
   local o, peer = state.o, c:peer()
-  local admitted <close>, why = admit(state, peer)
-  if not admitted then return turn_away(c, state, why) end
+  local link <close>, why = admit(state, peer)
+  if not link then return turn_away(c, state, why) end
   c:time(o.head_timeout, o.request_timeout, o.stall)
   c:bound(o.max_head, o.max_headers, o.max_url, o.max_body)
   local idle, seconds, in_pieces = state.idle, o.idle, o.stream
   repeat
     if state.closed and not c:has_more() then return end
-  until not take(c, peer, state, c:receive(idle, seconds, in_pieces))
+  until not take(c, link, state, c:receive(idle, seconds, in_pieces))
 end
 
 -- Close the connections that wait for a request: they need not be drained. What has come already,

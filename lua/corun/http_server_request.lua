@@ -66,6 +66,8 @@ local LAZY = {}
 
 function LAZY.headers(self) return message.headers(self.block) end
 
+function LAZY.peer(self) return self.link[3] end
+
 function LAZY.query(self) return fields(self.target:match("?(.*)$") or "") end
 
 -- All that has not been read of a body that comes in pieces.
@@ -85,13 +87,29 @@ function class.__index(self, key)
   return value
 end
 
+---Have something closed when the request has been answered.
+---@param self table the request
+---@param closable table|userdata with a method close
+function request.keep(self, closable)
+  local link = self.link
+  link[4] = link[4] or {}
+  table.insert(link[4], closable)
+end
+
+---Close what a request had to be closed, the last first.
+function request.release(link)
+  local kept = link[4]
+  link[4] = nil
+  for i = #kept, 1, -1 do kept[i]:close() end
+end
+
 ---Make a request.
 ---@param c userdata the connection
----@param peer string
+---@param link table what the requests of the connection share: see http_server.lua
 ---@param body string? nil: it is still to come
-function request.new(c, peer, method, target, block, body, minor, path)
+function request.new(c, link, method, target, block, body, minor, path)
   local self = {
-    method = method, target = target, path = path, block = block, body = body, peer = peer,
+    method = method, target = target, path = path, block = block, body = body, link = link,
     version = minor == 1 and "1.1" or "1.0",
   }
   if not body then self.connection = c end

@@ -90,3 +90,35 @@ function router:mount(prefix, handler) end
 ---@param middleware fun(next: corun.http.handler): corun.http.handler
 ---@return corun.http.router self
 function router:use(middleware) end
+
+-- ## Files
+
+--- Make a handler that answers GET and HEAD with the files of a folder, below the path that it is
+--- mounted at or the whole path of the request.
+---
+--- A file comes with its type, a strong `ETag` (of its time, size and number), `Last-Modified`, and
+--- `Accept-Ranges`; conditions are answered with 304 or 412, a range with 206 or 416, several ranges
+--- with the whole file. A folder without a slash at its end is led to that with it. Files over 128
+--- KiB are sent in pieces of 256 KiB while they are read. Up to 16 MiB of smaller ones are kept, and
+--- for a second each is answered without another look at the disk (`fresh`).
+---
+--- Nothing but the files of the folder is ever answered: "..", encoded slashes, backslashes and zero
+--- bytes get 400; hidden names, what links lead to outside, and what is no file get 404. Whoever can
+--- change the folder itself while a file is opened is trusted. A folder that is not there is a
+--- failure of the server: 500, and a line in its log.
+---@param root string
+---@param o? corun.http.static_options
+---@return corun.http.handler handler
+function http.static(root, o) end
+
+---@class corun.http.static_options
+---@field index? string|boolean the file that stands for its folder (default "index.html"); false:
+---   none
+---@field list? boolean folders without an index are listed
+---@field hidden? boolean names that begin with a dot are answered too
+---@field precompressed? boolean of a text `x` the file `x.zst`, `x.br` or `x.gz` beside it is sent to
+---   clients that accept it; whoever makes them keeps them up to date
+---@field cache_control? string the header `Cache-Control`
+---@field types? table<string, string> content types by further endings of names
+---@field fresh? corun.seconds for so long a small file is answered as it was read (default 1); 0:
+---   nothing is kept

@@ -105,6 +105,7 @@ function server_request:read(format, o) end
 ---   those of a request (`http.request`)
 ---@field json? any encoded as the body, with its content type
 ---@field stream? fun(w: corun.http.writer) writes the body
+---@field length? integer how many bytes `stream` will write, if that is known
 
 --- What a function writes the body of its answer to.
 ---@class corun.http.writer

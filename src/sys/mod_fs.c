@@ -17,6 +17,7 @@
 #include "core/timer.h"
 #include "core/wait.h"
 #include "io/stream_lua.h"
+#include "sys/fs_fetch.h"
 #include "sys/fs_lua.h"
 #include "sys/fs_path.h"
 #include "sys/fs_whole.h"
@@ -377,6 +378,58 @@ static int l_temp(lua_State *L) {
   return begin(L, &p->o);
 }
 
+// --- Files for servers -----------------------------------------------------------------------
+
+static int push_fetched(lua_State *L, fs_op *o, fs_fetch *p) {
+  const fs_opened opened = {
+    .fd = &p->fd, .path = p->path, .flags = O_RDONLY, .mode = p->st.st_mode};
+  if (p->fd >= 0) return push_opened(L, o, &opened) == 1;
+  if (p->block) {
+    char *block = p->block;
+    p->block = NULL;
+    bytes_push(L, block, p->head, p->n);
+  } else {
+    lua_pushnil(L);
+  }
+  return 1;
+}
+
+// Results: the kind, the bytes or the open file, size, mtime in nanoseconds, number of the file.
+static int on_fetched(lua_State *L, fs_op *o) {
+  fs_fetch *p = (fs_fetch *)(void *)o;
+  if (o->rc < 0) return fs_fail(L, o);
+  const struct stat st = p->st;
+  lua_Integer size = p->block ? (lua_Integer)p->n : (lua_Integer)st.st_size;
+#ifdef __APPLE__
+  lua_Integer nsec = st.st_mtimespec.tv_nsec;
+#else
+  lua_Integer nsec = st.st_mtim.tv_nsec;
+#endif
+  lua_pushstring(L, fs_kind_name(fs_kind_of(st.st_mode)));
+  if (!push_fetched(L, o, p)) return 2;
+  lua_pushinteger(L, size);
+  lua_pushinteger(L, (lua_Integer)st.st_mtime * 1000000000 + nsec);
+  lua_pushinteger(L, (lua_Integer)st.st_ino);
+  return 5;
+}
+
+// fetch(folder, path, is_look): a file below a folder, its bytes if it is small; with `is_look`
+// only what is known of it.
+static int l_fetch(lua_State *L) {
+  static const fs_optype type = {
+    .op = "open", .run = fs_run_fetch, .done = on_fetched, .drop = fs_fetch_drop};
+  const char *root = fs_check_path(L, 1), *path = fs_check_path(L, 2);
+  size_t n = strlen(root) + 1;
+  fs_fetch *p = fs_new(L, &type, sizeof *p + n + strlen(path) + 1);
+  p->fd = -1;
+  p->head = bytes_head(rt_of(L));
+  p->is_look = lua_toboolean(L, 3);
+  p->root = memcpy(p->bytes, root, n);
+  p->path = strcpy(p->bytes + n, path);
+  p->o.target = p->path;
+  return begin(L, &p->o);
+}
+
 // --- Temporary directories -------------------------------------------------------------------
 
 // What removes it is made with it, so that the collector can set it off.
@@ -515,7 +568,7 @@ int luaopen_corun_fscore(lua_State *L) {
     {"tempdir", l_tempdir},   {"stat", l_stat},         {"list", l_list},   {"mkdir", l_mkdir},
     {"remove", l_remove},     {"rename", l_rename},     {"link", l_link},   {"symlink", l_symlink},
     {"readlink", l_readlink}, {"realpath", l_realpath}, {"chmod", l_chmod}, {"utime", l_utime},
-    {"copy", l_copy},         {"watch", fs_l_watch},    {NULL, NULL}};
+    {"copy", l_copy},         {"watch", fs_l_watch},    {"fetch", l_fetch}, {NULL, NULL}};
   fs_open_classes(L);
   open_tempdirs(L);
   fs_open_watches(L);
