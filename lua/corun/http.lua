@@ -44,7 +44,9 @@ end
 
 -- What servers are made of: each function stands in a module of its own.
 for name, module in pairs{
-  router = "http_router", static = "http_static",
+  router = "http_router", static = "http_static", set_cookie = "http_set_cookie",
+  compress = "http_compress", sse = "http_sse", cors = "http_cors",
+  basic_auth = "http_basic_auth", common_log = "http_common_log",
 } do
   http[name] = function(...)
     http[name] = require("corun." .. module)[name]

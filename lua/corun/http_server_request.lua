@@ -70,6 +70,17 @@ function LAZY.peer(self) return self.link[3] end
 
 function LAZY.query(self) return fields(self.target:match("?(.*)$") or "") end
 
+function LAZY.cookies(self)
+  return require("corun.http_set_cookie").parse(self.headers.cookie)
+end
+
+-- The id that whoever stands in front gave, if it is a sane one.
+function LAZY.id(self)
+  local given = self.headers["x-request-id"]
+  if given and #given <= 128 and given:find("^[%w._:+/=@-]+$") then return given end
+  return require("corun.codec").uuid()
+end
+
 -- All that has not been read of a body that comes in pieces.
 function LAZY.body(self)
   local body, err = input(self):read("a")

@@ -169,7 +169,8 @@ describe("http.static", function()
       assert.is_nil(bytes:find("secret", 1, true))
     end
     for _, target in ipairs{"/out", "/up/secret", "/up/", "/etc/passwd", "/etc/", "/loop", "/pipe",
-      "/.hidden", "/%2ehidden", "/nothing", "//secret", "//index.html", "/sub//page.html",
+      "/.hidden", "/%2ehidden",
+      "/nothing", "//secret", "//index.html", "/sub//page.html",
       "/%252e%252e/secret", "/.../secret", "/a%20b.txt/", "/a%20b.txt/x", "/" .. ("x"):rep(300)} do
       local status, bytes = raw(target)
       assert.equal(404, status, target)
@@ -238,7 +239,7 @@ describe("http.static", function()
     support.eventually("it is gone", function() return get("/").status == 404 end)
   end)
 
-  example("curl and Python's requests read files, parts and conditions; routers mount it", function()
+  example("curl and requests read files, parts and conditions; routers mount it", function()
     local app = http.router():mount("/files", http.static(root, {types = {bin = "x/y"}}))
     server = assert(http.serve("127.0.0.1:0", app))
     url, session = "http://" .. server:address() .. "/files", http.session()
