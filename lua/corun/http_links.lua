@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- The header Link (RFC 8288), parsed as its appendix B has it: what is malformed ends the list, and
 -- what came before it counts. Owns nothing, never suspends.
+local extended = require("corun.http_parameters").extended
 local url = require "corun.url"
 
 local links = {}
@@ -19,18 +20,6 @@ local function quoted(s, at)
     out[#out + 1] = s:sub(stop + 1, stop + 1)
     at = stop + 2
   end
-end
-
--- What RFC 8187 makes of a value such as UTF-8'en'%E2%82%AC; nil when it is none, or no UTF-8.
-local function extended(value)
-  local charset, text = value:match("^([^']*)'[^']*'([%w!#$&+%-.^_`|~%%]*)$")
-  if not charset or text:gsub("%%%x%x", ""):find("%%") then return nil end
-  text = url.decode(text)
-  charset = charset:lower()
-  if charset == "iso-8859-1" then
-    return (text:gsub("[\128-\255]", function(c) return utf8.char(c:byte()) end))
-  end
-  return charset == "utf-8" and utf8.len(text) and text or nil
 end
 
 -- The parameters that begin at `at`, the first of each name, and the place behind them.

@@ -3,6 +3,7 @@
 -- reads from the connection until the handler has returned. What fails on the way is remembered
 -- with the status that the client is answered.
 local message = require "corun.http_message"
+local options = require "corun.options"
 local reader = require "corun.http_reader"
 local url = require "corun.url"
 
@@ -59,6 +60,11 @@ for _, name in ipairs{"read", "recv", "read_exactly", "read_until", "lines"} do
     local stream = input(self)
     return stream[name](stream, ...)
   end
+end
+
+function methods.form(self, o)
+  options.self(self, class, "form")
+  return require("corun.http_form").read(self, o)
 end
 
 -- What is made when it is first asked for.

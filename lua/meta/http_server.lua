@@ -100,6 +100,71 @@ function server_request:json(o) end
 ---@return corun.err? err
 function server_request:read(format, o) end
 
+--- Read the form that is the body: urlencoded, or multipart/form-data (RFC 7578). A second call
+--- answers the same.
+---
+--- Fields are in memory, and so are small files; a file for which `memory` has no room goes to a
+--- temporary file while it comes, which is removed when the request has been answered. What is
+--- malformed, over a limit, or no form is the client's fault: it gets 400, 413 or 415 when the
+--- handler lets that pass. The limits are those of one form; `max_body` of the server holds too.
+---
+--- ```lua
+--- local form = assert(req:form())
+--- local photo = form.files.photo
+--- if photo then assert(photo:save("photos/" .. codec.uuid())) end
+--- ```
+---
+--- - Fails: `EPROTO`, `EMSGSIZE` with the `status` for the client; what reading the body, or
+---   writing a temporary file, fails with.
+---@async
+---@param o? corun.http.form_options
+---@return corun.http.form? form
+---@return corun.err? err
+function server_request:form(o) end
+
+---@class corun.http.form_options
+---@field memory? integer bytes of fields, heads and files in memory (default 1 MiB); fields that do
+---   not fit get 413, files go to the disk
+---@field max_parts? integer how many fields and files (default 1000), else 413
+---@field max_files? integer how many files (default 100), else 413
+---@field max_head? integer bytes of the headers of a part (default 8 KiB), else 413
+---@field max_body? integer bytes of the whole form (default: `max_body` of the server), else 413
+---@field parent? string where temporary files are made (default as for `fs.temp`)
+
+--- A form: the list of its parts as they were sent. Those with a file name are files.
+---@class corun.http.form: corun.http.form_part[]
+---@field fields table<string, string> by names; of several of a name the last
+---@field files table<string, corun.http.form_part> likewise
+
+--- A part of a form: a field or a file.
+---@class corun.http.form_part
+---@field name string
+---@field filename? string the last part of the name that the client gave; "" where nothing was
+---   chosen. It is as the client likes it, and no name to write to without a look
+---@field type? string its content type, as the client says
+---@field headers table<string, string> names in lower case
+---@field size integer
+---@field data? string its bytes, when they are in memory
+---@field path? string its temporary file, when they are there
+local form_part = {}
+
+--- All bytes of the part, wherever they are.
+---
+--- - Fails: as `fs.read`.
+---@async
+---@return string? data
+---@return corun.err? err
+function form_part:read() end
+
+--- Write the part to a file, as `fs.write` does.
+---
+--- - Fails: as `fs.write`.
+---@async
+---@param path string
+---@return true? ok
+---@return corun.err? err
+function form_part:save(path) end
+
 --- What a handler returns. The header `Connection: close` is heeded.
 ---@class corun.http.reply
 ---@field status? integer (default 200)
