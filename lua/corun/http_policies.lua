@@ -64,8 +64,8 @@ end
 ---connection can serve the next request.
 function policies.discard(res)
   if not res.close then return end
+  local _ <close> = res
   if res.length and res.length <= SHORT then res:read("a") end
-  res:close()
 end
 
 ---The way of a request: a function(session, request) -> res | nil, err.

@@ -106,6 +106,7 @@ end
 local function follow(session, request, next, res)
   local history, visits = {}, {[request.method .. " " .. request.u.origin .. request.target] = 1}
   repeat
+    policies.discard(res)
     local r, why, cause = following(request, res, history, visits)
     if not r then
       res.history = history
@@ -113,7 +114,6 @@ local function follow(session, request, next, res)
         {op = "redirect", target = request.url, status = res.status, response = res, cause = cause})
     end
     history[#history + 1] = res
-    policies.discard(res)
     session.counts.redirects = session.counts.redirects + 1
     request = r
     local err

@@ -102,8 +102,8 @@ end
 -- The error that a response is with `check`. Its body is often what explains it.
 local function checked(res)
   if res.input then
+    local _ <close> = res
     res.body = res:read(SHOWN) or ""
-    res:close()
   end
   return nil, task.err("EHTTP", ("the server answered %d"):format(res.status),
     {op = "request", target = res.url, status = res.status, response = res})

@@ -492,6 +492,29 @@ for status in (301, 302, 303, 307, 308):
     server:close()
   end)
 
+  it("with stream = true an answer that is not followed, or cancelled, holds no connection", function()
+    local head = "HTTP/1.1 302 X\r\nlocation: /a\r\ncontent-length: 9\r\n\r\nabc"
+    local server <close>, url = kept(function(asked)
+      return asked:find("GET /a") and head .. "defghi" or head
+    end)
+    local s <close> = http.session({limit = 1})
+    collectgarbage("stop") -- it would close what is lost
+    local _ <close> = corun.defer(function() collectgarbage("restart") end)
+    local res, err = s:get(url .. "/a", {stream = true})
+    assert.is_nil(res)
+    assert.equal("EREDIRECT", err.code)
+    assert.equal(302, err.response.status)
+    assert.equal(0, s.pool.active)
+    for moment = 1, 40 do -- the last ones while the rest of the body is awaited
+      local t = corun.async(s.get, s, url .. "/b", {stream = true})
+      for _ = 1, moment do corun.yield() end
+      t:cancel()
+      corun.try(t.await, t)
+      assert.equal(0, s.pool.active)
+    end
+    server:close()
+  end)
+
   it("over a Unix socket they stay on it, or lead off it, never onto one", function()
     local path = os.tmpname()
     os.remove(path)

@@ -348,6 +348,23 @@ describe("http streamed responses", function()
     server:close()
   end)
 
+  it("check that is cancelled while it waits for that body holds no connection", function()
+    local server <close>, url = kept(function()
+      return "HTTP/1.1 503 Busy\r\ncontent-length: 8\r\n\r\ntoo"
+    end)
+    local s <close> = http.session({stream = true, check = true})
+    collectgarbage("stop") -- it would close what is lost
+    local _ <close> = corun.defer(function() collectgarbage("restart") end)
+    for moment = 1, 40 do
+      local t = corun.async(s.get, s, url)
+      for _ = 1, moment do corun.yield() end
+      t:cancel()
+      corun.try(t.await, t)
+      assert.equal(0, s.pool.active)
+    end
+    server:close()
+  end)
+
   it("tostring tells its state", function()
     local server <close>, url = kept(function() return ok("abc") end)
     local s <close> = http.session({stream = true})
