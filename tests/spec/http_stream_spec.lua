@@ -141,10 +141,15 @@ describe("http streamed responses", function()
       local closed <close> = half() -- luacheck: ignore 211
     end
     is_idle(s, 0)
-    corun.timeout(0.01, function()
+    local begun = corun.event()
+    local t = corun.async(function()
       local cancelled <close> = half() -- luacheck: ignore 211
+      begun:set()
       corun.sleep(10)
     end)
+    begun:wait()
+    t:cancel()
+    t:await()
     is_idle(s, 0)
     half()
     collectgarbage()
