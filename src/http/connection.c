@@ -4,6 +4,7 @@
 
 #include <lauxlib.h>
 #include <math.h>
+#include <string.h>
 
 #include "core/bytes.h"
 #include "core/error.h"
@@ -13,10 +14,12 @@
 #include "http/connection_inner.h"
 #include "http/idle.h"
 #include "http/target.h"
+#include "io/block.h"
 #include "io/stream_lua.h"
 
 #define TRUST ((size_t)1 << 20)  // memory reserved on the word of the peer
 #define KEEP ((size_t)16 << 10)  // a body buffer of up to this stays with the connection
+#define BLOCK_SECONDS 0.25       // for what follows the first bytes in a block
 #define NS 1e9
 
 static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -28,6 +31,7 @@ void http_connection_init(http_connection *c, stream *s, http_kind kind,
   http_parser_init(&c->p, kind, limits);
   buffer_init(&c->body);
   c->whole = (http_text){NULL, 0};
+  c->block = NULL;
   list_init(&c->idle);
   c->idle_since = 0;
   c->pause = 0;
@@ -173,15 +177,24 @@ static int may_be_kept(const http_connection *c) {
   return http_parser_keepalive(&c->p) && c->send_rc == 0 && !c->in_pieces && !c->out_of_step;
 }
 
-// Push what was gathered of the body, and take it out of the buffer.
+// The block that the piece is gathered in which is waited for.
+static block *block_of(const http_connection *c) {
+  return c->part == HTTP_PART_PIECE ? c->block : NULL;
+}
+
+// Push what was gathered of the body, and take it out of the buffer. The block is the argument
+// behind the seconds.
 static void push_body(lua_State *L, http_connection *c) {
-  if (c->whole.s)
+  if (block_of(c))
+    lua_pushvalue(L, 3);
+  else if (c->whole.s)
     lua_pushlstring(L, c->whole.s, c->whole.n);
   else
     bytes_take(L, &c->body, buffer_len(&c->body), 0);
 }
 
 static void forget_body(http_connection *c) {
+  c->block = NULL;
   c->whole = (http_text){NULL, 0};
   buffer_trim(&c->body, KEEP);
 }
@@ -262,9 +275,32 @@ static int push_piece(lua_State *L, http_connection *c, int is_last) {
   return 3;
 }
 
+// The bytes that may be parsed before a piece is given.
+static size_t room(const http_connection *c) {
+  const block *b = block_of(c);
+  return b ? b->capacity - b->n : SIZE_MAX;
+}
+
+static int has_gathered(const http_connection *c) {
+  const block *b = block_of(c);
+  return b ? b->n > 0 : c->whole.s || buffer_len(&c->body);
+}
+
+// Add a span to the block, in which there is room for it. Those that follow the first may take
+// their time, but not as long as they like: a slow peer's bytes are wanted too.
+static int fill(http_connection *c, block *b) {
+  const http_parser *p = &c->p;
+  uint64_t until = timer_after(c->s->h.r, BLOCK_SECONDS);
+  if (!b->n && until < c->call_until) c->call_until = until;
+  memcpy(b->data + b->n, p->body.s, p->body.n);
+  b->n += p->body.n;
+  return 0;
+}
+
 // Add a span to the piece that will be given. The first stays in the stream's buffer.
 static int gather(http_connection *c) {
   const http_parser *p = &c->p;
+  if (c->block) return fill(c, c->block);
   if (!c->whole.s && !buffer_len(&c->body)) {
     c->whole = p->body;
     return 0;
@@ -314,9 +350,9 @@ static int complete(lua_State *L, http_connection *c, size_t used) {
   return n;
 }
 
-// All that has come was parsed: give the piece that it made, if it made one.
+// What has come was parsed: give the piece that it made, if it made one.
 static int give_piece(lua_State *L, http_connection *c, size_t used) {
-  int n = c->whole.s || buffer_len(&c->body) ? push_piece(L, c, 0) : 0;
+  int n = has_gathered(c) ? push_piece(L, c, 0) : 0;
   stream_consume(c->s, used);
   if (n) forget_body(c);
   return n;
@@ -355,13 +391,15 @@ static int parse(lua_State *L, http_connection *c) {
   c->answered = 1;
   c->busy = 1;
   for (;;) {
-    http_event ev = http_parser_feed(&c->p, data + used, len - used, &n);
+    size_t left = len - used, most = room(c);
+    http_event ev = http_parser_feed(&c->p, data + used, left < most ? left : most, &n);
     used += n;
     switch (ev) {
       case HTTP_EV_MORE:
-        if (c->part == HTTP_PART_PIECE) return give_piece(L, c, used);
+        if (used < len && room(c)) break;
+        if (c->part == HTTP_PART_PIECE && !(c->block && room(c))) return give_piece(L, c, used);
         stream_consume(c->s, used);
-        if (!c->until_go_on || !c->p.go_on) return 0;
+        if (c->part == HTTP_PART_PIECE || !c->until_go_on || !c->p.go_on) return 0;
         lua_pushboolean(L, 1);
         return 1;
       case HTTP_EV_HEAD:
@@ -399,6 +437,7 @@ static int on_data(lua_State *L, stream *s, void *arg, int rc) {
   http_connection *c = arg;
   if (rc == UV_ETIMEDOUT && more_patience(c) > timer_now(c->s->h.r))
     return stream_wait(L, s, 1, more_patience(c), on_data, c);
+  if (rc < 0 && block_of(c) && has_gathered(c)) return give_piece(L, c, 0);
   if (rc < 0) return http_connection_fail(L, c, rc, "read");
   return http_connection_go_on(L, c);
 }
@@ -411,7 +450,7 @@ int http_connection_go_on(lua_State *L, http_connection *c) {
     int results = parse(L, c);
     if (results) return results;
   }
-  if (stream_end(c->s)) return finish(L, c);
+  if (stream_end(c->s)) return block_of(c) && has_gathered(c) ? give_piece(L, c, 0) : finish(L, c);
   return stream_wait(L, c->s, 1, patience(c), on_data, c);
 }
 
@@ -456,9 +495,11 @@ int http_connection_head(lua_State *L, http_connection *c, double seconds) {
   return http_connection_go_on(L, c);
 }
 
-int http_connection_piece(lua_State *L, http_connection *c, double seconds) {
+int http_connection_piece(lua_State *L, http_connection *c, double seconds, block *b) {
   size_t n;
   task_checkpoint(L);
+  c->block = b;
+  if (b) b->n = 0;
   c->part = HTTP_PART_PIECE;
   c->call_until = timer_after(rt_of(L), seconds);
   let_go_on(c);

@@ -11,6 +11,7 @@
 #include "base/buffer.h"
 #include "base/list.h"
 #include "http/parser.h"
+#include "io/block.h"
 #include "io/stream.h"
 
 #define HTTP_CONNECTION_AT_ONCE ((size_t)64 << 10)
@@ -27,6 +28,7 @@ typedef struct http_connection {
   http_parser p;
   buffer body;           // a body that comes in several spans
   http_text whole;       // a body that came in one span of the stream's buffer
+  block *block;          // what a piece is gathered in instead, while it is waited for; or NULL
   list idle;             // among those of its pool that idle
   uint64_t idle_since;   // milliseconds of the loop's clock
   http_timing timing;    // of requests
@@ -109,8 +111,10 @@ int http_connection_receive(lua_State *L, http_connection *c, http_part part, do
 // Wait for a piece of the body of the message whose head was received, for `seconds` at most. To
 // be returned from a lua_CFunction. Results: the piece, perhaps empty; whether it was the last; and
 // whether the connection may be kept. Else nil and an error; a time limit that has passed loses
-// nothing. [loop]
-int http_connection_piece(lua_State *L, http_connection *c, double seconds);
+// nothing. With the block at index 3 the piece is that block, filled anew: to its end, unless the
+// body or its connection ends before, or the peer is slow; a cancellation loses what is in it.
+// [loop]
+int http_connection_piece(lua_State *L, http_connection *c, double seconds, block *b);
 
 // Tell the peer that nothing more comes and read what it still sends for `seconds`, so that closing
 // does not make its system drop the answer. To be returned from a lua_CFunction. [loop]

@@ -95,11 +95,17 @@ static int l_head(lua_State *L) {
   return http_connection_head(L, c, arg_opt_number(L, 2, -1));
 }
 
-// c:piece([seconds]): of a connection that was closed meanwhile, an error to return.
+// block(bytes): what pieces can be gathered in.
+static int l_block(lua_State *L) {
+  block_new(L, (size_t)arg_count(L, 1, 1));
+  return 1;
+}
+
+// c:piece([seconds[, block]]): of a connection that was closed meanwhile, an error to return.
 static int l_piece(lua_State *L) {
   http_connection *c = http_connection_any(L, 1);
   if (!c->s) http_connection_check(L);
-  return http_connection_piece(L, c, arg_opt_number(L, 2, HUGE_VAL));
+  return http_connection_piece(L, c, arg_opt_number(L, 2, HUGE_VAL), block_test(L, 3));
 }
 
 // c:send(head[, body])
@@ -324,13 +330,10 @@ int luaopen_corun_httpcore(lua_State *L) {
                                           {"close", l_idle_close},
                                           {NULL, NULL}};
   static const luaL_Reg idle_meta[] = {{"__gc", l_idle_close}, {NULL, NULL}};
-  static const luaL_Reg functions[] = {{"connection", l_connection},
-                                       {"idle", l_idle},
-                                       {"headers", l_headers},
-                                       {"is_token", l_is_token},
-                                       {"is_value", l_is_value},
-                                       {"is_target", l_is_target},
-                                       {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"connection", l_connection}, {"idle", l_idle},
+                                       {"block", l_block},           {"headers", l_headers},
+                                       {"is_token", l_is_token},     {"is_value", l_is_value},
+                                       {"is_target", l_is_target},   {NULL, NULL}};
   make_class(L, HTTP_CONNECTION_CLASS, methods, meta);
   make_class(L, IDLE_CLASS, idle_methods, idle_meta);
   luaL_newlib(L, functions);

@@ -19,6 +19,7 @@
 #include "core/site.h"
 #include "core/task.h"
 #include "core/timer.h"
+#include "io/block.h"
 #include "io/pipe.h"
 #include "io/stream_lua.h"
 #include "sys/file.h"
@@ -140,14 +141,14 @@ static int has_line_end(const uv_buf_t *bufs, unsigned n) {
   return 0;
 }
 
-// Write the strings from index 2 on, which are at most FILE_PIECES.
+// Write the strings and blocks from index 2 on, which are at most FILE_PIECES.
 static int write_now(lua_State *L, file *f) {
   rt *r = rt_of(L);
   uv_buf_t *bufs = f->direct;
   unsigned n = (unsigned)lua_gettop(L) - 1;
   size_t total = 0;
   for (unsigned i = 0; i < n; i++) {
-    bufs[i].base = (char *)lua_tolstring(L, (int)i + 2, &bufs[i].len);
+    bufs[i].base = (char *)(uintptr_t)block_bytes(L, (int)i + 2, &bufs[i].len);
     total += bufs[i].len;
   }
   f->ndirect = n;
@@ -188,7 +189,8 @@ static int l_write(lua_State *L) {
     timeout = opt_seconds(L, last, "write", "timeout", HUGE_VAL);
     lua_settop(L, --last);
   }
-  for (int i = 2; i <= last; i++) arg_lstring(L, i, NULL);
+  for (int i = 2; i <= last; i++)
+    if (!block_test(L, i)) arg_lstring(L, i, NULL);
   if (last > FILE_PIECES + 1) lua_concat(L, last - 1);
   task_checkpoint(L);
   if (!f->writable) return stream_fail(L, &f->s, UV_EBADF, "write");
