@@ -8,7 +8,7 @@ local http = {session = session.new}
 local default
 
 for _, name in ipairs {"get", "head", "post", "put", "patch", "delete", "request", "getjson",
-  "paginate", "events"} do
+  "paginate", "events", "download"} do
   local method = session.methods[name]
   http[name] = function(...)
     default = default or http.session{cookies = false} -- its callers know nothing of each other

@@ -117,11 +117,11 @@ local function finish(self, keep, collected)
   c.pool:give_back(c, keep, collected)
 end
 
--- The next piece of the body as it was sent; nil at its end.
-local function pull(self, seconds)
+-- The next piece of the body as it was sent, in `block` if there is one; nil at its end.
+local function pull(self, seconds, block)
   local c = self.connection
   if not c then return nil end
-  local piece, last, keep = c.core:piece(seconds)
+  local piece, last, keep = c.core:piece(seconds, block)
   if not piece then
     local err = last
     if err.code == "ETIMEDOUT" then return nil, err end
@@ -154,6 +154,13 @@ function response.open(request, status, block, length, coding, c)
   end
   self.input = reader.new(from, url)
   return setmetatable(self, streamed)
+end
+
+---Take much of a body that is not decoded, to write it elsewhere: `block` of corun.httpcore filled,
+---or a string; nil at the end, or nil and an error. Nothing may have been read of it otherwise.
+function response.fill(self, block)
+  if self.connection then return pull(self, nil, block) end
+  return self.input:recv()
 end
 
 for _, name in ipairs{"read", "recv", "read_exactly", "read_until", "lines"} do

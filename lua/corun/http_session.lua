@@ -232,6 +232,12 @@ function session:paginate(target, following, o)
   return require("corun.http_paginate")(self, follow, target, following, o)
 end
 
+---Download a file; see lua/meta/http.lua.
+function session:download(target, path, o)
+  options.self(self, session, "download")
+  return require("corun.http_download")(self, target, path, o, REQUEST)
+end
+
 ---Iterate over server-sent events; see lua/meta/http.lua.
 function session:events(target, o)
   options.self(self, session, "events")

@@ -168,6 +168,18 @@ function session:getjson(url, o) end
 ---@return fun(): corun.http.response? pages
 function session:paginate(url, next, o) end
 
+--- `http.download` over this session.
+---
+--- - Raises: as `http.download`.
+--- - Fails: as `http.download`.
+---@async
+---@param url string
+---@param path string
+---@param o? corun.http.download_options
+---@return integer? bytes
+---@return corun.err? err
+function session:download(url, path, o) end
+
 --- `http.events` over this session.
 ---
 --- - Raises: as `http.events`.

@@ -36,6 +36,10 @@ s.serve_forever()]], "HTTP/1.1")
     assert.equal("", assert(s:head("/LICENSE")).body)
     assert.equal(501, s:post("/x", {body = "abc"}).status)
     assert.equal(200, s:get("/LICENSE").status)
+    local saved = os.tmpname()
+    local f <close> = assert(io.open("LICENSE"))
+    assert.equal(f:seek("end"), s:download("/LICENSE", saved, {parts = 3})) -- it has no ranges
+    os.remove(saved)
   end)
 
   local CONF = [[
@@ -92,6 +96,10 @@ http { access_log off; client_body_temp_path DIR/b; proxy_temp_path DIR/p; fastc
     local res = assert(s:get("/big", {headers = {range = "bytes=10-19"}}))
     assert.equal(206, res.status)
     assert.equal("0123456789", res.body)
+    for _, parts in ipairs{1, 3} do
+      assert.equal(3000000, s:download("/big", folder .. "/saved", {parts = parts}))
+      assert.is_true(os.execute(("cmp -s %s/big %s/saved"):format(folder, folder)))
+    end
     for _, stream in ipairs({false, true}) do -- chunked, since nginx compresses as it sends
       res = assert(s:get("/gz/big", {stream = stream}))
       assert.equal("gzip", res.headers["content-encoding"])
