@@ -43,7 +43,7 @@ void http_connection_init(http_connection *c, stream *s, http_kind kind,
   c->send_rc = 0;
   c->in_pieces = c->until_go_on = 0;
   c->busy = c->answered = c->out_of_step = c->receive_next = 0;
-  c->go_on_due = 0;
+  c->go_on_due = c->offers = 0;
   c->part = HTTP_PART_WHOLE;
 }
 
@@ -53,13 +53,19 @@ void http_connection_close(http_connection *c) {
   if (!c->s->closed) stream_close(c->s, 0);
 }
 
-void http_connection_fini(http_connection *c) {
-  if (!c->s) return;
-  http_connection_close(c);
-  stream_unref(c->s);
+stream *http_connection_take(http_connection *c) {
+  stream *s = c->s;
+  http_idle_remove(c);
   c->s = NULL;
   http_parser_fini(&c->p);
   buffer_fini(&c->body);
+  return s;
+}
+
+void http_connection_fini(http_connection *c) {
+  if (!c->s) return;
+  http_connection_close(c);
+  stream_unref(http_connection_take(c));
 }
 
 void http_connection_pause(http_connection *c, double seconds) {
@@ -411,7 +417,7 @@ static int parse(lua_State *L, http_connection *c) {
         if (take_body(c) < 0) return http_connection_fail(L, c, UV_ENOMEM, "read");
         break;
       case HTTP_EV_COMPLETE: return complete(L, c, used);
-      case HTTP_EV_UPGRADE: return refuse_upgrade(L, c);
+      case HTTP_EV_UPGRADE: return c->offers ? complete(L, c, used) : refuse_upgrade(L, c);
       case HTTP_EV_END:
       case HTTP_EV_ERROR:  // which stays, and is told once what went before it was given
         results = c->part == HTTP_PART_PIECE ? give_piece(L, c, used) : 0;

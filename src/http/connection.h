@@ -49,6 +49,7 @@ typedef struct http_connection {
   unsigned until_go_on : 1;   // 100 Continue ends the wait for the peer's message
   unsigned go_on_due : 1;     // the client waits for 100 Continue
   unsigned part : 2;          // http_part: what is received
+  unsigned offers : 1;        // the request offers another protocol, which the peer may switch to
 } http_connection;
 
 typedef enum http_part { HTTP_PART_WHOLE, HTTP_PART_HEAD, HTTP_PART_PIECE } http_part;
@@ -58,6 +59,10 @@ void http_connection_init(http_connection *c, stream *s, http_kind kind, const h
 
 // Close the stream; a task that waits on it gets an error. A second call does nothing. [loop]
 void http_connection_close(http_connection *c);
+
+// Hand over the stream, and what has come of another protocol, with the reference: both sides have
+// agreed to leave HTTP. The connection is closed from then on. [loop]
+stream *http_connection_take(http_connection *c);
 
 // Free what is held; no task waits. [loop]
 void http_connection_fini(http_connection *c);

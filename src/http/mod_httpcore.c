@@ -59,6 +59,12 @@ static int l_exchange(lua_State *L) {
   return exchange(L, HTTP_PART_WHOLE);
 }
 
+// c:offer(): the next request offers another protocol, so that the answer may be a 101.
+static int l_offer(lua_State *L) {
+  http_connection_check(L)->offers = 1;
+  return 0;
+}
+
 // c:open(head, body, no_body, pause, total, max_body): as exchange, up to the body.
 static int l_open(lua_State *L) {
   return exchange(L, HTTP_PART_HEAD);
@@ -314,14 +320,17 @@ static void make_class(lua_State *L, const char *name, const luaL_Reg *methods,
 }
 
 int luaopen_corun_httpcore(lua_State *L) {
-  static const luaL_Reg methods[] = {
-    {"time", l_time},           {"bound", l_bound},       {"exchange", l_exchange},
-    {"open", l_open},           {"begin", l_begin},       {"write", l_write},
-    {"sent", l_sent},           {"head", l_head},         {"piece", l_piece},
-    {"send", l_send},           {"receive", l_receive},   {"drain", l_drain},
-    {"waits", l_waits},         {"has_more", l_has_more}, {"reusable", l_reusable},
-    {"keep_head", l_keep_head}, {"raw_head", l_raw_head}, {"peer", l_peer},
-    {"traffic", l_traffic},     {"close", l_close},       {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"time", l_time},         {"bound", l_bound},
+                                     {"exchange", l_exchange}, {"open", l_open},
+                                     {"begin", l_begin},       {"write", l_write},
+                                     {"sent", l_sent},         {"head", l_head},
+                                     {"piece", l_piece},       {"send", l_send},
+                                     {"receive", l_receive},   {"drain", l_drain},
+                                     {"waits", l_waits},       {"has_more", l_has_more},
+                                     {"reusable", l_reusable}, {"keep_head", l_keep_head},
+                                     {"raw_head", l_raw_head}, {"peer", l_peer},
+                                     {"traffic", l_traffic},   {"offer", l_offer},
+                                     {"close", l_close},       {NULL, NULL}};
   static const luaL_Reg meta[] = {
     {"__gc", l_gc}, {"__close", l_close}, {"__tostring", l_tostring}, {NULL, NULL}};
   static const luaL_Reg idle_methods[] = {{"add", l_idle_add},
