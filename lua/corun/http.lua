@@ -8,7 +8,7 @@ local http = {session = session.new}
 local default
 
 for _, name in ipairs {"get", "head", "post", "put", "patch", "delete", "request", "getjson",
-  "paginate", "events", "download"} do
+  "paginate", "events", "download", "websocket"} do
   local method = session.methods[name]
   http[name] = function(...)
     default = default or http.session{cookies = false} -- its callers know nothing of each other
@@ -46,7 +46,7 @@ end
 for name, module in pairs{
   router = "http_router", static = "http_static", set_cookie = "http_set_cookie",
   compress = "http_compress", sse = "http_sse", cors = "http_cors",
-  basic_auth = "http_basic_auth", common_log = "http_common_log",
+  basic_auth = "http_basic_auth", common_log = "http_common_log", broadcast = "http_websocket",
 } do
   http[name] = function(...)
     http[name] = require("corun." .. module)[name]

@@ -60,7 +60,7 @@ local function lead_through(route, u, proxy)
   route.key = ("%s proxy %s"):format(route.key, proxy and proxy.key or "?")
   if not proxy then return end
   if proxy.scheme == "https" then proxy.client = proxy.client or dial.client(true) end
-  if u.scheme == "http" and not proxy.is_socks then
+  if u.scheme == "http" and not proxy.is_socks and not u.tunnel then
     route.prefix, route.authorization = u.origin, proxy.authorization
   end
 end
@@ -68,7 +68,7 @@ end
 ---The way to where a parsed URL points: `key` is the same for those who may share connections.
 ---With a `prefix` requests are sent to a proxy as they are, with that before their target and with
 ---`authorization` among their header lines.
----@param u table of http_url
+---@param u table of http_url; with `tunnel` proxies must not read along
 ---@param client table? of dial.client, for https
 ---@param socket string? the path of a Unix socket to go through, without a proxy
 ---@param proxy table|false|nil of dial.proxy; nil: that of the environment

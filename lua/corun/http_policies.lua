@@ -51,12 +51,10 @@ end
 
 local ways = {} -- by the set of layers, a bit for each
 
-local function compose(set)
-  local way = try
+local function compose(set, way)
   for i = #LAYERS, 1, -1 do
     if set & 1 << i ~= 0 then way = around(way, require(LAYERS[i].module).layer) end
   end
-  ways[set] = way
   return way
 end
 
@@ -68,13 +66,28 @@ function policies.discard(res)
   if res.length and res.length <= SHORT then res:read("a") end
 end
 
----The way of a request: a function(session, request) -> res | nil, err.
-function policies.way(request)
+local function layers_of(request)
   local set = 0
   for i, layer in ipairs(LAYERS) do
     if request[layer.option] then set = set | 1 << i end
   end
-  return ways[set] or compose(set)
+  return set
+end
+
+---The way of a request: a function(session, request) -> res | nil, err.
+function policies.way(request)
+  local set = layers_of(request)
+  local way = ways[set]
+  if not way then
+    way = compose(set, try)
+    ways[set] = way
+  end
+  return way
+end
+
+---The same with another try than over a connection of the pool: the likes of `way`.
+function policies.around(request, another)
+  return compose(layers_of(request), another)
 end
 
 return policies

@@ -78,8 +78,9 @@ local function answer_failure(req, err)
     log_failure(req, err)
     return FAILURE
   end
-  local text = type(err) == "table" and err.message or "the request could not be read"
-  return fault > 0 and {status = fault, body = text .. "\n"}
+  local text, headers = "the request could not be read", nil
+  if type(err) == "table" then text, headers = err.message, err.headers end
+  return fault > 0 and {status = fault, headers = headers, body = text .. "\n"}
 end
 
 -- Send an answer that is neither a string nor a plain table, or one that is not as it should be.
@@ -128,11 +129,25 @@ local function is_in_step(c, req)
   return req.over
 end
 
+-- The connection became a WebSocket, and the handler is done with it.
+local function end_upgrade(c, link, req, log, res, err)
+  local state, failed = link[1], res == nil and err ~= nil
+  if link[4] then requests.release(link) end
+  if failed then log_failure(req, err) end
+  local sent = state.websockets.conclude(c, failed)
+  if log then
+    log.bytes = log.bytes - sent -- the connection itself knows nothing of them
+    tell(state, c, log, 101)
+  end
+  return false
+end
+
 -- Answer one request; answer whether the connection serves another one.
 local function respond(c, link, state, method, target, block, body, keep, minor, path)
   local req = new_request(c, link, method, target, block, body, minor, path)
   local log = state.log and begin_entry(c, link[3], req)
   local res, err = attend(state.site, state.handler, req)
+  if not req.core then return end_upgrade(c, link, req, log, res, err) end
   keep = keep and not state.closed and (body ~= nil or not req.fault and not c:waits())
   if keep and type(res) == "table" and res.headers then keep = not wants_close(res.headers) end
   local fate, sent, status = not keep and "close" or minor == 0 and "keep-alive" or "", false, nil
@@ -173,10 +188,12 @@ local function take(c, link, state, method, target, block, body, keep, minor, pa
 end
 
 -- What a connection's requests share, closed when its task ends: [1] the state, [2] the host of the
--- peer, [3] the peer, [4] what is to be closed after the request (http_server_request.lua).
+-- peer, [3] the peer, [4] what is to be closed after the request (http_server_request.lua), [5] the
+-- connection.
 local link_mt = {__close = function(link)
   local state, host = link[1], link[2]
   if link[4] then requests.release(link) end
+  if state.websockets then state.websockets.release(link[5]) end
   state.count = state.count - 1
   if host then
     local n = state.peers[host] - 1
@@ -194,14 +211,14 @@ local function host_of(state, peer)
 end
 
 -- Count the connection; nil and why when it is one too many.
-local function admit(state, peer)
+local function admit(c, peer, state)
   if state.count >= state.o.limit then return nil, "the server has too many connections" end
   local host = host_of(state, peer)
   local n = host and (state.peers[host] or 0)
   if n and n >= state.o.per_peer then return nil, "too many connections from this address" end
   state.count = state.count + 1
   if host then state.peers[host] = n + 1 end
-  return setmetatable({state, host or false, peer}, link_mt)
+  return setmetatable({state, host or false, peer, false, c}, link_mt)
 end
 
 -- Refuse a connection that is one too many, politely as long as there are few of them.
@@ -216,7 +233,7 @@ end
 local function converse(stream, state)
   local c <close> = core.connection(stream, "request")
   local o, peer = state.o, c:peer()
-  local link <close>, why = admit(state, peer)
+  local link <close>, why = admit(c, peer, state)
   if not link then return turn_away(c, state, why) end
   c:time(o.head_timeout, o.request_timeout, o.stall)
   c:bound(o.max_head, o.max_headers, o.max_url, o.max_body)
@@ -235,6 +252,7 @@ local function close(self, state, o)
   end
   state.closed = true
   state.idle:close_silent()
+  if state.websockets then state.websockets.leave_all() end
   return state.close(self, o)
 end
 

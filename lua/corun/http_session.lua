@@ -80,20 +80,27 @@ local function parse(target)
   return parsed
 end
 
--- The same, remembered for each base.
-local function resolve(self, target)
-  local base = self.base
+-- The parsed URL of a request of a session; or nil, error.
+local function locate(self, target)
+  local base, full = self.base, target
   local home = base ~= nil and home_of(base) or nil
-  if base ~= self.urls_base or self.urls_kept >= URLS_KEPT then
-    self.urls, self.urls_base, self.urls_kept = {}, base, 0
-  end
-  local full = target
   if base and not url.is_absolute(target) then full = url.join(base, target) end
   local parsed, err = parse(full)
   if not parsed then return nil, err end
   parsed.home = home
   parsed.foreign = home ~= nil and not (home.origin == parsed.origin
     and home.socket == parsed.socket)
+  return parsed
+end
+
+-- The same, remembered for each base.
+local function resolve(self, target)
+  local base = self.base
+  if base ~= self.urls_base or self.urls_kept >= URLS_KEPT then
+    self.urls, self.urls_base, self.urls_kept = {}, base, 0
+  end
+  local parsed, err = locate(self, target)
+  if not parsed then return nil, err end
   self.urls_kept = self.urls_kept + 1
   self.urls[target] = parsed
   return parsed
@@ -242,6 +249,12 @@ end
 function session:events(target, o)
   options.self(self, session, "events")
   return require("corun.http_event_source")(self, target, o, REQUEST)
+end
+
+---Open a WebSocket; see lua/meta/http_websocket.lua.
+function session:websocket(target, o)
+  check_request(self, "GET", target)
+  return require("corun.http_websocket_client")(self, target, o, COMMON, locate)
 end
 
 -- The object ------------------------------------------------------------------------------------

@@ -189,6 +189,16 @@ function session:download(url, path, o) end
 ---@return fun(): corun.http.event? events
 function session:events(url, o) end
 
+--- `http.websocket` over this session.
+---
+--- - Fails: as `http.websocket`.
+---@async
+---@param url string
+---@param o? corun.http.websocket_options
+---@return corun.http.websocket? ws
+---@return corun.err? err
+function session:websocket(url, o) end
+
 --- What the session does now, and has done since it was made, in all and for each host.
 ---
 --- ```lua
