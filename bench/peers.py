@@ -8,6 +8,7 @@ BENCH = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(BENCH)
 CACHE = os.environ.get("CORUN_CACHE") or os.path.expanduser("~/.cache/corun")  # set by tools/
 NPM = os.path.join(CACHE, "npm", "node_modules")
+NODEJS = "/usr/share/nodejs"  # where Debian's modules are
 
 # Debian installs lua-http for Lua 5.1 to 5.3 only. It is Lua alone and runs in 5.4, with the C modules
 # that it stands on, which are there: so no Lua is faster than corun's because it is another one.
@@ -50,6 +51,8 @@ class Programs:
         self.bun = bun if works(bun, "--version") else which("bun")
         self.node = which("node", "nodejs")
         self.undici = self.node if os.path.isdir(os.path.join(NPM, "undici")) else None
+        has_ws = any(os.path.isdir(os.path.join(path, "ws")) for path in (NPM, NODEJS))
+        self.ws = self.node if has_ws else None
         self.go = which("go")
         self.nginx = which("nginx")
         self.lua = which("lua5.4")
@@ -71,6 +74,7 @@ class Programs:
                 ("aiohttp", [self.aiohttp, "-c", "import aiohttp; print(aiohttp.__version__)"]),
                 ("lua-http", [self.lua_http, "-e", LUA_HTTP, "-e",
                               "print(require('http.version').version)"]),
+                ("ws", [self.ws, "-p", "require('ws/package.json').version"]),
                 ("undici", [self.undici, "-p", "require('undici/package.json').version"])]
         for name, argv in asks:
             if argv[0]:
@@ -98,7 +102,7 @@ def environment():
     """The environment of every contender: bare, so that no setting of the shell slows one of them
     (NODE_EXTRA_CA_CERTS more than doubles Node's start); one processor for Go, npm for Node."""
     env = {k: os.environ[k] for k in ("PATH", "HOME", "LANG", "TMPDIR") if k in os.environ}
-    env.update(GOMAXPROCS="1", NODE_PATH=NPM)
+    env.update(GOMAXPROCS="1", NODE_PATH=f"{NPM}:{NODEJS}")
     return env
 
 
@@ -154,6 +158,10 @@ def contenders(bench, programs):
                 entry("node", p.node, script("tls/echo_node.js"))]
     if bench == "tlsidle":
         return [entry("corun", p.corun, script("tls/idle.lua"))]
+    if bench == "ws125":
+        return [entry("corun", p.corun, script("ws/echo.lua")),
+                entry("bun", p.bun, script("ws/echo_bun.js")),
+                entry("ws", p.ws, script("ws/echo_ws.js"))]
     if bench in ("scrape", "scrape-tls"):
         return [entry("corun", p.corun, script("scrape/scrape.lua")),
                 entry("bun", p.bun, script("scrape/fetch.js")),

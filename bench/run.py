@@ -24,6 +24,7 @@ GROUPS = {"core": ["tasks", "sleepers", "startup", "json548", "json5m"],
           "echo": ["echo64", "echo64k", "idle"],
           "tls-echo": ["tls64", "tls64k", "tlsidle"],
           "http": ["scrape", "scrape-tls", "scrape-hosts", "inflight"],
+          "ws": ["ws125"],
           "process": ["spawn-process"],
           "files": ["files_read", "files_write"]}
 BENCHES = [b for group in GROUPS.values() for b in group]
@@ -320,6 +321,9 @@ def run_bench(name, programs, machine, options):
             count = 500_000 if name == "json548" else 60
             bench = bench_json(os.path.join(folder, name), count)
             results, good = alternate(name, bench, who, rounds, machine, options.quick)
+    elif name == "ws125":
+        machine.load = programs.c("ws/load.c")
+        results, good = alternate(name, bench_echo(64, 125), who, rounds, machine, options.quick)
     elif name.startswith("tls"):
         machine.load = programs.c("tls/load.c", "-lssl", "-lcrypto")
         with servers.certificate() as pair:
