@@ -11,8 +11,6 @@
 
 #include "core/args.h"
 
-#define ERROR_MT "corun.error"
-#define CANCEL_MT "corun.cancelled"
 #define EMBEDDED "=[corun"
 
 const char *err_code_of(int rc) {
@@ -102,7 +100,7 @@ static void make(lua_State *L, const char *code, const char *op, const char *tar
     lua_pushboolean(L, 1);
     lua_setfield(L, -2, "retryable");
   }
-  luaL_setmetatable(L, ERROR_MT);
+  luaL_setmetatable(L, ERR_MT);
 }
 
 void err_push(lua_State *L, const char *code, const char *op, const char *target, const char *fmt,
@@ -166,11 +164,11 @@ static int has_metatable(lua_State *L, int idx, const char *name) {
 }
 
 int err_is_cancel(lua_State *L, int idx) {
-  return has_metatable(L, idx, CANCEL_MT);
+  return has_metatable(L, idx, ERR_CANCEL_MT);
 }
 
 int err_is(lua_State *L, int idx) {
-  return has_metatable(L, idx, ERROR_MT) || err_is_cancel(L, idx);
+  return has_metatable(L, idx, ERR_MT) || err_is_cancel(L, idx);
 }
 
 void err_push_cancel(lua_State *L, unsigned long long id, const char *message) {
@@ -179,7 +177,7 @@ void err_push_cancel(lua_State *L, unsigned long long id, const char *message) {
   set(L, "message", message);
   lua_pushinteger(L, (lua_Integer)id);
   lua_setfield(L, -2, "scope");
-  luaL_setmetatable(L, CANCEL_MT);
+  luaL_setmetatable(L, ERR_CANCEL_MT);
 }
 
 unsigned long long err_cancel_scope(lua_State *L, int idx) {
@@ -316,6 +314,6 @@ static void register_class(lua_State *L, const char *name, const char *shown) {
 }
 
 void err_open(lua_State *L) {
-  register_class(L, ERROR_MT, "corun error");
-  register_class(L, CANCEL_MT, "corun cancellation");
+  register_class(L, ERR_MT, "corun error");
+  register_class(L, ERR_CANCEL_MT, "corun cancellation");
 }

@@ -8,6 +8,10 @@
 
 #include <lua.h>
 
+// The names of the metatables of errors and cancellations in the registry.
+#define ERR_MT "corun.error"
+#define ERR_CANCEL_MT "corun.cancelled"
+
 // Register the metatables in the registry of `L`. [loop] Raises only on out of memory.
 void err_open(lua_State *L);
 

@@ -59,7 +59,8 @@ void trace_push(lua_State *L, int idx) {
   lua_remove(L, -2);
 }
 
-static void keep(lua_State *L, int idx) {
+void trace_keep(lua_State *L, int idx) {
+  idx = lua_absindex(L, idx);
   lua_rawgeti(L, LUA_REGISTRYINDEX, rt_of(L)->refs.traces);
   lua_insert(L, -2);  // table, text
   if (is_object(L, idx)) {
@@ -82,7 +83,7 @@ static void keep(lua_State *L, int idx) {
 void trace_inherit(lua_State *L) {
   trace_push(L, -2);
   if (lua_isstring(L, -1))
-    keep(L, lua_gettop(L) - 1);
+    trace_keep(L, lua_gettop(L) - 1);
   else
     lua_pop(L, 1);
 }
@@ -109,7 +110,7 @@ void trace_returned(lua_State *L, const task *t) {
   trace_push(L, err);
   if (lua_isnil(L, -1) && task_home(t)) {
     push_spawn_sites(L, t);
-    keep(L, err);
+    trace_keep(L, err);
   }
   lua_settop(L, err);
 }
@@ -171,7 +172,7 @@ int trace_handler(lua_State *L) {
     } else {
       lua_pop(L, 1);
     }
-    keep(L, 1);
+    trace_keep(L, 1);
   }
   lua_settop(L, 1);
   return 1;

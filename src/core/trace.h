@@ -16,6 +16,10 @@ int trace_handler(lua_State *L);
 // Push the traceback kept for the error at `idx`, or nil. [loop]
 void trace_push(lua_State *L, int idx);
 
+// Keep the traceback on top of the stack, which is popped, for the error at `idx`. [loop] Raises on
+// out of memory.
+void trace_keep(lua_State *L, int idx);
+
 // Keep for the error on top of the stack, which the task `t` returned as nil, err, where `t` was
 // spawned, unless it has a traceback. [loop] Raises on out of memory.
 void trace_returned(lua_State *L, const task *t);
