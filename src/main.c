@@ -26,6 +26,7 @@
 #include "data/mods.h"
 #include "http/mods.h"
 #include "net/mods.h"
+#include "pool/mods.h"
 #include "sys/mods.h"
 
 #define MOST_OTHERS 10  // further failures that a report shows
@@ -53,6 +54,8 @@ static const luaL_Reg modules[] = {{"corun.task", luaopen_corun_task},
                                    {"corun.json", luaopen_corun_json},
                                    {"corun.urlcore", luaopen_corun_urlcore},
                                    {"corun.codec", luaopen_corun_codec},
+                                   {"corun.message", luaopen_corun_message},
+                                   {"corun.transfer", luaopen_corun_transfer},
                                    {"cjson", luaopen_cjson},
                                    {NULL, NULL}};
 

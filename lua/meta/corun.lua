@@ -24,6 +24,7 @@
 ---@field stdin corun.stdio standard input
 ---@field stdout corun.stdio standard output
 ---@field stderr corun.stdio standard error
+---@field transfer corun.transfer `require "corun.transfer"`, loaded when first used
 ---@field tty corun.tty `require "corun.tty"`, loaded when first used
 local corun = {}
 

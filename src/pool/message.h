@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+// Messages: Lua values on their way from one runtime to another, as bytes (docs/encoding.md) and
+// references to shared things. Encoding reads tables raw and calls no metamethod, so nothing can
+// change meanwhile, and refuses before anything is sent what cannot cross.
+//
+// Cross as copies: nil, booleans, numbers, strings, tables with cycles and sharing, tables with a
+// registered metatable, errors of corun, Lua functions with their upvalues. Cross by name: modules,
+// and the functions of C and of corun that a loaded module exports. Cross as they are: the globals
+// (each side's own), json.null, shared things.
+#ifndef POOL_MESSAGE_H
+#define POOL_MESSAGE_H
+
+#include <lua.h>
+#include <stddef.h>
+
+#include "pool/shared.h"
+
+typedef struct message {
+  unsigned char *bytes;  // malloc's
+  size_t len;
+  shared **refs;  // the shared things that the bytes number, a reference each
+  size_t nrefs;
+  int n;    // number of values
+} message;  // zeroed: empty
+
+enum {
+  MESSAGE_NO_FUNCTIONS = 1,  // refuse functions, and modules and globals as such
+  MESSAGE_NO_SHARED = 2,     // refuse shared things: the other side is another process
+  MESSAGE_PLAIN = MESSAGE_NO_FUNCTIONS | MESSAGE_NO_SHARED,
+};
+
+// Encode the `n` values from index `first` on into an empty message. Answers 0; or -1 with one
+// sentence pushed, `cannot transfer userdata (tcp stream) at argument 2 .conn.sock`, in which
+// `what` is "argument" or "result"; the message is then empty. [loop] Raises on out of memory only;
+// the message can then be given to message_fini.
+int message_encode(lua_State *L, message *m, int first, int n, const char *what, unsigned flags);
+
+// Push the values and answer their number; the message stays the caller's. [loop, in a task, as
+// modules may have to be loaded] Raises on out of memory, when a module or a metatable that the
+// message names is not known here, and for bytes that are no message. Without
+// MESSAGE_NO_FUNCTIONS the bytes must come from message_encode: bytecode is not verified (S46).
+int message_decode(lua_State *L, const message *m, unsigned flags);
+
+// The same, but answers -1 with a sentence pushed for bytes that are no message. [loop]
+int message_try_decode(lua_State *L, const message *m, unsigned flags);
+
+// Free what the message holds, and empty it. [any]
+void message_fini(message *m);
+
+// Let tables with the metatable on top of the stack, which is popped, cross under `name`: the other
+// side gives them the one it has registered under that name. [loop] Raises on out of memory, and
+// when either is registered with another already.
+void message_register(lua_State *L, const char *name);
+
+#endif

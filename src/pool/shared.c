@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+// Shared things. See shared.h.
+#include "pool/shared.h"
+
+#include <lauxlib.h>
+
+#include "core/args.h"
+#include "core/error.h"
+
+// Key in a metatable that marks it as one of shared things; key in the registry of the table with
+// weak values: shared thing -> its userdata.
+static const char is_shared, boxes;
+
+void shared_init(shared *s, const shared_type *type) {
+  s->type = type;
+  atomic_init(&s->refs, 1);
+}
+
+shared *shared_ref(shared *s) {
+  atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+  return s;
+}
+
+void shared_unref(shared *s) {
+  if (atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) == 1) s->type->free(s);
+}
+
+static int on_collect(lua_State *L) {
+  shared **box = lua_touserdata(L, 1);
+  shared *s = *box;
+  *box = NULL;
+  if (s) shared_unref(s);
+  return 0;
+}
+
+void shared_register(lua_State *L, const shared_type *type) {
+  lua_pushstring(L, type->name);
+  lua_setfield(L, -2, "__name");
+  lua_pushcfunction(L, on_collect);
+  lua_setfield(L, -2, "__gc");
+  lua_pushboolean(L, 1);
+  lua_rawsetp(L, -2, &is_shared);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, type);
+}
+
+// Push the table of userdata.
+static void push_boxes(lua_State *L) {
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &boxes) == LUA_TTABLE) return;
+  lua_pop(L, 1);
+  lua_newtable(L);
+  lua_createtable(L, 0, 1);
+  lua_pushliteral(L, "v");
+  lua_setfield(L, -2, "__mode");
+  lua_setmetatable(L, -2);
+  lua_pushvalue(L, -1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &boxes);
+}
+
+void shared_push(lua_State *L, shared *s) {
+  luaL_checkstack(L, 6, NULL);
+  push_boxes(L);
+  if (lua_rawgetp(L, -1, s) == LUA_TNIL) {
+    lua_pop(L, 1);
+    shared **box = lua_newuserdatauv(L, sizeof *box, 0);
+    *box = NULL;
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, s->type) != LUA_TTABLE)
+      err_misuse(L, "nothing that knows a %s is loaded here", s->type->name);
+    lua_setmetatable(L, -2);
+    *box = shared_ref(s);
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, -3, s);
+  }
+  lua_remove(L, -2);
+}
+
+shared *shared_of(lua_State *L, int idx) {
+  if (lua_type(L, idx) != LUA_TUSERDATA || !lua_getmetatable(L, idx)) return NULL;
+  int marked = lua_rawgetp(L, -1, &is_shared) == LUA_TBOOLEAN;
+  lua_pop(L, 2);
+  return marked ? *(shared **)lua_touserdata(L, idx) : NULL;
+}
+
+shared *shared_check(lua_State *L, int idx, const shared_type *type) {
+  shared *s = shared_of(L, idx);
+  if (!s || s->type != type) arg_type_error(L, idx, type->name);
+  return s;
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+// Shared things: what runtimes share instead of copying it: channels, buffers, counters. They live
+// on the C heap with a count of references, which any thread may change; a runtime holds one
+// reference for each userdata that its scripts see. Invariant: one shared thing is one userdata in
+// a state, so that scripts can compare them.
+#ifndef POOL_SHARED_H
+#define POOL_SHARED_H
+
+#include <lua.h>
+#include <stdatomic.h>
+
+typedef struct shared shared;
+
+typedef struct shared_type {
+  const char *name;         // "pool channel", shown in messages
+  void (*free)(shared *s);  // called by whoever gives up the last reference, on any thread
+} shared_type;
+
+struct shared {
+  const shared_type *type;
+  atomic_uint refs;
+};
+
+// Begin with one reference, the caller's. [any]
+void shared_init(shared *s, const shared_type *type);
+
+// Take a reference; answer `s`. [any]
+shared *shared_ref(shared *s);
+
+// Give a reference up; the last one frees. [any]
+void shared_unref(shared *s);
+
+// Make the table on top of the stack, which is popped, the metatable of the things of a type in
+// this state. It gets `__name` and `__gc`. [loop] Raises on out of memory.
+void shared_register(lua_State *L, const shared_type *type);
+
+// Push the userdata of `s`, the same one each time; it holds a reference of its own. [loop] Raises
+// on out of memory, and when the type is not registered in this state.
+void shared_push(lua_State *L, shared *s);
+
+// The shared thing at `idx`; the reference stays the userdata's. [loop] Raises when the value is
+// something else.
+shared *shared_check(lua_State *L, int idx, const shared_type *type);
+
+// The shared thing of any type at `idx`, NULL when the value is something else. [loop]
+shared *shared_of(lua_State *L, int idx);
+
+#endif
