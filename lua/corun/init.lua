@@ -18,8 +18,8 @@ local lazy = {
 -- Modules that are fields of `corun`.
 local modules = {
   codec = true, csv = true, debug = true, fs = true, http = true, json = true, log = true,
-  net = true, process = true, progress = true, transfer = true, tty = true,
-  url = true,
+  net = true, pool = true, process = true, progress = true, transfer = true,
+  tty = true, url = true,
 }
 
 setmetatable(corun, {

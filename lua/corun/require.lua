@@ -13,7 +13,8 @@ local getinfo = debug.getinfo
 -- The parts of corun that scripts do not see stay out of package.loaded, so that messages and
 -- tracebacks, which take names from there, call a function by its public name.
 local PUBLIC = {corun = true}
-for name in ("net fs process tty progress log http json url codec debug transfer"):gmatch("%a+") do
+for name in ("net fs process tty progress log http json url codec debug pool transfer")
+  :gmatch("%a+") do
   PUBLIC["corun." .. name] = true
 end
 for _, name in ipairs{"corun.task", "corun.inside"} do loaded[name] = nil end

@@ -19,6 +19,7 @@
 ---@field json corun.json `require "corun.json"`, loaded when first used
 ---@field log corun.log `require "corun.log"`, loaded when first used
 ---@field net corun.net `require "corun.net"`, loaded when first used
+---@field pool corun.pool `require "corun.pool"`, loaded when first used
 ---@field process corun.process `require "corun.process"`, loaded when first used
 ---@field progress corun.progress `require "corun.progress"`, loaded when first used
 ---@field stdin corun.stdio standard input

@@ -128,6 +128,10 @@ void *alloc_lua(void *ud, void *p, size_t old_size, size_t size) {
     return NULL;
   }
   if (r->opts.fail_alloc && size > old_size && is_to_fail(a, r->opts.fail_alloc, size)) return NULL;
+  if (r->opts.memory && size > old_size && a->held + size - old_size > r->opts.memory) {
+    a->over_limit = 1;  // Lua collects all garbage and asks once more
+    return NULL;
+  }
   void *q;
   if (!p)
     q = is_small(size) ? take(a, class_of(size)) : acquire(a, size);

@@ -259,7 +259,16 @@ void host_die(int sig) {
   _exit(128 + sig);
 }
 
+void host_ask(rt *r) {
+  atomic_fetch_add(&r->intr.asks, 1);
+  uv_async_send(&r->wakeup);
+}
+
 void host_deliver(rt *r) {
+  if (r->on_wakeup) {
+    atomic_store(&r->intr.asks_seen, atomic_load(&r->intr.asks));
+    r->on_wakeup(r);
+  }
   if (r != host.owner) return;
   int stops = atomic_load(&host.stops), sig = atomic_load(&host.signal);
   if (!stops || sig) atomic_store(&r->intr.stops_seen, stops);  // else the handler is not through
@@ -324,10 +333,10 @@ static void inspect_step(watched *w, uint64_t now, int stop, int quit) {
 // Look at one runtime; answer whether it is busy.
 static int inspect(watched *w, uint64_t now) {
   rt *r = w->r;
-  int stop = 0, quit = 0;
+  int stop = atomic_load(&r->intr.asks) != atomic_load(&r->intr.asks_seen), quit = 0;
   int busy = atomic_load(&r->intr.busy);
   if (r == host.owner) {
-    stop = atomic_load(&host.stops) != atomic_load(&r->intr.stops_seen);
+    stop |= atomic_load(&host.stops) != atomic_load(&r->intr.stops_seen);
     quit = atomic_load(&host.quits) != atomic_load(&r->intr.quits_seen);
     if (stop || quit) uv_async_send(&r->wakeup);
   }

@@ -21,7 +21,12 @@ void host_leave(rt *r);
 // Wake the watchdog if it is parked; called before a batch of steps. [loop]
 void host_unpark(void);
 
-// Act on the signals that have arrived since. [loop] Must not run Lua.
+// Let the runtime call its on_wakeup soon, in the midst of a step too if that goes on for long. It
+// must be alive. [any]
+void host_ask(rt *r);
+
+// Act on the signals that have arrived since, and on what other threads ask. [loop] Must not run
+// Lua.
 void host_deliver(rt *r);
 
 // A script begins to listen to a signal through libuv: remember what it did before. [loop]

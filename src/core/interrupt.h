@@ -30,6 +30,7 @@ typedef struct interrupt {
   atomic_uint_fast64_t target;                     // the step that they are meant for
   atomic_uint_fast64_t raised_step, raised_limit;  // where the hook has raised last
   atomic_int stops_seen, quits_seen;               // signals that the loop has acted on
+  atomic_int asks, asks_seen;  // by other threads to cancel what runs here (rt->on_wakeup)
   uint32_t closables, seen;  // closables handed out, and how many the hook has seen (S25)
   int skip;                  // instructions that the hook lets pass
   uint64_t spared;           // the step that was given some when the hook was set

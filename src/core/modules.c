@@ -6,6 +6,7 @@
 
 #include "core/args.h"
 #include "core/embedded.h"
+#include "core/runtime.h"
 
 #define KEPT "corun.modules"
 
@@ -56,6 +57,7 @@ static int search(lua_State *L) {
 }
 
 void modules_open(lua_State *L, const luaL_Reg *modules) {
+  rt_of(L)->modules = modules;
   lua_getglobal(L, "package");
   lua_getfield(L, -1, "searchers");
   lua_pushlightuserdata(L, (void *)(uintptr_t)modules);

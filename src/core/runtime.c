@@ -115,6 +115,7 @@ rt *rt_new(const rt_options *opts) {
   r->grace_timer.tm.kind = TIMER_CALL;
   list_init(&r->handles);
   list_init(&r->jobs);
+  list_init(&r->works);
   list_init(&r->slices);
   queue_init(&r->ready);
   heap_init(&r->timers);

@@ -38,6 +38,7 @@ typedef struct rt_options {
   uint64_t seed;      // 0: ready tasks run first in, first out; else shuffled reproducibly
   int dev;            // warn about slow steps and guards left to the collector
   int own_signals;    // this runtime answers INT, TERM and QUIT (the main program's)
+  size_t memory;      // bytes that Lua may hold; 0: no limit
   size_t fail_alloc;  // debug: the nth allocation of Lua fails; 0 never
 } rt_options;
 
@@ -64,6 +65,7 @@ struct rt {
   uint32_t ntasks;  // alive
   uint32_t njobs;
   uint32_t nworks;    // those of them that are work (core/work.h)
+  list works;         // the same
   work *ended_works;  // to be delivered, newest first; guarded by the pool's lock
   list slices;        // of long operations on libuv's threads, waiting for their turn (sys/fs_op.h)
   uint32_t nslices, most_slices;  // that run, and may run at once: the loop keeps a core
@@ -83,6 +85,9 @@ struct rt {
   rt_options opts;
   rt_stats stats;
   interrupt intr;
+  void *role;                // what this runtime is to others: a worker of a pool (pool/worker.h)
+  void (*on_wakeup)(rt *r);  // the role's part in a wake-up by another thread; must not run Lua
+  const struct luaL_Reg *modules;  // those in C that require finds
   int exit_code;      // of corun.exit, -1 when it was not called
   double time_limit;  // of the root scope in seconds, if it is limited
   int is_limited;

@@ -15,6 +15,7 @@
 #include "core/task.h"
 #include "core/trace.h"
 #include "core/wait.h"
+#include "core/work.h"
 
 // --- Opening ---------------------------------------------------------------------------------
 
@@ -182,6 +183,7 @@ void scope_cancel(rt *r, scope *s, cancel_cause cause) {
 void scope_end_grace(rt *r) {
   if (!r->root || !r->root->by) return;
   r->grace_over = 1;
+  work_abandon_all(r);
   mark(r, r->root, r->root->by, 1);
   interrupt_limit(r);
 }

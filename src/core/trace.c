@@ -158,20 +158,30 @@ static void push_frames(lua_State *L, const char *err) {
   lua_remove(L, -2);
 }
 
+// Push the traceback of what runs: its frames, and where its task was spawned. `err` is the error's
+// text, if it is one.
+static void push_here(lua_State *L, const char *err) {
+  push_frames(L, err);
+  push_spawn_sites(L, rt_of(L)->current);
+  if (lua_rawlen(L, -1) > 0) {
+    lua_pushliteral(L, "\n");
+    lua_insert(L, -2);
+    lua_concat(L, 3);
+  } else {
+    lua_pop(L, 1);
+  }
+}
+
+void trace_push_here(lua_State *L) {
+  push_here(L, NULL);
+}
+
 int trace_handler(lua_State *L) {
   if (err_is_cancel(L, 1)) return 1;
   trace_push(L, 1);
   if (lua_isnil(L, -1)) {
     lua_pop(L, 1);
-    push_frames(L, lua_type(L, 1) == LUA_TSTRING ? lua_tostring(L, 1) : NULL);
-    push_spawn_sites(L, rt_of(L)->current);
-    if (lua_rawlen(L, -1) > 0) {
-      lua_pushliteral(L, "\n");
-      lua_insert(L, -2);
-      lua_concat(L, 3);
-    } else {
-      lua_pop(L, 1);
-    }
+    push_here(L, lua_type(L, 1) == LUA_TSTRING ? lua_tostring(L, 1) : NULL);
     trace_keep(L, 1);
   }
   lua_settop(L, 1);

@@ -24,6 +24,9 @@ void trace_keep(lua_State *L, int idx);
 // spawned, unless it has a traceback. [loop] Raises on out of memory.
 void trace_returned(lua_State *L, const task *t);
 
+// Push the traceback of the function that runs, with where its task was spawned. [loop]
+void trace_push_here(lua_State *L);
+
 // Keep for the error on top of the stack the traceback of the one below it. [loop]
 void trace_inherit(lua_State *L);
 

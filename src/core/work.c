@@ -46,7 +46,8 @@ static work *shift(work_pool *p) {
 
 // Hand the work back to its runtime. The lock is held until the loop was told: once the runtime
 // could see the work, it might close the handle.
-static void give_back(work_pool *p, work *w) {
+void work_ended(work *w) {
+  work_pool *p = host_work_pool();
   rt *r = w->r;
   pthread_mutex_lock(&p->lock);
   if (w->phase == LOST) p->lost--;
@@ -75,7 +76,7 @@ static void *serve(void *arg) {
     work *w = shift(p);
     pthread_mutex_unlock(&p->lock);
     w->type->run(w);
-    give_back(p, w);
+    work_ended(w);
   }
   p->threads--;
   pthread_mutex_unlock(&p->lock);
@@ -148,7 +149,11 @@ static void abandon(work *w) {
 
 // --- Owners ----------------------------------------------------------------------------------
 
-static void unref(work *w) {
+void work_ref(work *w) {
+  w->refs++;
+}
+
+void work_unref(work *w) {
   if (--w->refs) return;
   if (w->type->drop) w->type->drop(w);
   free(w);
@@ -156,7 +161,7 @@ static void unref(work *w) {
 
 static int l_gc(lua_State *L) {
   work **box = lua_touserdata(L, 1);
-  if (*box) unref(*box);
+  if (*box) work_unref(*box);
   *box = NULL;
   return 0;
 }
@@ -173,6 +178,7 @@ work *work_new(lua_State *L, const work_type *type, size_t size) {
   if (!w) luaL_error(L, "not enough memory");
   w->type = type;
   w->r = rt_of(L);
+  list_init(&w->live);
   w->refs = 1;
   *box = w;
   return w;
@@ -182,9 +188,10 @@ work *work_new(lua_State *L, const work_type *type, size_t size) {
 
 static void finish(work *w) {
   rt *r = w->r;
-  job_end(r, &w->job);
+  if (!list_empty(&w->job.link)) job_end(r, &w->job);
+  list_remove(&w->live);
   r->nworks--;
-  unref(w);
+  work_unref(w);
 }
 
 void work_deliver(rt *r) {
@@ -208,7 +215,7 @@ void work_deliver(rt *r) {
 
 static wait_answer cancel(task *t, void *arg) {
   work *w = arg;
-  if (retract(w)) {
+  if (w->type->by ? w->type->by->retract(w) : retract(w)) {
     w->t = NULL;
     w->is_withdrawn = 1;
     finish(w);
@@ -239,18 +246,37 @@ int work_fail(lua_State *L, const char *op, const char *target) {
   return err_return(L, "EAGAIN", op, target, "no thread can be started");
 }
 
+void work_hold(rt *r, work *w, const work_type *type) {
+  w->type = type;
+  w->r = r;
+  w->refs = 1;
+  list_init(&w->job.link);
+  list_push(&r->works, &w->live);
+  r->nworks++;
+}
+
+void work_abandon_all(rt *r) {
+  for (list *l = r->works.next; l != &r->works; l = l->next) {
+    work *w = list_entry(l, work, live);
+    if (w->type->by && w->t) wait_wake(w->t, UV_ECANCELED);
+    w->t = NULL;
+  }
+}
+
 int work_begin(lua_State *L, work *w, uint64_t when) {
   wait_check(L);
   assert(w->phase == IDLE && w->refs == 1);
   assert(when == TIMER_NEVER || w->type->is_abandoned);
   rt *r = w->r;
-  if (submit(w) < 0) {
+  int rc = w->type->by ? w->type->by->submit(w) : submit(w);
+  if (rc < 0) {
     w->is_withdrawn = 1;
-    return w->type->done(L, w, UV_EAGAIN);
+    return w->type->done(L, w, rc);
   }
   w->t = task_current(L);  // when it has ended, this thread is told
   w->refs++;
   r->nworks++;
+  list_push(&r->works, &w->live);
   job_begin(r, &w->job, w->type->op, w->target ? w->target : "");
   return wait_begin_until(L, &work_ops, w, when);
 }

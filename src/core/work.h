@@ -20,7 +20,7 @@ typedef struct work_type {
   // Do the work. [pool] Must touch neither Lua nor the runtime; should look at work_is_cancelled.
   void (*run)(work *w);
   // In the coroutine: push results and answer their number, or raise. `rc` is 0 once `run` has
-  // ended, UV_ETIMEDOUT when the time limit passed: then `run` never began, or goes on
+  // ended, a negative code when a doer did not take it, UV_ETIMEDOUT when the time limit passed: then `run` never began, or goes on
   // (is_abandoned) and its part of the work must not be looked at; UV_EAGAIN when no thread could
   // be started and `run` never began: answer work_fail. [loop]
   int (*done)(lua_State *L, work *w, int rc);
@@ -29,13 +29,23 @@ typedef struct work_type {
   // A cancelled task goes on at once, and the work ends by itself (S16: abandoned). Otherwise the
   // task sleeps until `run` has ended.
   int is_abandoned;
+  // Who does the work instead of corun's own threads; NULL: those do. [loop]
+  const struct work_doer *by;
 } work_type;
+
+// Others who do work: each piece comes back by work_ended, or is retracted. Such work reads nothing
+// of the task's stack: it is abandoned when the grace at the end of the program is over (S26).
+typedef struct work_doer {
+  int (*submit)(work *w);   // take it: 0 or a negative libuv code
+  int (*retract)(work *w);  // give it back unbegun, answer 1; else answer 0 and let it end early
+} work_doer;
 
 struct work {
   job job;
   const work_type *type;
   rt *r;
   task *t;              // NULL once the task gave up
+  list live;            // in rt->works
   work *next, *before;  // in the queue; next: among what has ended too
   unsigned refs;
   int phase;  // guarded by the pool's lock
@@ -53,6 +63,20 @@ work *work_new(lua_State *L, const work_type *type, size_t size);
 // work can be abandoned. A time limit is for work that can be. To be returned in tail position,
 // after task_checkpoint. [loop]
 int work_begin(lua_State *L, work *w, uint64_t when);
+
+// A doer has ended the work: its task, if there is one, is to be woken. [any]
+void work_ended(work *w);
+
+// Let the runtime live until work_ended(w), for which no task waits, and own `w`, which is on the C
+// heap. [loop]
+void work_hold(rt *r, work *w, const work_type *type);
+
+// Hold it once more, and let go of it: the last one drops and frees it. [loop]
+void work_ref(work *w);
+void work_unref(work *w);
+
+// The grace is over: let the tasks go on whose work others do. [loop] Must not run Lua.
+void work_abandon_all(rt *r);
 
 // Push nil and the error for UV_EAGAIN; answer 2. `target` may be NULL. [loop]
 int work_fail(lua_State *L, const char *op, const char *target);

@@ -77,7 +77,11 @@ static void drop_context(work *w) {
   tls_settings_fini(&m->set);
 }
 
-static const work_type context_type = {"tls_context", make_context, give_context, drop_context, 1};
+static const work_type context_type = {.op = "tls_context",
+                                       .run = make_context,
+                                       .done = give_context,
+                                       .drop = drop_context,
+                                       .is_abandoned = 1};
 
 static char *copy(lua_State *L, const char *s, size_t n) {
   char *p = malloc(n + 1);

@@ -1,0 +1,205 @@
+-- SPDX-License-Identifier: MIT
+-- Parallel Lua: pools of workers that run functions on other cores. Policy over corun.poolcore:
+-- the default pool, how a map is cut into jobs, closing.
+local core = require "corun.poolcore"
+local combine = require "corun.combine"
+local options = require "corun.options"
+local source = require "corun.source"
+local task = require "corun.task"
+
+local scope, shield = task.scope, task.shield
+local pack, unpack = table.pack, table.unpack
+local is_callable = source.is_callable
+
+-- A part of a map should take about this long: a hundred times what handing it over costs.
+local PART_SECONDS = 0.002
+local MOST_ITEMS = 4096 -- of a part
+local GROWTH = 8 -- a part has at most so many times the items of those before
+
+local pool = {}
+
+local methods = {}
+local class = {__name = "pool", __index = methods}
+
+local function check(self, method)
+  options.self(self, class, method)
+  return self.core
+end
+
+local function check_function(fn, operation)
+  if not is_callable(fn) then
+    options.misuse(("%s needs a function, got %s"):format(operation, type(fn)), 3)
+  end
+end
+
+-- run -------------------------------------------------------------------------------------------
+
+---Call `fn(...)` in a worker and return what it returns.
+function methods:run(fn, ...)
+  local p = check(self, "run")
+  check_function(fn, "run")
+  return core.run(p, fn, ...)
+end
+
+-- map -------------------------------------------------------------------------------------------
+
+local MAP = {limit = "count", chunk = "count"}
+
+-- How many items the next part gets: as many as take PART_SECONDS by what was measured, and at the
+-- end of a list few enough that no worker is left alone with the last.
+local function next_count(state)
+  if state.chunk then return state.chunk end
+  local n = 1
+  if state.items > 0 then
+    local each = state.seconds / state.items
+    n = each > 0 and PART_SECONDS / each or MOST_ITEMS
+    n = math.min(n, state.largest * GROWTH, MOST_ITEMS)
+  end
+  if state.left then n = math.min(n, state.left / (2 * state.size)) end
+  n = math.max(1, n // 1)
+  state.largest = math.max(state.largest, n)
+  return math.tointeger(n)
+end
+
+local function list_length(src)
+  if type(src) == "table" and getmetatable(src) == nil then return src.n or #src end
+end
+
+---Call fn with each item in the workers; results in order.
+function methods:map(src, fn, o)
+  local p = check(self, "map")
+  o = options.check(o, "map", MAP)
+  check_function(fn, "map")
+  local size = core.stats(p).size
+  local next_item, closer = source.open(src, "map")
+  local _ <close> = closer
+  local out, n = {}, 0
+  local state = {size = size, chunk = o.chunk, left = list_length(src),
+    items = 0, seconds = 0, largest = 1}
+  local function keep(at, count, seconds, ...)
+    state.items, state.seconds = state.items + count, state.seconds + seconds
+    local results = pack(...)
+    for i = 1, count do out[at + i] = results[i] end
+  end
+  local function run(at, items, count)
+    keep(at, count, core.map(p, fn, unpack(items, 1, count)))
+  end
+  scope(function(s)
+    local more = true
+    while more do
+      local items, count, most = {}, 0, next_count(state)
+      while count < most do
+        local item = next_item()
+        if item == nil then
+          more = false
+          break
+        end
+        count = count + 1
+        items[count] = item
+      end
+      if count > 0 then s:spawn(run, n, items, count) end
+      n = n + count
+      if state.left then state.left = state.left - count end
+    end
+  end, {limit = o.limit or 2 * size})
+  out.n = n
+  return out
+end
+
+-- each ------------------------------------------------------------------------------------------
+
+local EACH = {limit = "count"}
+
+---Call fn with each item in the workers; iterate over item and results as they come.
+function methods:each(src, fn, o)
+  local p = check(self, "each")
+  o = options.check(o, "each", EACH)
+  check_function(fn, "each")
+  return combine.each(src, function(item) return core.run(p, fn, item) end,
+    {limit = o.limit or 2 * core.stats(p).size})
+end
+
+-- Closing ---------------------------------------------------------------------------------------
+
+local CLOSE = {cancel = "boolean"}
+
+local function close(self, cancel)
+  core.close(self.core, cancel)
+  if self.ended then
+    self.ended:wait()
+    return
+  end
+  self.ended = require("corun.sync").event()
+  core.join(self.core)
+  self.ended:set()
+end
+
+---Take no more jobs, and wait until those under way have ended and the threads too.
+function methods:close(o)
+  check(self, "close")
+  o = options.check(o, "close", CLOSE)
+  shield(close, self, o.cancel or false)
+end
+
+function class:__close(err)
+  shield(close, self, err ~= nil)
+end
+
+---Counts of the pool at this moment.
+function methods:stats()
+  local counts = core.stats(check(self, "stats"))
+  counts.name = self.name
+  return counts
+end
+
+function class:__tostring()
+  local c = core.stats(self.core)
+  return ("pool %s (%d of %d workers, %d jobs run, %d wait)"):format(self.name, c.workers, c.size,
+    c.running, c.queued)
+end
+
+-- Making ----------------------------------------------------------------------------------------
+
+local NEW = {size = "count", init = "string|function", name = "string", memory = "count",
+  idle = "duration"}
+
+local made = 0
+
+---Make a pool of workers.
+function pool.new(o)
+  o = options.check(o, "pool.new", NEW)
+  made = made + 1
+  local name = o.name or tostring(made)
+  local p = core.new{size = o.size, init = o.init, name = name, memory = o.memory, idle = o.idle}
+  return setmetatable({core = p, name = name}, class)
+end
+
+-- The default pool; in a worker the one that it works for.
+local default
+
+local function get_default()
+  if not default then
+    local own = core.own()
+    default = setmetatable({core = own or core.new{name = "default"}, name = "default"}, class)
+  end
+  return default
+end
+
+function pool.run(fn, ...)
+  check_function(fn, "run")
+  return core.run((default or get_default()).core, fn, ...)
+end
+
+function pool.map(src, fn, o)
+  return get_default():map(src, fn, o)
+end
+
+function pool.each(src, fn, o)
+  return get_default():each(src, fn, o)
+end
+
+function pool.stats()
+  return get_default():stats()
+end
+
+return pool

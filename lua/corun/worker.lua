@@ -1,0 +1,40 @@
+-- SPDX-License-Identifier: MIT
+-- What runs in a worker of a pool: a server takes a job, runs it, takes the next, until it has to
+-- end. The first server runs the pool's init before. Loaded by the worker's thread (pool/worker.c),
+-- which starts further servers by calling this function without arguments.
+local core = require "corun.poolcore"
+local now = require("corun.task").now
+
+rawset(_G, "require", require "corun.require")
+package.loaded["corun.require"] = nil
+
+local take, perform, fail = core.take, core.perform, core.fail
+local pack, unpack = table.pack, table.unpack
+
+-- The function of jobs that are parts of a map: seconds that it took, then the results.
+local function map(fn, ...)
+  local began, items = now(), pack(...)
+  for i = 1, items.n do
+    local result, err = fn(items[i])
+    if result == nil and err ~= nil then error(err, 0) end
+    items[i] = result
+  end
+  return now() - began, unpack(items, 1, items.n)
+end
+
+local function prepare()
+  local init = core.init()
+  if type(init) == "string" then
+    require(init)
+  elseif init then
+    init()
+  end
+end
+
+return function(is_first)
+  if is_first then prepare() end
+  for job in take do
+    local ok, err = pcall(perform, job, map)
+    if not ok then fail(job, err) end
+  end
+end

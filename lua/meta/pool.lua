@@ -1,0 +1,154 @@
+-- SPDX-License-Identifier: MIT
+-- Types of `require "corun.pool"`; see corun.lua beside it.
+---@meta corun.pool
+-- luacheck: no unused
+
+--- Parallel Lua: functions on other cores, awaited like anything else.
+---
+--- A worker is an OS thread with a Lua state and an event loop of its own, in which the whole
+--- library works. A job is a function that runs in one: `pool.run(function(n) ... end, 40)` hands
+--- it over with its arguments and waits for its results, while this program's loop goes on. Nothing
+--- is shared: arguments, upvalues and results are copied, and globals are the worker's own. What
+--- cannot be transferred raises in the caller, before anything is queued, with its path:
+--- `cannot transfer userdata (tcp stream) at argument 2 .conn.sock`.
+---
+--- The functions of this module use the default pool, which has as many workers as there are cores.
+--- Workers start when jobs come, and end when they have idled for a while; an idle one costs no
+--- time. Inside a job the default pool is the pool that it runs in: a job may wait for jobs of its
+--- own, however few workers there are.
+---
+--- A job that is cancelled, also by a deadline of its caller or by `close`, is cancelled as a task
+--- is, also when it spins; its caller goes on when it has ended (S16, S23). In a job `corun.exit`
+--- and `os.exit` raise.
+---@class corun.pool
+local pool = {}
+
+-- ## Running functions
+
+--- Call `fn(...)` in a worker and return what it returns, when the tasks that it has started have
+--- ended, too (S1).
+---
+--- - Raises: what the function raises, with the tracebacks of both sides; when a value cannot be
+---   transferred (a result: `ETRANSFER`); `ENOMEM` when the job needs more than the `memory` of the
+---   pool; `EWORKER` when its `init` failed; `EAGAIN` when no worker can be started; `ECLOSED` and
+---   `ECANCELED` when the pool is closed.
+---@async
+---@param fn fun(...: any): ...
+---@param ... any
+---@return any ...
+function pool.run(fn, ...) end
+
+--- Call `fn` with each item in the workers and return the first results in order.
+---
+--- Items travel in parts, whose size follows from how long the calls take. The first call that
+--- fails, by an error or with `nil, err` (S2), ends the map and cancels the rest.
+---
+--- - Raises: the error of a call; what `run` raises.
+---@async
+---@param src corun.source
+---@param fn fun(item: any): any, any
+---@param o? corun.pool.map_options
+---@return any[] results with their number as `n`
+function pool.map(src, fn, o) end
+
+--- Call `fn` with each item in the workers; iterate over item and results as the calls end.
+---
+--- Leaving the loop cancels what is left and waits for it. `nil, err` of a call comes to the loop.
+---
+--- - Raises: the error of a call, in the loop; what `run` raises.
+---@async
+---@param src corun.source
+---@param fn fun(item: any): ...
+---@param o? corun.pool.each_options
+---@return fun(): any, ... iterator the item, then what `fn(item)` returned; closable
+function pool.each(src, fn, o) end
+
+--- Counts of the default pool; see `stats` of a pool.
+---@return corun.pool.stats
+function pool.stats() end
+
+--- Options of `map`.
+---@class corun.pool.map_options
+---@field limit? integer parts under way at most, so how far it looks ahead (default twice `size`)
+---@field chunk? integer items of a part (default: as many as take 2 ms)
+
+--- Options of `each`.
+---@class corun.pool.each_options
+---@field limit? integer jobs under way at most (default twice `size`)
+
+-- ## Pools of one's own
+
+--- Make a pool. It takes no thread before its first job. Close it, best with `local p <close>`; one
+--- that is left to the collector ends its threads too.
+---
+--- - Raises: when an option is wrong.
+---@param o? corun.pool.options
+---@return corun.pool.handle
+function pool.new(o) end
+
+--- Options of a pool.
+---@class corun.pool.options
+---@field size? integer workers at most (default: as many as there are cores)
+---@field init? string|fun() each worker requires this module, or calls this function, before its
+--- first job; if that fails, all jobs fail with `EWORKER`
+---@field name? string for messages and the task tree
+---@field memory? integer bytes that the Lua state of a worker may hold: a job that needs more fails
+--- with `ENOMEM`, and the worker goes on (default: no limit)
+---@field idle? corun.seconds after which a worker without a job ends (default 10)
+
+--- A pool.
+---@class corun.pool.handle
+---@field name string
+local handle = {}
+
+--- As `pool.run`.
+---@async
+---@param fn fun(...: any): ...
+---@param ... any
+---@return any ...
+function handle:run(fn, ...) end
+
+--- As `pool.map`.
+---@async
+---@param src corun.source
+---@param fn fun(item: any): any, any
+---@param o? corun.pool.map_options
+---@return any[] results with their number as `n`
+function handle:map(src, fn, o) end
+
+--- As `pool.each`.
+---@async
+---@param src corun.source
+---@param fn fun(item: any): ...
+---@param o? corun.pool.each_options
+---@return fun(): any, ... iterator the item, then what `fn(item)` returned; closable
+function handle:each(src, fn, o) end
+
+--- Take no more jobs, and wait until those under way have ended, and the threads. Later calls of
+--- `run` raise `ECLOSED`. Leaving the block of a `<close>` variable closes too; an error that
+--- leaves it cancels the jobs.
+---@async
+---@param o? corun.pool.close_options
+function handle:close(o) end
+
+--- Options of `close`.
+---@class corun.pool.close_options
+---@field cancel? boolean give up the jobs that wait, and cancel those that run (default false)
+
+--- What happens in the pool at this moment, and what happened so far.
+---@return corun.pool.stats
+function handle:stats() end
+
+--- Counts of a pool.
+---@class corun.pool.stats
+---@field name string
+---@field size integer workers at most
+---@field workers integer that there are
+---@field idle integer those that wait for a job
+---@field queued integer jobs that wait for a worker
+---@field running integer jobs that run
+---@field done integer jobs that have returned
+---@field failed integer jobs that have raised
+---@field cancelled integer jobs that were cancelled
+
+return pool

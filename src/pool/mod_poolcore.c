@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: MIT
+// Binding of pools and of what a worker's servers call; lua/corun/pool.lua and worker.lua build on
+// it. The userdata owns its pool; in a worker's runtime the pool that it works for is only lent.
+#include <lauxlib.h>
+#include <math.h>
+#include <string.h>
+
+#include "core/args.h"
+#include "core/error.h"
+#include "core/options.h"
+#include "core/task.h"
+#include "core/wait.h"
+#include "pool/mods.h"
+#include "pool/worker.h"
+
+#define CLASS "corun.pool"
+
+typedef struct box {
+  pool *p;
+  int is_lent;
+} box;
+
+static pool *check_pool(lua_State *L, int idx) {
+  const box *b = arg_object(L, idx, CLASS);
+  return b->p;
+}
+
+static box *push_box(lua_State *L) {
+  box *b = lua_newuserdatauv(L, sizeof *b, 0);
+  b->p = NULL;
+  b->is_lent = 0;
+  luaL_setmetatable(L, CLASS);
+  return b;
+}
+
+// --- Making ----------------------------------------------------------------------------------
+
+static char *copy_text(lua_State *L, const char *text) {
+  char *copy = strdup(text ? text : "");
+  if (!copy) luaL_error(L, "not enough memory");
+  return copy;
+}
+
+static char *copy_path(lua_State *L, const char *field) {
+  lua_getglobal(L, "package");
+  if (lua_istable(L, -1)) lua_getfield(L, -1, field);
+  char *copy = copy_text(L, lua_tostring(L, -1));
+  lua_pop(L, 1);
+  return copy;
+}
+
+static void take_options(lua_State *L, pool *p) {
+  static const char *const names[] = {"size", "idle", "name", "memory", "init", NULL};
+  rt *r = rt_of(L);
+  opt_check(L, 1, "pool.new", names);
+  p->size = (unsigned)opt_range(L, 1, "pool.new", "size", 1, 1024, uv_available_parallelism());
+  p->idle_seconds = opt_seconds(L, 1, "pool.new", "idle", 10);
+  p->name = copy_text(L, opt_string(L, 1, "pool.new", "name", NULL));
+  p->path = copy_path(L, "path");
+  p->cpath = copy_path(L, "cpath");
+  p->modules = r->modules;
+  p->opts = r->opts;
+  p->opts.own_signals = 0;
+  p->opts.fail_alloc = 0;
+  p->opts.memory = (size_t)opt_count(L, 1, "pool.new", "memory", 1, 0);
+  if (lua_getfield(L, 1, "init") == LUA_TNIL) return;
+  if (message_encode(L, &p->init, lua_gettop(L), 1, "init", 0) < 0)
+    err_misuse(L, "%s", lua_tostring(L, -1));
+}
+
+static int l_new(lua_State *L) {
+  lua_settop(L, 1);
+  box *b = push_box(L);
+  b->p = pool_new(L);
+  if (!b->p) return luaL_error(L, "not enough memory");
+  take_options(L, b->p);
+  lua_settop(L, 2);
+  return 1;
+}
+
+// The pool that this runtime works for, nil when it is no worker's.
+static int l_own(lua_State *L) {
+  const worker *w = worker_of(rt_of(L));
+  if (!w) return 0;
+  box *b = push_box(L);
+  b->p = w->of;
+  b->is_lent = 1;
+  return 1;
+}
+
+static int l_gc(lua_State *L) {
+  box *b = lua_touserdata(L, 1);
+  if (b->p && !b->is_lent) {
+    pool_close(b->p, 1);
+    pool_unref(b->p);
+  }
+  b->p = NULL;
+  return 0;
+}
+
+// --- Jobs ------------------------------------------------------------------------------------
+
+// pool, function, arguments -> results
+static int start(lua_State *L, job_kind kind) {
+  pool *p = check_pool(L, 1);
+  int n = lua_gettop(L);
+  task_checkpoint(L);
+  wait_check(L);
+  pool_job *j = (pool_job *)(void *)work_new(L, &pool_job_type, sizeof *j);
+  list_init(&j->link);
+  j->in = p;
+  j->kind = (uint8_t)kind;
+  j->w.target = p->name;
+  if (message_encode(L, &j->call, 2, n - 1, "argument", 0) < 0)
+    return err_misuse(L, "%s", lua_tostring(L, -1));
+  worker_block(L);
+  return work_begin(L, &j->w, TIMER_NEVER);
+}
+
+static int l_run(lua_State *L) {
+  return start(L, JOB_CALL);
+}
+
+static int l_map(lua_State *L) {
+  return start(L, JOB_MAP);
+}
+
+// --- Closing ---------------------------------------------------------------------------------
+
+static int l_close(lua_State *L) {
+  const box *b = arg_object(L, 1, CLASS);
+  if (b->is_lent) return err_misuse(L, "a worker cannot close the pool that it works for");
+  pool_close(b->p, lua_toboolean(L, 2));
+  return 0;
+}
+
+static wait_answer cancel_join(task *t, void *arg) {
+  pool *p = arg;
+  (void)t;
+  p->life.t = NULL;
+  p->life.r->njobs--;
+  return WAIT_STOPPED;
+}
+
+static int joined(lua_State *L, void *arg, int rc) {
+  (void)arg;
+  (void)rc;
+  rt_of(L)->njobs--;
+  return 0;
+}
+
+static const wait_ops join_ops = {"the threads of its pool", cancel_join, joined, NULL};
+
+// Wait until the threads of a pool have ended; once, in the same step as the first close.
+static int l_join(lua_State *L) {
+  pool *p = check_pool(L, 1);
+  wait_check(L);
+  p->life.t = task_current(L);
+  rt_of(L)->njobs++;
+  return wait_begin(L, &join_ops, p);
+}
+
+static void set_count(lua_State *L, const char *name, uint64_t n) {
+  lua_pushinteger(L, (lua_Integer)n);
+  lua_setfield(L, -2, name);
+}
+
+static int l_stats(lua_State *L) {
+  pool *p = check_pool(L, 1);
+  pool_counts c = pool_count(p);
+  lua_createtable(L, 0, 8);
+  set_count(L, "size", p->size);
+  set_count(L, "workers", c.workers);
+  set_count(L, "idle", c.idle);
+  set_count(L, "queued", c.queued);
+  set_count(L, "running", c.running);
+  set_count(L, "done", c.done);
+  set_count(L, "failed", c.failed);
+  set_count(L, "cancelled", c.cancelled);
+  return 1;
+}
+
+int luaopen_corun_poolcore(lua_State *L) {
+  static const luaL_Reg functions[] = {
+    {"new", l_new},          {"own", l_own},          {"run", l_run},
+    {"map", l_map},          {"close", l_close},      {"join", l_join},
+    {"stats", l_stats},      {"init", worker_init},     {"take", worker_take},   {"perform", worker_perform},
+    {"fail", worker_fail},   {NULL, NULL}};
+  luaL_newmetatable(L, CLASS);
+  lua_pushcfunction(L, l_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_pushliteral(L, "pool");
+  lua_setfield(L, -2, "__name");
+  lua_pop(L, 1);
+  luaL_newlib(L, functions);
+  return 1;
+}

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: MIT
+// Pools: the queue, and who waits for whom. See pool.h.
+#include "pool/pool.h"
+
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/error.h"
+#include "core/host.h"
+#include "core/task.h"
+#include "core/trace.h"
+#include "pool/worker.h"
+
+// --- Life ------------------------------------------------------------------------------------
+
+static void drop_pool(work *w) {
+  pool *p = (pool *)(void *)w;
+  message_fini(&p->init);
+  pthread_mutex_destroy(&p->lock);
+  free(p->broken);
+  free(p->name);
+  free(p->path);
+  free(p->cpath);
+}
+
+static const work_type life_type = {.op = "pool", .drop = drop_pool};
+
+pool *pool_new(lua_State *L) {
+  pool *p = calloc(1, sizeof *p);
+  if (!p) return NULL;
+  pthread_mutex_init(&p->lock, NULL);
+  list_init(&p->queue);
+  list_init(&p->idle);
+  list_init(&p->workers);
+  work_hold(rt_of(L), &p->life, &life_type);
+  work_ref(&p->life);
+  return p;
+}
+
+void pool_unref(pool *p) {
+  work_unref(&p->life);
+}
+
+// Answer a job that no worker has begun. The lock is held.
+static void give_up(pool_job *j, job_outcome outcome) {
+  list_remove(&j->link);
+  j->in->counts.queued--;
+  j->outcome = (uint8_t)outcome;
+  work_ended(&j->w);
+}
+
+static void give_up_all(pool *p, job_outcome outcome) {
+  while (!list_empty(&p->queue)) give_up(list_entry(p->queue.next, pool_job, link), outcome);
+}
+
+// Ask a job that runs to end. The lock is held.
+static void ask(pool_job *j) {
+  if (j->asked) return;
+  j->asked = 1;
+  host_ask(j->at->r);
+}
+
+void pool_close(pool *p, int cancel) {
+  pthread_mutex_lock(&p->lock);
+  int is_first = !p->closed;
+  p->closed = 1;
+  if (cancel) {
+    give_up_all(p, JOB_CLOSED);
+    for (list *l = p->workers.next; l != &p->workers; l = l->next) {
+      worker *w = list_entry(l, worker, link);
+      for (list *i = w->taken.next; i != &w->taken; i = i->next) ask(list_entry(i, pool_job, link));
+    }
+  }
+  for (list *l; (l = list_shift(&p->idle));) host_ask(list_entry(l, worker, idle_link)->r);
+  int ended = is_first && !p->threads;
+  pthread_mutex_unlock(&p->lock);
+  if (ended) work_ended(&p->life);
+}
+
+void pool_thread_ended(pool *p) {
+  pthread_mutex_lock(&p->lock);
+  int last = --p->threads == 0 && p->closed;
+  pthread_mutex_unlock(&p->lock);
+  if (last) work_ended(&p->life);
+}
+
+void pool_break(pool *p, const char *why) {
+  pthread_mutex_lock(&p->lock);
+  if (!p->broken) p->broken = strdup(why);
+  give_up_all(p, JOB_BROKEN);
+  pthread_mutex_unlock(&p->lock);
+}
+
+pool_counts pool_count(pool *p) {
+  pthread_mutex_lock(&p->lock);
+  pool_counts counts = p->counts;
+  for (const list *l = p->idle.next; l != &p->idle; l = l->next) counts.idle++;
+  pthread_mutex_unlock(&p->lock);
+  return counts;
+}
+
+// --- Jobs ------------------------------------------------------------------------------------
+
+// Have somebody take what is queued: a worker that idles, or a new one. The lock is held. Answers
+// 0, or why there is no worker at all.
+static int staff(pool *p) {
+  list *l = list_shift(&p->idle);
+  if (l) {
+    uv_async_send(&list_entry(l, worker, idle_link)->r->wakeup);
+    return 0;
+  }
+  int rc = p->counts.workers < p->size ? worker_start(p) : 0;
+  return p->counts.workers ? 0 : rc;
+}
+
+void pool_retire(pool *p, worker *w) {
+  if (w->retired) return;
+  w->retired = 1;
+  list_remove(&w->idle_link);
+  p->counts.workers--;
+}
+
+void pool_leave(pool *p, worker *w) {
+  pthread_mutex_lock(&p->lock);
+  pool_retire(p, w);
+  list_remove(&w->link);
+  int is_waited_for = !list_empty(&p->queue) && !p->counts.workers;
+  if (is_waited_for && (!w->r || staff(p) < 0)) give_up_all(p, JOB_UNSTAFFED);
+  pthread_mutex_unlock(&p->lock);
+}
+
+static int submit(work *w) {
+  pool_job *j = (pool_job *)(void *)w;
+  pool *p = j->in;
+  pthread_mutex_lock(&p->lock);
+  int rc = p->broken ? UV_ECONNREFUSED : p->closed ? UV_ESHUTDOWN : staff(p);
+  if (rc == 0) {
+    list_push(&p->queue, &j->link);
+    p->counts.queued++;
+  }
+  pthread_mutex_unlock(&p->lock);
+  return rc;
+}
+
+static int retract(work *w) {
+  pool_job *j = (pool_job *)(void *)w;
+  pool *p = j->in;
+  pthread_mutex_lock(&p->lock);
+  int is_queued = !j->at && !list_empty(&j->link);
+  if (is_queued) {
+    list_remove(&j->link);
+    p->counts.queued--;
+    p->counts.cancelled++;
+    worker_unblock(w->r);
+  } else if (j->at) {
+    ask(j);
+  }
+  pthread_mutex_unlock(&p->lock);
+  return is_queued;
+}
+
+pool_job *pool_take(pool *p, worker *w) {
+  list *l = list_shift(&p->queue);
+  if (!l) return NULL;
+  pool_job *j = list_entry(l, pool_job, link);
+  list_push(&w->taken, l);
+  j->at = w;
+  p->counts.queued--;
+  p->counts.running++;
+  return j;
+}
+
+void pool_answer(pool_job *j, job_outcome outcome) {
+  pool *p = j->in;
+  pthread_mutex_lock(&p->lock);
+  list_remove(&j->link);
+  j->at = NULL;
+  j->outcome = (uint8_t)outcome;
+  p->counts.running--;
+  if (outcome == JOB_RETURNED)
+    p->counts.done++;
+  else if (outcome == JOB_CANCELLED)
+    p->counts.cancelled++;
+  else
+    p->counts.failed++;
+  pthread_mutex_unlock(&p->lock);
+  work_ended(&j->w);
+}
+
+// Raise the error which the job raised, with the tracebacks of both sides.
+static int raise_reply(lua_State *L, pool_job *j) {
+  lua_settop(L, 0);
+  if (j->reply.n < 1 || message_decode(L, &j->reply, 0) < 1)
+    return luaL_error(L, "not enough memory");
+  lua_settop(L, 2);
+  lua_pushfstring(L, "%s%s\nrun in pool %s by\n", lua_isstring(L, 2) ? lua_tostring(L, 2) : "",
+                  lua_isstring(L, 2) ? "" : "(no traceback)", j->in->name);
+  trace_push_here(L);
+  lua_concat(L, 2);
+  lua_replace(L, 2);
+  trace_keep(L, 1);
+  return lua_error(L);
+}
+
+static int raise_code(lua_State *L, pool_job *j, int rc) {
+  const char *name = j->in->name;
+  switch (rc) {
+    case UV_ESHUTDOWN: return err_raise(L, "ECLOSED", "run", name, "the pool was closed");
+    case UV_EAGAIN: return err_raise(L, "EAGAIN", "run", name, "no worker can be started");
+    case UV_ECONNREFUSED: return err_raise(L, "EWORKER", "run", name, "%s", j->in->broken);
+    case UV_ENOMEM: return luaL_error(L, "not enough memory");
+    default: break;
+  }
+  task_checkpoint(L);
+  return err_raise(L, "ECANCELED", "run", name, "the job was cancelled");
+}
+
+static int done(lua_State *L, work *w, int rc) {
+  pool_job *j = (pool_job *)(void *)w;
+  worker_unblock(rt_of(L));
+  if (rc < 0) return raise_code(L, j, rc);
+  switch ((job_outcome)j->outcome) {
+    case JOB_RETURNED: luaL_checkstack(L, j->reply.n + LUA_MINSTACK, "too many results");
+      return message_decode(L, &j->reply, 0);
+    case JOB_RAISED: return raise_reply(L, j);
+    case JOB_REFUSED: lua_settop(L, 0);
+      if (j->reply.n < 1 || message_decode(L, &j->reply, 0) < 1)
+        return luaL_error(L, "not enough memory");
+      return err_raise(L, "ETRANSFER", NULL, NULL, "%s", lua_tostring(L, 1));
+    case JOB_CLOSED: return raise_code(L, j, UV_ESHUTDOWN);
+    case JOB_BROKEN: return raise_code(L, j, UV_ECONNREFUSED);
+    case JOB_UNSTAFFED: return raise_code(L, j, UV_EAGAIN);
+    case JOB_CANCELLED: break;
+  }
+  return raise_code(L, j, UV_ECANCELED);
+}
+
+static void drop(work *w) {
+  pool_job *j = (pool_job *)(void *)w;
+  message_fini(&j->call);
+  message_fini(&j->reply);
+}
+
+static const work_doer workers = {submit, retract};
+
+const work_type pool_job_type = {.op = "a job of pool", .done = done, .drop = drop, .by = &workers};

@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: MIT
+// Workers. See worker.h.
+#include "pool/worker.h"
+
+#include <lauxlib.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/error.h"
+#include "core/modules.h"
+#include "core/scope.h"
+#include "core/task.h"
+#include "core/trace.h"
+#include "core/wait.h"
+
+#define SERVE "corun.worker.serve"  // registry: the function of a server
+
+worker *worker_of(const rt *r) {
+  return r->role;
+}
+
+// --- Taking jobs -----------------------------------------------------------------------------
+
+static int take(lua_State *L, worker *w);
+
+// Whether the server that has nothing to do is to end.
+static int is_superfluous(const worker *w) {
+  return w->retired || w->of->closed || w->servers - w->blocked > 1;
+}
+
+static wait_answer cancel_take(task *t, void *arg) {
+  worker *w = arg;
+  list_remove(&t->wlink);
+  w->r->njobs--;
+  return WAIT_STOPPED;
+}
+
+static int taken(lua_State *L, void *arg, int rc) {
+  worker *w = arg;
+  pool *p = w->of;
+  pthread_mutex_lock(&p->lock);
+  if (rc == UV_ETIMEDOUT && list_empty(&p->queue) && !w->running) pool_retire(p, w);
+  pthread_mutex_unlock(&p->lock);
+  return take(L, w);
+}
+
+static const wait_ops take_ops = {"a job", cancel_take, taken, NULL};
+
+static int take(lua_State *L, worker *w) {
+  pool *p = w->of;
+  task *me = task_current(L);
+  pthread_mutex_lock(&p->lock);
+  pool_job *j = w->retired ? NULL : pool_take(p, w);
+  int is_end = !j && is_superfluous(w);
+  if (is_end && !w->running && w->servers == 1) pool_retire(p, w);
+  if (!j && !is_end && list_empty(&w->idle_link)) {
+    list_push(p->idle.next, &w->idle_link);
+  }
+  pthread_mutex_unlock(&p->lock);
+  if (is_end) {
+    w->servers--;
+    return 0;
+  }
+  if (j) {
+    w->running++;
+    lua_pushlightuserdata(L, j);
+    return 1;
+  }
+  rt *r = rt_of(L);
+  list_push(&w->waiting, &me->wlink);
+  r->njobs++;  // this runtime is not deadlocked
+  return wait_begin_until(L, &take_ops, w, timer_after(r, p->idle_seconds));
+}
+
+int worker_init(lua_State *L) {
+  const message *init = &worker_of(rt_of(L))->of->init;
+  return init->n ? message_decode(L, init, 0) : 0;
+}
+
+int worker_take(lua_State *L) {
+  if (!wait_may_go_on(L, WAIT_QUICK)) return wait_rest(L, worker_take);
+  return take(L, worker_of(rt_of(L)));
+}
+
+// --- Running them ----------------------------------------------------------------------------
+
+static scope *any_scope(worker *w) {
+  for (list *l = w->taken.next; l != &w->taken; l = l->next) {
+    pool_job *j = list_entry(l, pool_job, link);
+    if (j->s) return j->s;
+  }
+  return NULL;
+}
+
+static void answer(worker *w, pool_job *j, job_outcome outcome) {
+  j->s = NULL;
+  w->running--;
+  pool_answer(j, outcome);
+  pthread_mutex_lock(&w->of->lock);
+  w->r->fence = any_scope(w);
+  pthread_mutex_unlock(&w->of->lock);
+}
+
+static int l_tostring(lua_State *L) {
+  luaL_tolstring(L, 1, NULL);
+  return 1;
+}
+
+// Replace the error at the top of the stack by its text; must be called where it can raise.
+static void to_text(lua_State *L) {
+  lua_pushcfunction(L, l_tostring);
+  lua_insert(L, -2);
+  if (lua_pcall(L, 1, 1, 0) != LUA_OK) {
+    lua_pop(L, 1);
+    lua_pushliteral(L, "(an error without a text)");
+  }
+}
+
+// Encode the error on top of the stack as the reply.
+static void reply_error(lua_State *L, worker *w, pool_job *j) {
+  int err = lua_gettop(L);
+  rt *r = rt_of(L);
+  luaL_checkstack(L, 8, NULL);
+  if (r->alloc.over_limit && lua_type(L, err) == LUA_TSTRING &&
+      strstr(lua_tostring(L, err), "not enough memory")) {
+    err_push(L, "ENOMEM", "run", w->of->name, "a job needs more than the %I bytes of its worker",
+             (lua_Integer)w->of->opts.memory);
+    trace_push(L, err);
+    lua_remove(L, err);
+  } else {
+    trace_push(L, err);
+  }
+  if (message_encode(L, &j->reply, err, 2, "error", 0) == 0) return;
+  lua_settop(L, err + 1);
+  lua_insert(L, err);
+  to_text(L);
+  lua_insert(L, err);
+  message_encode(L, &j->reply, err, 2, "error", 0);
+}
+
+#define RESULTS 4  // the frame: the job, its scope, the message handler, results or error
+
+static job_outcome conclude(lua_State *L, worker *w, pool_job *j, scope_outcome o) {
+  int top = lua_gettop(L);
+  switch (o) {
+    case SCOPE_OK:
+      if (message_encode(L, &j->reply, RESULTS, top - RESULTS + 1, "result", 0) == 0)
+        return JOB_RETURNED;
+      message_encode(L, &j->reply, lua_gettop(L), 1, "error", 0);
+      return JOB_REFUSED;
+    case SCOPE_FAILED: reply_error(L, w, j); return JOB_RAISED;
+    case SCOPE_ABSORBED:
+      if (j->told) return JOB_CANCELLED;
+      reply_error(L, w, j);  // a deadlock
+      return JOB_RAISED;
+    case SCOPE_CANCELLED: break;
+  }
+  return JOB_CANCELLED;
+}
+
+static int leave(lua_State *L, scope *s, scope_outcome o) {
+  rt *r = rt_of(L);
+  worker *w = worker_of(r);
+  pool_job *j = lua_touserdata(L, 1);
+  scope_release(r, s);
+  interrupt_limit(r);
+  j->s = NULL;
+  if (r->alloc.over_limit) lua_gc(L, LUA_GCCOLLECT);
+  job_outcome outcome = conclude(L, w, j, o);
+  r->alloc.over_limit = 0;
+  answer(w, j, outcome);
+  return 0;
+}
+
+// Cancel the scopes of jobs that were asked to end. A cancellation may take the lock itself, when
+// it reaches a task that waits for a job.
+static void cancel_asked(worker *w) {
+  pool *p = w->of;
+  pthread_mutex_lock(&p->lock);
+  for (list *l = w->taken.next; l != &w->taken;) {
+    pool_job *j = list_entry(l, pool_job, link);
+    l = l->next;
+    if (!j->asked || j->told || !j->s) continue;
+    j->told = 1;
+    pthread_mutex_unlock(&p->lock);
+    scope_cancel(w->r, j->s, CANCEL_ASKED);
+    pthread_mutex_lock(&p->lock);
+    l = w->taken.next;
+  }
+  pthread_mutex_unlock(&p->lock);
+}
+
+int worker_perform(lua_State *L) {
+  rt *r = rt_of(L);
+  worker *w = worker_of(r);
+  pool_job *j = lua_touserdata(L, 1);
+  lua_settop(L, 2);  // the job, the function that maps
+  scope *s = scope_push(L);
+  lua_insert(L, 2);
+  if (j->kind != JOB_MAP) lua_settop(L, 2);
+  luaL_checkstack(L, j->call.n + LUA_MINSTACK, "too many arguments");
+  message_decode(L, &j->call, 0);
+  scope_enter(L, s, SCOPE_PLAIN, HUGE_VAL);
+  j->s = s;
+  r->fence = s;
+  cancel_asked(w);
+  return scope_call(L, s, 3, leave);
+}
+
+int worker_fail(lua_State *L) {
+  worker *w = worker_of(rt_of(L));
+  pool_job *j = lua_touserdata(L, 1);
+  message_fini(&j->reply);
+  lua_settop(L, 2);
+  to_text(L);
+  lua_pushnil(L);
+  message_encode(L, &j->reply, 2, 2, "error", 0);
+  answer(w, j, JOB_RAISED);
+  return 0;
+}
+
+// --- Servers ---------------------------------------------------------------------------------
+
+static void add_server(lua_State *L, worker *w) {
+  lua_getfield(L, LUA_REGISTRYINDEX, SERVE);
+  task_spawn(L, w->r->root, TASK_SPAWN, 0);
+  lua_pop(L, 1);
+  w->servers++;
+}
+
+void worker_block(lua_State *L) {
+  worker *w = worker_of(rt_of(L));
+  if (!w) return;
+  if (w->servers - w->blocked <= 1 && !w->retired) add_server(L, w);
+  w->blocked++;
+}
+
+void worker_unblock(rt *r) {
+  worker *w = worker_of(r);
+  if (w) w->blocked--;
+}
+
+static void on_wakeup(rt *r) {
+  worker *w = worker_of(r);
+  pool *p = w->of;
+  cancel_asked(w);
+  if (list_empty(&w->waiting)) return;
+  pthread_mutex_lock(&p->lock);
+  int is_wanted = p->counts.queued || p->closed;
+  // Whoever called it took it out of those who idle; another worker may have been faster.
+  if (!is_wanted && list_empty(&w->idle_link)) list_push(p->idle.next, &w->idle_link);
+  pthread_mutex_unlock(&p->lock);
+  if (!is_wanted) return;
+  r->njobs--;
+  wait_wake(list_entry(list_shift(&w->waiting), task, wlink), 0);
+}
+
+// --- The thread ------------------------------------------------------------------------------
+
+static void set_path(lua_State *L, const char *field, const char *value) {
+  lua_getglobal(L, "package");
+  lua_pushstring(L, value);
+  lua_setfield(L, -2, field);
+  lua_pop(L, 1);
+}
+
+static int l_no_exit(lua_State *L) {
+  return err_misuse(L, "a worker cannot end the program; return from the job or raise an error");
+}
+
+// Leave the function of the root task on the stack, and its arguments.
+static int l_prepare(lua_State *L) {
+  worker *w = worker_of(rt_of(L));
+  const pool *p = w->of;
+  modules_open(L, p->modules);
+  set_path(L, "path", p->path);
+  set_path(L, "cpath", p->cpath);
+  lua_getglobal(L, "os");
+  lua_pushcfunction(L, l_no_exit);
+  lua_setfield(L, -2, "exit");
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "corun.worker");
+  lua_call(L, 1, 1);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, LUA_REGISTRYINDEX, SERVE);
+  lua_pushboolean(L, 1);
+  return 2;
+}
+
+// Run the runtime until its servers have ended.
+static void run(worker *w) {
+  rt *r = w->r;
+  lua_State *L = r->L;
+  r->role = w;
+  r->on_wakeup = on_wakeup;
+  lua_pushcfunction(L, l_prepare);
+  int status = lua_pcall(L, 0, LUA_MULTRET, 0);
+  if (status == LUA_OK) status = rt_run(r, lua_gettop(L) - 1);
+  if (status == LUA_OK) return;
+  to_text(L);
+  pool_break(w->of, lua_tostring(L, -1));
+}
+
+static void *work_for_pool(void *arg) {
+  worker *w = arg;
+  pool *p = w->of;
+  w->r = rt_new(&p->opts);
+  if (w->r) run(w);
+  pool_leave(p, w);
+  if (w->r) rt_close(w->r, HUGE_VAL);
+  free(w);
+  pool_thread_ended(p);
+  return NULL;
+}
+
+int worker_start(pool *p) {
+  worker *w = calloc(1, sizeof *w);
+  if (!w) return UV_ENOMEM;
+  list_init(&w->idle_link);
+  list_init(&w->taken);
+  list_init(&w->waiting);
+  w->of = p;
+  w->servers = 1;
+  pthread_t thread;
+  pthread_attr_t attr;
+  sigset_t all, old;
+  sigfillset(&all);
+  sigdelset(&all, SIGURG);  // which interrupts what runs too long
+  pthread_sigmask(SIG_SETMASK, &all, &old);
+  pthread_attr_init(&attr);
+  pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+  int rc = pthread_create(&thread, &attr, work_for_pool, w);
+  pthread_attr_destroy(&attr);
+  pthread_sigmask(SIG_SETMASK, &old, NULL);
+  if (rc != 0) {
+    free(w);
+    return UV_EAGAIN;
+  }
+  list_push(&p->workers, &w->link);
+  p->counts.workers++;
+  p->threads++;
+  return 0;
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+// Worker: a thread with a runtime of its own that takes jobs from a pool. In its runtime, tasks
+// called servers take a job, run it in a scope and take the next (lua/corun/worker.lua); there is
+// one, and one more for each job that waits for a job of its own, so that a pool cannot wait for
+// itself. A worker that had no job for some time ends.
+#ifndef POOL_WORKER_H
+#define POOL_WORKER_H
+
+#include "pool/pool.h"
+
+struct worker {
+  list link, idle_link;  // in pool->workers and pool->idle, guarded by its lock
+  list taken;            // its jobs, guarded by the lock
+  pool *of;
+  rt *r;
+  // [its loop]
+  list waiting;       // tasks of servers that wait for a job
+  unsigned servers;   // tasks
+  unsigned blocked;   // servers whose job waits for a job
+  unsigned running;   // jobs
+  int retired;        // takes no more jobs
+};
+
+// Start one more worker. The pool's lock is held. Answers 0, UV_ENOMEM or UV_EAGAIN.
+int worker_start(pool *p);
+
+// The worker whose runtime this is, NULL when it is none's. [its loop]
+worker *worker_of(const rt *r);
+
+// Push the init of the pool, or nothing. To be returned from a lua_CFunction. [its loop]
+int worker_init(lua_State *L);
+
+// Take a job: gives it as a light userdata, nil when the server that called has to end. Suspends.
+// To be returned from a lua_CFunction. [its loop]
+int worker_take(lua_State *L);
+
+// Run the job at index 1 and answer it. Suspends. To be returned from a lua_CFunction. [its loop]
+// Raises on out of memory: then worker_fail is to be called.
+int worker_perform(lua_State *L);
+
+// Answer the job at index 1, which worker_perform could not, with the error at index 2. [its loop]
+int worker_fail(lua_State *L);
+
+// A job of this worker begins to wait for another job: see to it that there is a server for that
+// one. Does nothing in the runtime of no worker. [its loop] Raises on out of memory.
+void worker_block(lua_State *L);
+
+// It waits no more. Does nothing in the runtime of no worker. [its loop]
+void worker_unblock(rt *r);
+
+#endif

@@ -1,0 +1,520 @@
+-- SPDX-License-Identifier: MIT
+-- Pools: functions in workers, their results, errors, cancellation, limits and ends.
+local corun = require "corun"
+local program = dofile("tests/fixtures/cli/program.lua")
+
+local pool = corun.pool
+
+-- Run a script in a program of its own; all that it printed, and its status.
+local function script(text, ...)
+  local words = {...}
+  words[#words + 1], words[#words + 2] = "-e", text
+  local r = program.run(words)
+  return r.out .. r.err, r.status
+end
+
+describe("pool.run", function()
+  it("returns what the function returns", function()
+    assert.equal(3, pool.run(function(a, b) return a + b end, 1, 2))
+    local r = table.pack(pool.run(function(...) return select("#", ...), nil, ... end, nil, 5, nil))
+    assert.same({3, nil, nil, 5, nil, n = 5}, r)
+    assert.equal(0, select("#", pool.run(function() end)))
+    local ok, err = pool.run(function() return nil, "as it is" end)
+    assert.is_nil(ok)
+    assert.equal("as it is", err)
+  end)
+
+  it("runs in a state of its own, with the whole library", function()
+    rawset(_G, "only_here", true)
+    assert.is_nil(pool.run(function() return rawget(_G, "only_here") end))
+    rawset(_G, "only_here", nil)
+    assert.equal("done", pool.run(function()
+      local c = require "corun"
+      local list = c.map({1, 2, 3}, function(i)
+        c.sleep(0.001)
+        return i * i
+      end)
+      return list[3] == 9 and c.json.encode{1} == "[1]" and "done"
+    end))
+  end)
+
+  it("runs several at once, on threads of their own", function()
+    local p <close> = pool.new{size = 2}
+    local one, other = corun.gather(
+      function() return p:run(function() require("corun").sleep(0.1) return tostring(_G) end) end,
+      function() return p:run(function() require("corun").sleep(0.1) return tostring(_G) end) end)
+    assert.are_not.equal(one, other)
+    assert.equal(2, p:stats().workers)
+  end)
+
+  it("leaves the loop free", function()
+    local ticks = 0
+    corun.scope(function(s)
+      s:daemon(function()
+        while true do
+          corun.sleep(0.001)
+          ticks = ticks + 1
+        end
+      end)
+      pool.run(function()
+        local ends = os.clock() + 0.05
+        while os.clock() < ends do end
+      end)
+    end)
+    assert.is_true(ticks > 5, ticks)
+  end)
+
+  it("S1 waits for the tasks that the function has started", function()
+    local ok, err = pcall(pool.run, function()
+      local c = require "corun"
+      c.spawn(function()
+        c.sleep(0.02)
+        error("late", 0)
+      end)
+      return "early"
+    end)
+    assert.is_false(ok)
+    assert.equal("late", err)
+  end)
+
+  it("a job may wait for jobs of its own, however many workers there are", function()
+    local p <close> = pool.new{size = 1}
+    assert.equal(21, p:run(function()
+      local run = require("corun").pool.run
+      local function sum(n)
+        if n == 0 then return 0 end
+        return n + run(function(k) return k end, 0) + sum(n - 1)
+      end
+      return run(function(s) return s end, sum(6))
+    end))
+    local depth = p:run(function()
+      local function nest(n)
+        if n == 0 then return 0 end
+        return 1 + require("corun").pool.run(nest, n - 1)
+      end
+      return nest(20)
+    end)
+    assert.equal(20, depth)
+  end)
+
+  it("refuses what is no function, at the caller's line", function()
+    local ok, err = pcall(function() pool.run(1) end)
+    assert.is_false(ok)
+    assert.matches("^tests/spec/pool_spec.lua:%d+: run needs a function, got number$", err)
+  end)
+
+  it("refuses what cannot be transferred before anything is queued", function()
+    local p <close> = pool.new{size = 1}
+    local ok, err = pcall(p.run, p, function() end, {conn = coroutine.create(print)})
+    assert.is_false(ok)
+    assert.matches("cannot transfer thread", err, 1, true)
+    assert.equal(0, p:stats().workers)
+  end)
+end)
+
+describe("errors of jobs", function()
+  it("are raised by run as they are", function()
+    local ok, err = pcall(pool.run, function() error("text") end)
+    assert.is_false(ok)
+    assert.matches("^tests/spec/pool_spec.lua:%d+: text$", err)
+    ok, err = pcall(pool.run, function() error({code = 7, list = {1, 2}}) end)
+    assert.is_false(ok)
+    assert.same({code = 7, list = {1, 2}}, err)
+    ok, err = pcall(pool.run, function() error(nil) end)
+    assert.is_false(ok)
+    assert.is_nil(err)
+    ok, err = pcall(pool.run, function() error(require("corun").err("EMINE", "mine", {op = "x"})) end)
+    assert.is_false(ok)
+    assert.equal("EMINE", err.code)
+    assert.equal("x", err.op)
+  end)
+
+  it("carry both tracebacks", function()
+    local out, code = script([[
+      local function inner() error("deep") end
+      local function outer() require("corun").pool.run(inner) end
+      outer()]])
+    assert.equal(1, code)
+    assert.matches("deep", out, 1, true)
+    assert.matches("in upvalue 'inner'.*run in pool default by.*in local 'outer'", out:gsub(
+      "in function <[^>]*>", "in upvalue 'inner'", 1), nil)
+  end)
+
+  it("whose results cannot be transferred say so", function()
+    local ok, err = pcall(pool.run, function() return coroutine.create(print) end)
+    assert.is_false(ok)
+    assert.equal("ETRANSFER", err.code)
+    assert.matches("cannot transfer thread", err.message, 1, true)
+    ok, err = pcall(pool.run, function() return 1, io.stdout end)
+    assert.is_false(ok)
+    assert.equal("ETRANSFER", err.code)
+  end)
+
+  it("whose value cannot be transferred come as its text", function()
+    local ok, err = pcall(pool.run, function()
+      error(setmetatable({co = coroutine.create(print)}, {__tostring = function() return "mine" end}))
+    end)
+    assert.is_false(ok)
+    assert.equal("mine", err)
+    ok, err = pcall(pool.run, function()
+      error(setmetatable({co = coroutine.create(print)}, {__tostring = function() error("no") end}))
+    end)
+    assert.is_false(ok)
+    assert.equal("(an error without a text)", err)
+  end)
+
+  it("os.exit and corun.exit are errors", function()
+    for _, exit in ipairs{function() os.exit(3) end, function() require("corun").exit(3) end} do
+      local ok, err = pcall(pool.run, exit)
+      assert.is_false(ok)
+      assert.matches("a worker cannot end the program", err, 1, true)
+    end
+  end)
+
+  it("a job that waits for what can never happen is told so, and the worker lives", function()
+    local out, code = script([[
+      local pool = require("corun").pool
+      local p = pool.new{size = 1}
+      print(pcall(p.run, p, function() return require("corun").channel():recv() end))
+      print(p:run(function() return "lives" end))]])
+    assert.equal(0, code)
+    assert.matches("deadlock", out, 1, true)
+    assert.matches("\nlives\n", out, 1, true)
+  end)
+end)
+
+describe("a pool's memory limit", function()
+  it("fails the job, and the worker lives", function()
+    local p <close> = pool.new{size = 1, memory = 4 << 20, name = "small"}
+    for _ = 1, 3 do
+      local ok, err = pcall(p.run, p, function()
+        local list = {}
+        for i = 1, math.huge do list[i] = {i} end
+      end)
+      assert.is_false(ok)
+      assert.equal("ENOMEM", err.code)
+      assert.equal("small", err.target)
+      assert.matches("4194304 bytes", err.message, 1, true)
+      assert.equal("lives", p:run(function() return "lives" end))
+    end
+    assert.equal(1, p:stats().workers)
+    local ok, err = pcall(p.run, p, function() return ("x"):rep(1 << 30) end)
+    assert.is_false(ok)
+    assert.equal("ENOMEM", err.code)
+  end)
+end)
+
+describe("cancellation", function()
+  it("S16 reaches a job that waits and one that spins; the caller goes on when it has ended", function()
+    local p <close> = pool.new{size = 1}
+    for _, job in ipairs{
+      function() require("corun").sleep(100) end,
+      function() while true do end end,
+      function() while true do pcall(require("corun").sleep, 1) end end,
+      function() require("corun").pool.run(function() while true do end end) end,
+    } do
+      local ok, err = corun.timeout(0.05, p.run, p, job)
+      assert.is_nil(ok)
+      assert.equal("ETIMEDOUT", err.code)
+      assert.equal(0, p:stats().running)
+      assert.equal(0, p:stats().queued)
+    end
+    assert.equal("lives", p:run(function() return "lives" end))
+    assert.equal(1, p:stats().workers)
+  end)
+
+  it("takes a job that waits out of the queue, and never runs it", function()
+    local p <close> = pool.new{size = 1}
+    corun.scope(function(s)
+      local first = s:async(p.run, p, function() require("corun").sleep(0.05) end)
+      corun.sleep(0.01)
+      local second = s:async(p.run, p, function() rawset(_G, "second", true) end)
+      corun.sleep(0.01)
+      assert.equal(1, p:stats().queued)
+      second:cancel()
+      corun.sleep(0)
+      assert.equal(0, p:stats().queued)
+      corun.await(first)
+    end)
+    assert.is_nil(p:run(function() return rawget(_G, "second") end))
+  end)
+
+  it("runs the clean-up of the job first", function()
+    local p <close> = pool.new{size = 1}
+    assert.is_nil((corun.timeout(0.03, p.run, p, function()
+      local c = require "corun"
+      local _ <close> = c.defer(function()
+        c.sleep(0.02)
+        rawset(_G, "cleaned", true)
+      end)
+      c.sleep(10)
+    end)))
+    assert.is_true(p:run(function() return rawget(_G, "cleaned") end))
+  end)
+
+  it("10,000 cancelled jobs leave nothing behind", function()
+    local p <close> = pool.new{size = 2}
+    p:run(function() end)
+    local jobs = corun.debug.stats().jobs
+    for _ = 1, 100 do
+      corun.scope(function(s)
+        for i = 1, 100 do
+          s:spawn(p.run, p, function(n)
+            if n % 2 == 0 then require("corun").sleep(10) end
+            return n
+          end, i)
+        end
+        corun.sleep(0)
+        s:cancel()
+      end)
+    end
+    local counts = p:stats()
+    assert.equal(0, counts.queued)
+    assert.equal(0, counts.running)
+    assert.equal(10001, counts.done + counts.cancelled)
+    assert.equal(jobs, corun.debug.stats().jobs)
+    assert.equal("lives", p:run(function() return "lives" end))
+  end)
+end)
+
+describe("pool.map", function()
+  local function range(n)
+    local list = {}
+    for i = 1, n do list[i] = i end
+    return list
+  end
+
+  it("keeps the order, from lists, iterators and channels, whatever the parts", function()
+    local p <close> = pool.new{size = 2}
+    for _, n in ipairs{0, 1, 2, 3, 100, 5000} do
+      for _, o in ipairs{{}, {chunk = 1}, {chunk = 7, limit = 3}} do
+        local out = p:map(range(n), function(x) return x * 2 end, o)
+        assert.equal(n, out.n)
+        for i = 1, n do assert.equal(2 * i, out[i]) end
+      end
+    end
+    local i = 0
+    local out = p:map(function()
+      i = i + 1
+      return i <= 10 and i or nil
+    end, function(x) return tostring(x) end)
+    assert.same({"1", "2", "3", "4", "5", "6", "7", "8", "9", "10", n = 10}, out)
+    local c = corun.channel(5)
+    for k = 1, 5 do c:send(k) end
+    c:close()
+    assert.same({1, 2, 3, 4, 5, n = 5}, p:map(c, function(x) return x end))
+  end)
+
+  it("100,000 jobs in 8 workers are answered once each", function()
+    local p <close> = pool.new{size = 8}
+    local out = p:map(range(100000), function(x) return x end, {chunk = 1, limit = 64})
+    for i = 1, 100000 do assert(out[i] == i) end
+    assert.equal(100000, out.n)
+    assert.equal(100000, p:stats().done)
+  end)
+
+  it("looks ahead no further than its jobs", function()
+    local p <close> = pool.new{size = 2}
+    local given, most = 0, 0
+    p:map(function()
+      if given >= 50 then return nil end
+      given = given + 1
+      most = math.max(most, given - p:stats().done)
+      return given
+    end, function(x) return x end, {chunk = 1, limit = 4})
+    assert.equal(50, given)
+    assert.is_true(most <= 6, most)
+  end)
+
+  it("S2 ends with the first failure, and cancels the rest", function()
+    local p <close> = pool.new{size = 2}
+    local ok, err = pcall(p.map, p, range(100), function(x)
+      if x == 3 then return nil, "bad item" end
+      if x > 3 then require("corun").sleep(10) end
+      return x
+    end, {chunk = 1})
+    assert.is_false(ok)
+    assert.equal("bad item", err)
+    assert.equal(0, p:stats().running)
+    ok, err = pcall(p.map, p, range(10), function(x) return x ~= 5 and x or error{at = x} end)
+    assert.is_false(ok)
+    assert.same({at = 5}, err)
+  end)
+
+  it("each gives the results as they come", function()
+    local p <close> = pool.new{size = 2}
+    local seen = {}
+    for item, result in p:each({0.06, 0.01}, function(s)
+      require("corun").sleep(s)
+      return s * 2
+    end) do
+      seen[#seen + 1] = {item, result}
+    end
+    assert.same({{0.01, 0.02}, {0.06, 0.12}}, seen)
+    for _ in p:each(range(100), function(x)
+      if x > 1 then require("corun").sleep(10) end
+    end) do
+      break
+    end
+    local n = 0
+    for _, r in p:each(range(10), function(x) return x end) do
+      n = n + r
+      if n > 3 then break end
+    end
+    assert.equal(0, p:stats().running)
+  end)
+end)
+
+describe("workers", function()
+  it("begin with init, each once", function()
+    local p <close> = pool.new{size = 1, init = function() rawset(_G, "ready", "yes") end}
+    assert.equal("yes", p:run(function() return rawget(_G, "ready") end))
+    local q <close> = pool.new{size = 1, init = "corun.json"}
+    assert.is_true(q:run(function() return package.loaded["corun.json"] ~= nil end))
+  end)
+
+  it("whose init fails fail all jobs, and say why", function()
+    for _, init in ipairs{function() error("no database", 0) end, "no.such.module"} do
+      local p <close> = pool.new{size = 2, init = init, name = "db"}
+      for _ = 1, 2 do
+        local ok, err = pcall(p.run, p, function() end)
+        assert.is_false(ok)
+        assert.equal("EWORKER", err.code)
+        assert.matches(type(init) == "string" and "no.such.module" or "no database", err.message,
+          1, true)
+      end
+    end
+  end)
+
+  it("end when they idle, and are started again", function()
+    local p <close> = pool.new{size = 2, idle = 0.02}
+    assert.equal(0, p:stats().workers)
+    corun.gather(
+      function() return p:run(function() require("corun").sleep(0.01) end) end,
+      function() return p:run(function() require("corun").sleep(0.01) end) end)
+    assert.equal(2, p:stats().workers)
+    while p:stats().workers > 0 do corun.sleep(0.005) end
+    assert.equal(5, p:run(function() return 5 end))
+  end)
+
+  it("no job waits while a worker idles, and long jobs hold up no short ones", function()
+    local p <close> = pool.new{size = 2}
+    corun.scope(function(s)
+      local long = s:async(p.run, p, function() require("corun").sleep(0.3) end)
+      corun.sleep(0.01)
+      for i = 1, 50 do assert.equal(i, p:run(function(x) return x end, i)) end
+      assert.is_false(long:done())
+      long:cancel()
+    end)
+  end)
+
+  it("stats tell what happened", function()
+    local p <close> = pool.new{size = 2, name = "counted"}
+    p:run(function() end)
+    pcall(p.run, p, function() error("x") end)
+    corun.timeout(0.01, p.run, p, function() require("corun").sleep(1) end)
+    local counts = p:stats()
+    assert.is_true(counts.workers >= 1 and counts.idle <= counts.workers)
+    assert.same({size = 2, workers = counts.workers, idle = counts.idle, queued = 0, running = 0,
+      done = 1, failed = 1, cancelled = 1, name = "counted"}, counts)
+    assert.matches("^pool counted %(%d of 2 workers, 0 jobs run, 0 wait%)$", tostring(p))
+  end)
+
+  it("refuse options they do not know", function()
+    assert.has_error(function() pool.new{sise = 2} end)
+    assert.has_error(function() pool.new{size = 0} end)
+    assert.has_error(function() pool.new{size = 100000} end)
+    assert.has_error(function() pool.new{init = function() return coroutine.running end, idle = -1} end)
+  end)
+end)
+
+describe("closing a pool", function()
+  it("lets the jobs end first", function()
+    local p = pool.new{size = 1}
+    local results = {}
+    corun.scope(function(s)
+      for i = 1, 3 do
+        s:spawn(function()
+          results[i] = p:run(function(x)
+            require("corun").sleep(0.01)
+            return x
+          end, i)
+        end)
+      end
+      corun.sleep(0)
+      p:close()
+      assert.equal(0, p:stats().workers)
+      corun.sleep(0)
+    end)
+    assert.same({1, 2, 3}, results)
+    local ok, err = pcall(p.run, p, function() end)
+    assert.is_false(ok)
+    assert.equal("ECLOSED", err.code)
+    p:close()
+  end)
+
+  it("cancels them when it is told to, or left by an error", function()
+    local p = pool.new{size = 1}
+    local errors = {}
+    corun.scope(function(s)
+      for i = 1, 3 do
+        s:spawn(function()
+          local _, err = pcall(p.run, p, function() while true do end end)
+          errors[i] = err.code
+        end)
+      end
+      corun.sleep(0.02)
+      p:close{cancel = true}
+    end)
+    assert.same({"ECANCELED", "ECLOSED", "ECLOSED"}, errors)
+    local q
+    local ok = pcall(function()
+      local r <close> = pool.new{size = 1}
+      q = r
+      corun.daemon(function() pcall(r.run, r, function() while true do end end) end)
+      corun.sleep(0.02)
+      error("out")
+    end)
+    assert.is_false(ok)
+    assert.equal(0, q:stats().workers)
+  end)
+
+  it("ends the program soon, whatever runs", function()
+    local out, code = script([[
+      local corun = require "corun"
+      corun.daemon(corun.pool.run, function() while true do end end)
+      corun.daemon(corun.pool.run, function() require("corun").sleep(100) end)
+      corun.sleep(0.05)
+      print("end")]])
+    assert.equal("end\n", out)
+    assert.equal(0, code)
+  end)
+
+  it("S26 a job that cannot be interrupted is named after the grace", function()
+    local started = corun.now()
+    local out, code = script([[
+      local corun = require "corun"
+      corun.daemon(corun.pool.run, function()
+        string.find(("a"):rep(50000), (".-"):rep(50) .. "b")
+      end)
+      corun.sleep(0.05)]], "--grace=0.2")
+    assert.matches("corun: did not end: a job of pool default", out, 1, true)
+    assert.equal(0, code)
+    assert.is_true(corun.now() - started < 5)
+  end)
+
+  it("a pool that is left to the collector ends its threads", function()
+    local out, code = script([[
+      local corun = require "corun"
+      for _ = 1, 10 do
+        corun.pool.new{size = 1}:run(function() end)
+        collectgarbage()
+        collectgarbage()
+      end
+      local function threads() return #corun.fs.list("/proc/self/task") end
+      while threads() > 8 do corun.sleep(0.005) end
+      print("ended")]], "--timeout=10")
+    assert.equal("ended\n", out)
+    assert.equal(0, code)
+  end)
+end)
