@@ -292,7 +292,9 @@ function stream:configure(o) end
 
 --- Close the stream once all that was written has been sent. A second call does nothing.
 ---
---- It is shielded, but gives up on a peer that takes nothing for `--grace` seconds (5).
+--- It is shielded, but gives up on a peer that takes nothing for `--grace` seconds (5). The
+--- connection of a TLS client that the server has sent nothing yet stays open in the background
+--- until the server ends it, for `--grace` at most: late session tickets would reset it.
 ---
 --- - Fails: what kept the bytes from being sent.
 ---@async

@@ -28,6 +28,7 @@ static const http_timing no_timing = {-1, -1, -1};
 void http_connection_init(http_connection *c, stream *s, http_kind kind,
                           const http_limits *limits) {
   c->s = s;
+  s->answered = 1;
   http_parser_init(&c->p, kind, limits);
   buffer_init(&c->body);
   c->whole = (http_text){NULL, 0};

@@ -25,6 +25,8 @@ static void close_handle(handle *h) {
     stream_close(s, 0);
   else if (!s->gone)
     stream_flush(s);
+  else if (s->t->hasten)
+    s->t->hasten(s);
 }
 
 void stream_init(stream *s, rt *r, io_state *io, const stream_transport *t) {

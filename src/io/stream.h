@@ -45,6 +45,9 @@ struct stream_transport {
   int (*flush)(stream *s, uv_buf_t buf, int under_way, uint64_t until);
   // Begin to close, which leads to stream_closed.
   void (*close)(stream *s);
+  // The runtime ends, and the transport was told to close: it may linger here and now, but not in
+  // the loop. NULL: it never does.
+  void (*hasten)(stream *s);
   // Say whether the loop must stay alive for what this stream may read.
   void (*hold)(stream *s, int on);
   // The stream closes with `n` bytes read ahead that nobody asked for; they are the last that it
@@ -123,6 +126,7 @@ struct stream {
   unsigned hurry : 1;            // lingering may not be prolonged
   unsigned gone : 1;             // the transport is closing or closed
   unsigned by_scope : 1;         // closed by a <close> variable
+  unsigned answered : 1;         // nothing counts as arrived that the peer has not answered
 };
 
 // --- Life ------------------------------------------------------------------------------------

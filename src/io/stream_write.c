@@ -225,10 +225,15 @@ void stream_finish(stream *s, int rc) {
   s->t->close(s);
 }
 
-void stream_flush(stream *s) {
+uint64_t stream_flush_until(stream *s) {
   io_state *io = s->io;
-  stream_out *o = s->out;
   if (!io->flush_until) io->flush_until = uv_hrtime() + (uint64_t)(s->h.r->opts.grace * 1e9);
+  return io->flush_until;
+}
+
+void stream_flush(stream *s) {
+  stream_out *o = s->out;
+  uint64_t until = stream_flush_until(s);
   const uv_buf_t parts[] = {
     {.base = buffer_bytes(&o->sending), .len = o->slice},
     {.base = buffer_bytes(&o->sending) + o->slice, .len = buffer_len(&o->sending) - o->slice},
@@ -236,7 +241,7 @@ void stream_flush(stream *s) {
   };
   int rc = 0;
   for (int i = 0; i < 3 && rc == 0; i++)
-    if (parts[i].len) rc = s->t->flush(s, parts[i], i == 0, io->flush_until);
+    if (parts[i].len) rc = s->t->flush(s, parts[i], i == 0, until);
   stream_finish(s, rc);
 }
 

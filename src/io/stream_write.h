@@ -16,6 +16,9 @@ void stream_finish(stream *s, int rc);
 // together, and close the transport. [loop]
 void stream_flush(stream *s);
 
+// The instant (uv_hrtime) when writing at the end of the runtime gives up. [loop]
+uint64_t stream_flush_until(stream *s);
+
 // Free what is queued. [loop]
 void stream_free_out(stream *s);
 

@@ -6,18 +6,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 
 #include "core/runtime.h"
 #include "core/site.h"
 #include "core/task.h"
+#include "net/tls_close.h"
 #include "net/tls_error.h"
 #include "net/tls_name.h"
 #include "net/tls_write.h"
 
 #define CHATTER ((size_t)64 << 10)  // bytes of its own that OpenSSL may leave to a peer that stalls
-#define DRAIN ((ssize_t)1 << 20)    // bytes that are read and dropped before closing
 
 static const stream_transport tls_transport;
 
@@ -131,6 +129,7 @@ static void decrypt(tls *x) {
     tls_forget_errors(x->f);
     int n = x->f->SSL_read(x->ssl, room.base, room.len < INT_MAX ? (int)room.len : INT_MAX);
     if (n > 0) {
+      x->heard = 1;
       stream_fed(s, room.base, (size_t)n);
       if (x->input_left || x->f->SSL_pending(x->ssl)) continue;
       release(x);  // a further call would find nothing
@@ -231,23 +230,7 @@ static void on_close(uv_handle_t *h) {
   stream_closed(s);
 }
 
-// Take out what has arrived: the system resets a connection that is closed with unread bytes, and a
-// server's session tickets come unasked. What was sent last could be lost by it.
-static void drain(const tls *x) {
-  uv_os_fd_t fd;
-  char *block = io_raw_block(x->s->io);
-  if (!block || uv_fileno((uv_handle_t *)uv_of(x), &fd) < 0) return;
-  int there;
-  for (ssize_t left = DRAIN; left > 0 && ioctl(fd, FIONREAD, &there) == 0 && there > 0;) {
-    ssize_t n = recv(fd, block, IO_RAW, MSG_DONTWAIT);
-    left -= n > 0 ? n : (ssize_t)IO_BLOCK;
-  }
-}
-
-static void close_transport(stream *s) {
-  tls *x = tls_of(s);
-  if (s->h.r->closing) tls_farewell_now(x);
-  if (!s->out_rc) drain(x);
+void tls_let_go(tls *x) {
   uv_close((uv_handle_t *)uv_of(x), on_close);
 }
 
@@ -270,7 +253,8 @@ static const stream_transport tls_transport = {
   .write = tls_write,
   .shutdown = tls_shutdown,
   .flush = tls_flush,
-  .close = close_transport,
+  .close = tls_close,
+  .hasten = tls_hasten,
   .hold = stream_uv_hold,
   .describe = describe,
   .explain = explain,

@@ -37,12 +37,15 @@ typedef struct tls {
   uint32_t site;       // where the handshake was begun
   int out_rc;          // sending has failed
   int state;
+  timer_call give_up;    // ends `lingers`
   unsigned ahead : 1;    // the first byte of the next slice was sent already
   unsigned busy : 1;     // libuv writes
   unsigned writing : 1;  // the stream waits for stream_written
   unsigned full : 1;     // stopped reading for want of room
   unsigned flushed : 1;  // the runtime ends: `sending` and `out` were written
   unsigned broken : 1;   // what was queued did not get out
+  unsigned heard : 1;    // the peer has sent data
+  unsigned lingers : 1;  // closing: drops what comes until the peer's end
 } tls;
 
 enum { TLS_SHAKING, TLS_READY, TLS_FAILED };
@@ -67,6 +70,9 @@ tls *tls_of(const stream *s);
 
 // Say whether TLS can stand on this stream: it is one over libuv. [loop]
 int tls_is_possible(const stream *s);
+
+// Close the handle of a stream that has TLS, and free that. [loop]
+void tls_let_go(tls *x);
 
 // --- For contexts, called by OpenSSL -----------------------------------------------------------
 
