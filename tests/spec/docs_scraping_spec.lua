@@ -29,7 +29,7 @@ end
 -- What is another in each run: times, rates, sizes, and where a run was killed.
 local function steady(text)
   text = last_progress(text)
-  for _, unit in ipairs{"/s", " m?s%f[%W]", " k?B%f[%W]"} do
+  for _, unit in ipairs{"/s", " m?s%f[%W]", " [kM]?B%f[%W]"} do
     text = text:gsub("[%d.]+(" .. unit .. ")", "N%1")
   end
   return (text:gsub("begins with %S+", "begins"):gsub("%d:%d%d", "N:NN"):gsub("Killed *\n", ""))

@@ -2,6 +2,7 @@
 -- The scripts of scripts/: each runs and prints what it should. All in children.
 
 local corun = require "corun"
+local fs = require "corun.fs"
 local process = require "corun.process"
 local program = dofile("tests/fixtures/cli/program.lua")
 
@@ -385,5 +386,112 @@ describe("scripts/load.lua", function()
     assert.matches("\nrequests   0 answered in [^\n]*\nreceived [^\n]*\nunder way  [12] when it " ..
       "was interrupted\n$", out)
     assert.equal("SIGINT", p:wait().signal)
+  end)
+end)
+
+describe("scripts/download.lua", function()
+  local support = require("tests.spec.support.http")
+  local text = ("0123456789abcdef"):rep(200000)
+
+  local function answer(head, o)
+    local path, range = head:match("^GET (%S+)"), head:match("range: bytes=(%S+)")
+    if path == "/a/x.txt" then return support.ok("hello") end
+    if path ~= "/a/file.bin" then
+      return "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"
+    end
+    local first, last = (range or "0-"):match("(%d+)%-(%d*)")
+    first, last = tonumber(first), tonumber(last) or #text - 1
+    o.first = math.min(o.first or first, first)
+    o.has_cut = first > 0
+    local body = text:sub(first + 1, last + 1)
+    return ("HTTP/1.1 %d X\r\netag: \"1\"\r\ncontent-range: bytes %d-%d/%d\r\n"
+      .. "content-length: %d\r\n\r\n%s"):format(range and 206 or 200, first, last, #text, #body,
+      o.is_cut and first > 0 and body:sub(1, -2) or body)
+  end
+
+  -- A server that gives ranges of /a/file.bin; without the last byte while `o.is_cut`.
+  local function serve(o)
+    return support.raw(function(stream)
+      repeat
+        local head = support.read_request(stream)
+      until not head or not stream:write(answer(head, o)) or o.is_cut and o.has_cut
+    end)
+  end
+
+  -- Run the script in `folder`; what it gave.
+  local function run(folder, ...)
+    return assert(process.run({program.path, "--timeout=60", fs.realpath("scripts/download.lua"),
+      ...}, {cwd = folder:path()}))
+  end
+
+  it("saves files by their names or where it is told, and verifies them", function()
+    local server <close>, url = serve({})
+    local folder <close> = assert(fs.temp{dir = true})
+    url = url .. "/a/"
+    local digest = require("corun.codec").hash("sha256"):update(text):hex()
+    local r = run(folder, url .. "file.bin", url .. "x.txt")
+    assert.equal(0, r.code, r.stderr)
+    assert.matches("file.bin: 3.2 MB in %d+%.%d s, %d+%.%d MB/s\n", r.stdout)
+    assert.matches("file.bin", r.stderr, 1, true) -- its bar
+    assert.is_true(fs.read(folder:path() .. "/file.bin") == text)
+    assert.equal("hello", fs.read(folder:path() .. "/x.txt"))
+    r = run(folder, "-o", "deep/er/", "-q", url .. "x.txt")
+    assert.equal(0, r.code, r.stderr)
+    assert.equal("", r.stderr)
+    assert.equal("hello", fs.read(folder:path() .. "/deep/er/x.txt"))
+    r = run(folder, "-o", "other", "--sha256", digest, url .. "file.bin")
+    assert.equal(0, r.code, r.stderr)
+    assert.matches("^other: .*, SHA%-256 as it should be\n$", r.stdout)
+    r = run(folder, "-o", "x.txt", "--sha256", ("0"):rep(64), url .. "file.bin")
+    assert.equal(1, r.code)
+    assert.matches("download: http://.*: the SHA%-256 is " .. digest .. ", not 0+", r.stderr)
+    assert.equal("hello", fs.read(folder:path() .. "/x.txt"))
+    assert.same({"deep", "file.bin", "other", "x.txt"}, fs.list(folder:path()))
+    server:close()
+  end)
+
+  it("goes on where it was cut", function()
+    local o = {is_cut = true}
+    local server <close>, url = serve(o)
+    local folder <close> = assert(fs.temp{dir = true})
+    url = url .. "/a/file.bin"
+    local r = run(folder, "--retries=0", "-q", url)
+    assert.equal(1, r.code)
+    assert.equal("", r.stdout)
+    assert.same({"file.bin.part", "file.bin.part.json"}, fs.list(folder:path()))
+    o.is_cut, o.first = false, nil
+    r = run(folder, "--retries=0", url)
+    assert.equal(0, r.code, r.stderr)
+    assert.is_true(o.first > 0) -- nothing that was there came again
+    assert.is_true(fs.read(folder:path() .. "/file.bin") == text)
+    server:close()
+  end)
+
+  it("says what went wrong, and saves the others", function()
+    local server <close>, url = serve({})
+    local folder <close> = assert(fs.temp{dir = true})
+    url = url .. "/a/"
+    local r = run(folder, "-q", url .. "none", url .. "x.txt")
+    assert.equal(1, r.code)
+    assert.matches("^x.txt: ", r.stdout)
+    assert.matches("^download: http://.*/a/none: .*the server answered 404.*\n$", r.stderr)
+    assert.same({"x.txt"}, fs.list(folder:path()))
+    for message, words in pairs{
+      ["--sha256 is for one file"] = {"--sha256=" .. ("0"):rep(64), url .. "a", url .. "b"},
+      ["--sha256 must be 64 hexadecimal digits"] = {"--sha256=12", url .. "a"},
+      ["would both be a"] = {url .. "a", url .. "b/a"},
+      ["x.txt is no folder for several files"] = {"-o", "x.txt", url .. "a", url .. "b"},
+      ["http"] = {"http://["},
+      ["URL"] = {},
+    } do
+      r = run(folder, table.unpack(words))
+      assert.equal(2, r.code, message)
+      assert.matches(message, r.stderr, 1, true)
+      assert.equal("", r.stdout)
+    end
+    r = run(folder, "--help")
+    assert.equal(0, r.code)
+    assert.matches("^usage: .*%-%-parts", r.stdout)
+    server:close()
   end)
 end)
