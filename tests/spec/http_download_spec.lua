@@ -7,66 +7,10 @@ local codec = require("corun.codec")
 local fs = require("corun.fs")
 local http = require("corun.http")
 local json = require("corun.json")
-local process = require("corun.process")
+local file_server = require("tests.spec.support.file_server")
 local support = require("tests.spec.support.http")
 
-local DATE = "date: Tue, 15 Nov 1994 12:45:26 GMT\r\n"
 local TEXT = ("0123456789abcdef"):rep(300000) -- 4.8 MB
-
-local function write_slowly(s, stream, bytes)
-  for i = 1, #bytes, 64 << 10 do
-    if not stream:write(bytes:sub(i, i + (64 << 10) - 1)) then return false end
-    s.sent = s.sent + (64 << 10)
-    corun.sleep(s.slow)
-  end
-  return true
-end
-
--- A server of one file. What is set in `s` is what it does: text, etag, modified; ranges = false;
--- cut: so many bytes of an answer; slow: it takes its time; before(head, n) may give the whole
--- answer. s.seen: the ranges; s.sent: bytes, where it is slow.
-local function file_server(s)
-  s.seen, s.heads, s.sent = {}, {}, 0
-  local function answer(head)
-    s.heads[#s.heads + 1] = head
-    local range = head:match("\r\nrange: bytes=(%d+%-%d*)")
-    local condition = head:match("if%-range: ([^\r]*)")
-    s.seen[#s.seen + 1] = range or "all"
-    local own = s.before and s.before(head, #s.heads)
-    if own then return own end
-    local validator = (s.etag and "etag: " .. s.etag .. "\r\n" or "")
-      .. (s.modified and "last-modified: " .. s.modified .. "\r\n" or "") .. DATE
-    if not range or s.ranges == false or condition and condition ~= (s.etag or s.modified) then
-      return support.ok(s.text, validator)
-    end
-    local first, last = range:match("(%d+)%-(%d*)")
-    first, last = tonumber(first), math.min(tonumber(last) or math.huge, #s.text - 1)
-    if first >= #s.text then
-      return ("HTTP/1.1 416 X\r\ncontent-range: bytes */%d\r\ncontent-length: 0\r\n\r\n"):format(
-        #s.text)
-    end
-    local part = s.text:sub(first + 1, last + 1)
-    return ("HTTP/1.1 206 P\r\n%scontent-range: bytes %d-%d/%d\r\ncontent-length: %d\r\n\r\n%s")
-      :format(validator, first, last, #s.text, #part, part)
-  end
-  return support.raw(function(stream)
-    while true do
-      local head = support.read_request(stream)
-      if not head then return end
-      local bytes = answer(head)
-      if s.cut then
-        local body = bytes:find("\r\n\r\n", 1, true) + 3
-        stream:write(bytes:sub(1, body + s.cut))
-        return
-      end
-      if s.slow then
-        if not write_slowly(s, stream, bytes) then return end
-      elseif not stream:write(bytes) then
-        return
-      end
-    end
-  end)
-end
 
 describe("http.download", function()
   local folder, path
@@ -175,6 +119,13 @@ describe("http.download", function()
     again(function(it) it.etag, it.text = '"2"', TEXT:upper() end)
     again(function(it) it.ranges = false end)
     again(function(it) it.etag, it.text = '"2"', "short" end)
+    again(function(it) -- If-Range ignored, and it is shorter
+      it.etag, it.text = '"2"', "short"
+      it.before = function(head)
+        return head:find("range: bytes", 1, true)
+          and "HTTP/1.1 416 X\r\ncontent-range: bytes */5\r\ncontent-length: 0\r\n\r\n"
+      end
+    end)
     again(function(it) -- If-Range ignored: a part of the new version comes
       it.etag, it.text = '"2"', TEXT:upper()
       it.before = function(head)
@@ -258,6 +209,43 @@ describe("http.download", function()
     check_saved(TEXT)
     assert.equal("all", it.seen[#it.seen])
     server:close()
+  end)
+
+  it("a file is saved in the coding that it comes in, and gone on with in that", function()
+    local it = {text = codec.hash("sha256"):update(TEXT):hex():rep(300), etag = '"1"', cut = 5000}
+    local server <close>, url = file_server(it)
+    it.extra = "content-encoding: gzip\r\n"
+    check_failed("EOF", url, nil, "file.part", "file.part.json")
+    it.cut = nil
+    assert.equal(#it.text, download(url))
+    check_saved(it.text)
+    assert.matches("^[1-9]", it.seen[#it.seen])
+    server:close()
+  end)
+
+  it("is led to where the file is, each time anew", function()
+    local it = {text = TEXT, etag = '"1"', cut = 900000}
+    local target <close>, target_url = file_server(it)
+    local heads = {}
+    local server <close>, url = support.kept(function(head)
+      heads[#heads + 1] = head
+      return ("HTTP/1.1 302 X\r\nlocation: %s/%d\r\ncontent-length: 0\r\n\r\n"):format(target_url,
+        #heads)
+    end)
+    local o = {auth = {"me", "secret"}}
+    check_failed("EOF", url, o, "file.part", "file.part.json")
+    it.cut = nil
+    assert.equal(#TEXT, download(url, o))
+    check_saved(TEXT)
+    assert.equal(2, #heads)
+    assert.matches("authorization: ", heads[2])
+    assert.not_matches("authorization: ", it.heads[2])
+    assert.matches('if%-range: "1"', it.heads[2])
+    assert.matches("^[1-9]", it.seen[2])
+    assert.equal(#TEXT, download(url, {parts = 3, retries = 1}))
+    check_saved(TEXT)
+    server:close()
+    target:close()
   end)
 
   it("a part of a file of unknown length is not taken for the rest", function()
@@ -368,118 +356,6 @@ describe("http.download", function()
     server:close()
   end)
 
-  it("a disk that is full is an error, and the target as it was", function()
-    local it = {text = TEXT, etag = '"1"'}
-    local server <close>, url = file_server(it)
-    assert(fs.write(path, "old"))
-    -- A limit of the size of files stands for the disk; SIGXFSZ would end the program.
-    local out, ok = support.run("sh", "-c", [[trap '' XFSZ; ulimit -f 1024; exec "$0" -e "$1"]],
-      support.corun(), ([[print(require("corun.http").download(%q, %q))]]):format(url, path))
-    assert.is_true(ok, out)
-    assert.matches("^nil\t.*EFBIG", out)
-    assert.equal("old", fs.read(path))
-    assert.equal(#TEXT, download(url))
-    check_saved(TEXT)
-    server:close()
-  end)
-
-  it("what is cancelled can be gone on with", function()
-    for _, parts in ipairs{1, 3} do
-      local it = {text = TEXT, etag = '"1"'}
-      local server <close>, url = file_server(it)
-      local begun = corun.event()
-      local t = corun.async(download, url, {parts = parts, on_progress = function(bytes)
-        if bytes > 1500000 then
-          begun:set()
-          corun.sleep(60)
-        end
-      end})
-      begun:wait()
-      t:cancel()
-      t:await()
-      assert.same({"file.part", "file.part.json"}, fs.list(folder:path()))
-      it.seen = {}
-      assert.equal(#TEXT, download(url, {parts = parts}))
-      check_saved(TEXT)
-      assert.not_matches("^0%-", it.seen[1])
-      assert(fs.remove(path))
-      server:close()
-    end
-  end)
-
-  -- Start a download in a program of its own.
-  local function start_other(url, o)
-    return assert(process.spawn{support.corun(), "-e",
-      ([[print(require("corun.http").download(%q, %q, {parts = %d}))]]):format(url, path, o or 1)})
-  end
-
-  it("killed at any moment it can be gone on with", function()
-    local it = {text = TEXT, etag = '"1"', slow = 0.001}
-    local server <close>, url = file_server(it)
-    assert(fs.write(path, "old"))
-    for round = 1, 8 do
-      local p <close> = start_other(url, 1 + round % 3)
-      local most = it.sent + math.random(0, #TEXT // 2)
-      support.eventually("it has begun", function() return it.sent >= most end)
-      p:kill("KILL")
-      assert.equal("SIGKILL", p:wait().signal)
-      assert.equal("old", fs.read(path))
-    end
-    assert.equal(#TEXT, download(url, {parts = 2}))
-    check_saved(TEXT)
-    it.slow, it.seen = 0.02, {}
-    local p <close> = start_other(url) -- which notes how far it is
-    support.eventually("a note", function() return fs.stat(path .. ".part.json") ~= nil end)
-    p:kill("KILL")
-    p:wait()
-    it.slow, it.seen = nil, {}
-    assert.equal(#TEXT, download(url))
-    check_saved(TEXT)
-    assert.equal(1, #it.seen)
-    assert.matches("^[1-9]%d+%-4799999$", it.seen[1])
-    server:close()
-  end)
-
-  it("of two programs at once one saves the file, the other says so", function()
-    local it = {text = TEXT, etag = '"1"', slow = 0.002}
-    local server <close>, url = file_server(it)
-    local first <close> = start_other(url)
-    support.eventually("it has begun", function() return it.sent > 0 end)
-    local second <close> = start_other(url)
-    local results = {first.stdout:read("a"), second.stdout:read("a")}
-    table.sort(results)
-    assert.equal("4800000\n", results[1])
-    assert.matches("^nil\t.*%(EBUSY%)", results[2])
-    check_saved(TEXT)
-    server:close()
-  end)
-
-  it("cancelled at any moment it holds no connection and no descriptor", function()
-    local function descriptors()
-      local n = 0
-      for _ in pairs(assert(fs.list("/dev/fd"))) do n = n + 1 end
-      return n
-    end
-    local it = {text = TEXT, etag = '"1"'}
-    local server <close>, url = file_server(it)
-    local s <close> = http.session{idle = 0.001}
-    assert.equal(#TEXT, s:download(url, path)) -- what is made once is there
-    collectgarbage()
-    local _ <close> = corun.defer(function() collectgarbage("restart") end)
-    collectgarbage("stop") -- it would close what is lost
-    for moment = 0, 120, 3 do
-      local before = descriptors()
-      local t = corun.async(s.download, s, url, path, {parts = 1 + moment % 3})
-      for _ = 1, moment do corun.yield() end
-      t:cancel()
-      corun.try(t.await, t)
-      support.eventually("all is closed", function()
-        return s:stats().active == 0 and descriptors() <= before
-      end)
-    end
-    server:close()
-  end)
-
   it("what a slow server sends is written as it comes", function()
     local written = corun.event()
     local server <close>, url = support.raw(function(stream)
@@ -495,44 +371,6 @@ describe("http.download", function()
     end}))
     assert.same({0, 5, 11}, seen)
     check_saved("hello world")
-    server:close()
-  end)
-
-  it("what on_progress raises is raised, and what came can be gone on with", function()
-    local it = {text = TEXT, etag = '"1"'}
-    local server <close>, url = file_server(it)
-    for _, parts in ipairs{1, 3} do
-      local good, err = pcall(download, url, {parts = parts, on_progress = function(bytes)
-        if bytes > 1000000 then error("no more") end
-      end})
-      assert.is_false(good)
-      assert.matches("http_download_spec.lua:%d+: no more$", err)
-      assert.same({"file.part", "file.part.json"}, fs.list(folder:path()))
-      assert.equal(#TEXT, download(url))
-      check_saved(TEXT)
-      assert(fs.remove(path))
-    end
-    server:close()
-  end)
-
-  it("two at once to one path: nothing is mixed, one is whole, the other says so", function()
-    local it = {text = TEXT, etag = '"1"'}
-    local server <close>, url = file_server(it)
-    for _, first in ipairs{"", "gone on with"} do
-      if first ~= "" then
-        it.cut = 900000
-        assert.is_nil((download(url)))
-        it.cut = nil
-      end
-      local results = {}
-      corun.gather(function() results[1] = table.pack(download(url)) end,
-        function() results[2] = table.pack(download(url)) end)
-      assert.is_true(results[1][1] == #TEXT or results[2][1] == #TEXT)
-      for _, r in ipairs(results) do
-        if r[1] ~= #TEXT then assert.equal("EBUSY", r[2].code, tostring(r[2])) end
-      end
-      check_saved(TEXT)
-    end
     server:close()
   end)
 
