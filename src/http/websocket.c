@@ -11,7 +11,7 @@
 #include "core/task.h"
 #include "http/websocket_inner.h"
 
-#define TRUST ((uint64_t)1 << 20)  // memory reserved on the word of the peer
+#define TRUST ((uint64_t)64 << 10)  // memory reserved on the word of the peer
 
 // --- Rules -------------------------------------------------------------------------------------
 

@@ -1,0 +1,253 @@
+-- SPDX-License-Identifier: MIT
+-- WebSocket and peers that are cut off, that say things by chance, and that want memory: nothing is
+-- lost that came whole, the rest is an error, and the server goes on.
+
+local corun = require("corun")
+local http = require("corun.http")
+local net = require("corun.net")
+local support = require("tests.spec.support.websocket")
+
+local fs = corun.fs
+local frame, client_frame = support.frame, support.client_frame
+local goodbye = support.goodbye
+
+local CLOSE, PING = 0x88, 0x89
+local OFFER = {["sec-websocket-extensions"] = "permessage-deflate"}
+
+-- Chance that is the same in each run with the same seed.
+local chance = math.random
+math.randomseed(tonumber(os.getenv("CORUN_SEED")) or 1)
+
+-- All that a WebSocket receives: texts in a list, and its error.
+local function receive_all(ws)
+  local got = {}
+  while true do
+    local data, err = ws:recv{timeout = 20}
+    if data == nil then return got, err end
+    got[#got + 1] = data
+  end
+end
+
+-- A server whose handlers tell `ended` what they got: {texts, error, WebSocket}.
+local function listening(o)
+  local ended = corun.channel(100)
+  local server, _, address = support.serve(function(ws)
+    local got, err = receive_all(ws)
+    ended:send{got, err, ws}
+  end, o)
+  return server, address, ended
+end
+
+local function is_fine(address, ended)
+  local stream <close> = support.connect(address)
+  stream:write(client_frame(0x81, "still there"), client_frame(CLOSE, goodbye(1000)))
+  stream:read("a", {timeout = 10})
+  assert.same({"still there"}, ended:recv()[1])
+end
+
+describe("a WebSocket that is cut off", function()
+  -- Three messages, and where each is complete.
+  local function script(make)
+    local bytes, complete = "", {}
+    for _, part in ipairs{
+      {make(0x81, "one"), true}, {make(0x01, "t\u{20AC}")}, {make(PING, "?")},
+      {make(0x80, "\u{1F600}"), true}, {make(0x82, ("x"):rep(130)), true},
+      {make(0xC1, support.packed("packed")), true},
+    } do
+      bytes = bytes .. part[1]
+      if part[2] then complete[#complete + 1] = #bytes end
+    end
+    return bytes, complete
+  end
+  local texts = {"one", "t\u{20AC}\u{1F600}", ("x"):rep(130), "packed"}
+
+  local function check(at, complete, got, err, code)
+    local n = 0
+    while complete[n + 1] and complete[n + 1] <= at do n = n + 1 end
+    assert.same({table.unpack(texts, 1, n)}, got)
+    assert.same({"EOF", 1006, 1006}, {err.code, err.status, code})
+  end
+
+  it("as a server, at every byte", function()
+    local server <close>, address, ended = listening()
+    local bytes, complete = script(client_frame)
+    for at = 0, #bytes do
+      local stream <close> = support.connect(address, OFFER)
+      stream:write(bytes:sub(1, at))
+      stream:shutdown()
+      local got, err, ws = table.unpack(ended:recv())
+      check(at, complete, got, err, ws.code)
+      stream:close()
+    end
+    server:close()
+  end)
+
+  it("as a client, at every byte", function()
+    local bytes, complete = script(frame)
+    local at = 0
+    local server <close>, url = support.raw_server(function(stream)
+      stream:write(bytes:sub(1, at))
+    end, "Sec-WebSocket-Extensions: permessage-deflate\r\n")
+    for cut = 0, #bytes do
+      at = cut
+      local ws <close> = assert(http.websocket(url))
+      local got, err = receive_all(ws)
+      check(at, complete, got, err, ws.code)
+    end
+    server:close()
+  end)
+
+  it("by a reset, while it sends and receives", function()
+    local server <close>, address, ended = listening()
+    for _ = 1, 10 do
+      local stream = support.connect(address)
+      stream:write(client_frame(PING, "answer me"), client_frame(0x01, "half"))
+      stream:close() -- with the answer unread
+      local got, err, ws = table.unpack(ended:recv())
+      assert.same({}, got)
+      assert.equal(1006, ws.code)
+      assert.is_true(err.code == "EOF" or err.code == "ECONNRESET" or err.code == "EPIPE")
+    end
+    is_fine(address, ended)
+    server:close()
+  end)
+end)
+
+describe("a WebSocket told things by chance", function()
+  local function pieces(stream, bytes)
+    local at = 1
+    while at <= #bytes do
+      local n = chance(4) == 1 and chance(20000) or chance(40)
+      if not stream:write(bytes:sub(at, at + n - 1)) then return end
+      at = at + n
+      if chance(3) == 1 then corun.yield() end
+    end
+  end
+
+  -- The frames of a message: fragments of any length, with pings between them.
+  local function said(text, make)
+    local packed = chance(3) == 1
+    local payload, first, out = packed and support.packed(text) or text, 2, {}
+    if chance(2) == 1 and utf8.len(text) then first = 1 end
+    if packed then first = first | 0x40 end
+    local at = 1
+    repeat
+      local n = chance(3) == 1 and 0 or chance(#payload + 1)
+      local last = at + n > #payload and chance(2) == 1
+      out[#out + 1] = make(first | (last and 0x80 or 0), payload:sub(at, at + n - 1))
+      if chance(4) == 1 then out[#out + 1] = make(PING, ("p"):rep(chance(0, 125))) end
+      first, at = 0, at + n
+    until last
+    return table.concat(out)
+  end
+
+  it("gives the messages that were sent, whatever the fragments and the pieces", function()
+    local server <close>, address, ended = listening()
+    for _ = 1, 40 do
+      local texts, bytes = {}, {}
+      for i = 1, chance(12) do
+        texts[i] = chance(2) == 1 and ("\u{E4}\u{20AC}x"):rep(chance(0, 2000))
+          or ("\xFF\x80z"):rep(chance(0, 30))
+        bytes[i] = said(texts[i], client_frame)
+      end
+      bytes[#bytes + 1] = client_frame(CLOSE, goodbye(1000, "done"))
+      local stream <close> = support.connect(address, OFFER)
+      corun.scope(function(s)
+        s:daemon(function() while stream:recv() do end end)
+        pieces(stream, table.concat(bytes))
+        local got, err, ws = table.unpack(ended:recv())
+        assert.same(texts, got)
+        assert.is_nil(err)
+        assert.same({1000, "done"}, {ws.code, ws.reason})
+      end)
+      stream:close()
+    end
+    server:close()
+  end)
+
+  it("ends with a code when a few bits are others, and serves the next", function()
+    local server <close>, address, ended = listening{max_message = 1 << 20}
+    local codes = {}
+    for _ = 1, 150 do
+      local bytes = said(("some text, "):rep(chance(0, 50)), client_frame)
+        .. said("another", client_frame) .. client_frame(CLOSE, goodbye(1000))
+      for _ = 1, chance(3) do
+        local at = chance(#bytes)
+        bytes = bytes:sub(1, at - 1) .. string.char(bytes:byte(at) ~ 1 << chance(0, 7))
+          .. bytes:sub(at + 1)
+      end
+      local stream <close> = support.connect(address, OFFER)
+      corun.scope(function(s)
+        s:daemon(function() while stream:recv() do end end)
+        stream:write(bytes)
+        stream:shutdown()
+        local _, err, ws = table.unpack(ended:recv())
+        codes[ws.code] = (codes[ws.code] or 0) + 1
+        if err then assert.equal(ws.code, err.status) end
+      end)
+      stream:close()
+    end
+    for code in pairs(codes) do
+      assert.is_true(code >= 1000 and code <= 1014 or code >= 3000 and code <= 4999, code)
+    end
+    assert.is_true((codes[1002] or 0) > 0)
+    is_fine(address, ended)
+    server:close()
+  end)
+
+  it("ends with a code, or waits for more, when all is chance", function()
+    local server <close>, address, ended = listening()
+    for _ = 1, 100 do
+      local bytes = {}
+      for i = 1, chance(200) do bytes[i] = string.char(chance(0, 255)) end
+      local stream <close> = support.connect(address)
+      stream:write(table.concat(bytes))
+      stream:shutdown()
+      local answer = stream:read("a", {timeout = 10})
+      assert.is_true(#answer < 4096)
+      ended:recv()
+      stream:close()
+    end
+    is_fine(address, ended)
+    server:close()
+  end)
+end)
+
+describe("memory that the peers of a WebSocket want", function()
+  local function resident()
+    collectgarbage()
+    collectgarbage()
+    local kb = (fs.read("/proc/self/status") or ""):match("\nVmRSS:%s+(%d+)")
+    return kb and tonumber(kb) * 1024
+  end
+
+  it("is not given on their word", function()
+    local server <close>, _, address = support.serve(function(ws) ws:recv() end)
+    local streams = {}
+    local function announce(n)
+      for _ = 1, n do
+        local stream = support.connect(address, nil,
+          client_frame(0x82, ("x"):rep(100), {length = 16 << 20, form = 127}))
+        streams[#streams + 1] = stream
+      end
+    end
+    announce(10)
+    local before = resident()
+    announce(200)
+    if before then assert.is_true(resident() - before < 200 * 64 << 10) end
+    for _, stream in ipairs(streams) do stream:close() end
+    server:close()
+  end)
+
+  it("is not spent on answers that nobody reads", function()
+    local server <close>, _, address = support.serve(function(ws) ws:recv() end, {ping = false})
+    local stream <close> = assert(net.connect(address))
+    stream:write(support.request())
+    local before, sent = resident(), 0
+    local pings = client_frame(PING, ("p"):rep(125)):rep(1000)
+    while sent < 64 << 20 and stream:write(pings, {timeout = 0.5}) do sent = sent + #pings end
+    if before then assert.is_true(resident() - before < 8 << 20) end
+    stream:close()
+    server:close()
+  end)
+end)
