@@ -31,8 +31,8 @@ function transfer.encode(...) end
 --- Decode the values of `transfer.encode`. The string may come from anywhere: functions are never
 --- decoded, and a short string never becomes a large table.
 ---
---- - Fails: `ETRANSFER` for what is no encoding, is of another version, or needs a metatable that is
----   not registered here.
+--- - Fails: `ETRANSFER` for what is no encoding, is of another version, or needs a metatable that
+---   is not registered here.
 ---@param s string
 ---@return any ...
 function transfer.decode(s) end

@@ -89,7 +89,7 @@ describe("blocks", function()
     local block = core.block(4)
     assert.equal(block, (c:piece(nil, block)))
     c:write("x")
-    local rest, piece, last = "", nil, nil
+    local rest, piece, last = ""
     repeat
       piece, last = c:piece()
       assert.equal("string", type(piece))

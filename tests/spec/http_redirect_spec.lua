@@ -492,7 +492,7 @@ for status in (301, 302, 303, 307, 308):
     server:close()
   end)
 
-  it("with stream = true an answer that is not followed, or cancelled, holds no connection", function()
+  it("with stream = true an answer that is left, or cancelled, holds no connection", function()
     local head = "HTTP/1.1 302 X\r\nlocation: /a\r\ncontent-length: 9\r\n\r\nabc"
     local server <close>, url = kept(function(asked)
       return asked:find("GET /a") and head .. "defghi" or head

@@ -123,7 +123,9 @@ describe("errors of jobs", function()
     ok, err = pcall(pool.run, function() error(nil) end)
     assert.is_false(ok)
     assert.is_nil(err)
-    ok, err = pcall(pool.run, function() error(require("corun").err("EMINE", "mine", {op = "x"})) end)
+    ok, err = pcall(pool.run, function()
+      error(require("corun").err("EMINE", "mine", {op = "x"}))
+    end)
     assert.is_false(ok)
     assert.equal("EMINE", err.code)
     assert.equal("x", err.op)
@@ -152,7 +154,8 @@ describe("errors of jobs", function()
 
   it("whose value cannot be transferred come as its text", function()
     local ok, err = pcall(pool.run, function()
-      error(setmetatable({co = coroutine.create(print)}, {__tostring = function() return "mine" end}))
+      local mt = {__tostring = function() return "mine" end}
+      error(setmetatable({co = coroutine.create(print)}, mt))
     end)
     assert.is_false(ok)
     assert.equal("mine", err)
@@ -190,6 +193,7 @@ describe("a pool's memory limit", function()
       local ok, err = pcall(p.run, p, function()
         local list = {}
         for i = 1, math.huge do list[i] = {i} end
+        return list
       end)
       assert.is_false(ok)
       assert.equal("ENOMEM", err.code)
@@ -205,7 +209,7 @@ describe("a pool's memory limit", function()
 end)
 
 describe("cancellation", function()
-  it("S16 reaches a job that waits and one that spins; the caller goes on when it has ended", function()
+  it("S16 reaches a job that waits and one that spins; the caller goes on after it", function()
     local p <close> = pool.new{size = 1}
     for _, job in ipairs{
       function() require("corun").sleep(100) end,
@@ -351,11 +355,14 @@ describe("pool.map", function()
       seen[#seen + 1] = {item, result}
     end
     assert.same({{0.01, 0.02}, {0.06, 0.12}}, seen)
-    for _ in p:each(range(100), function(x)
+    local first
+    for item in p:each(range(100), function(x)
       if x > 1 then require("corun").sleep(10) end
     end) do
-      break
+      first = item
+      if item then break end
     end
+    assert.equal(1, first)
     local n = 0
     for _, r in p:each(range(10), function(x) return x end) do
       n = n + r
@@ -424,7 +431,12 @@ describe("workers", function()
     assert.has_error(function() pool.new{sise = 2} end)
     assert.has_error(function() pool.new{size = 0} end)
     assert.has_error(function() pool.new{size = 100000} end)
-    assert.has_error(function() pool.new{init = function() return coroutine.running end, idle = -1} end)
+    assert.has_error(function() pool.new{idle = -1} end)
+    assert.has_error(function() pool.new{init = 5} end)
+    assert.has_error(function()
+      local co = coroutine.create(print)
+      pool.new{init = function() return co end}
+    end)
   end)
 end)
 
