@@ -4,6 +4,7 @@
 local core = require "corun.poolcore"
 local combine = require "corun.combine"
 local options = require "corun.options"
+local share = require "corun.sharecore"
 local source = require "corun.source"
 local task = require "corun.task"
 
@@ -16,7 +17,7 @@ local PART_SECONDS = 0.002
 local MOST_ITEMS = 4096 -- of a part
 local GROWTH = 8 -- a part has at most so many times the items of those before
 
-local pool = {}
+local pool = {channel = share.channel, buffer = share.buffer, counter = share.counter}
 
 local methods = {}
 local class = {__name = "pool", __index = methods}
@@ -117,6 +118,41 @@ function methods:each(src, fn, o)
   check_function(fn, "each")
   return combine.each(src, function(item) return core.run(p, fn, item) end,
     {limit = o.limit or 2 * core.stats(p).size})
+end
+
+-- once ------------------------------------------------------------------------------------------
+
+local running = {} -- name -> the task that runs its function here
+
+---Run a function once in the whole program, and return its results to all who ask.
+function pool.once(name, fn)
+  if type(name) ~= "string" then
+    options.misuse("once needs a name, got " .. type(name))
+  end
+  check_function(fn, "once")
+  local me = task.current()
+  if running[name] == me then
+    options.misuse(('once "%s" waits for itself'):format(name))
+  end
+  -- The channel holds one item, which says what is known; who has it is alone.
+  local channel, is_new = share.common(name)
+  if is_new then channel:try_send{} end
+  local known = channel:recv()
+  if known.results then
+    channel:try_send(known)
+    return unpack(known.results, 1, known.results.n)
+  end
+  running[name] = me
+  local r = pack(pcall(fn))
+  running[name] = nil
+  if r[1] then
+    local results = pack(unpack(r, 2, r.n))
+    local ok, err = pcall(channel.try_send, channel, {results = results})
+    if ok then return unpack(results, 1, results.n) end
+    r[2] = err
+  end
+  channel:try_send{} -- the next who asks tries again
+  error(r[2], 0)
 end
 
 -- Closing ---------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@
 local core = require "corun.poolcore"
 local now = require("corun.task").now
 
+require "corun.sharecore" -- what comes in messages may be of its types
 rawset(_G, "require", require "corun.require")
 package.loaded["corun.require"] = nil
 

@@ -151,4 +151,137 @@ function handle:stats() end
 ---@field failed integer jobs that have raised
 ---@field cancelled integer jobs that were cancelled
 
+-- ## Sharing
+
+--- Make a channel between runtimes: what `corun.channel` is between tasks. It can be handed to
+--- jobs, also inside of tables and over channels, and waited for by tasks of any of them, in
+--- `select` too. Items are copied. One without room takes an item when a receiver waits.
+---
+--- - Raises: when `n` is negative.
+---@param n? integer items that it keeps (default 0)
+---@return corun.pool.shared_channel
+function pool.channel(n) end
+
+--- A channel that runtimes share. In a generic `for` it gives items until it is closed.
+---@class corun.pool.shared_channel
+---@overload fun(): any
+local shared_channel = {}
+
+--- Send a value; wait until there is room. Cancelled before, it has sent nothing.
+---
+--- - Raises: when the value is nil or cannot be transferred.
+--- - Fails: `ECLOSED`.
+---@async
+---@param value any
+---@return true? sent
+---@return corun.err? err
+function shared_channel:send(value) end
+
+--- Receive the oldest item; wait for one. A cancelled receiver loses none.
+---
+--- - Raises: when the item needs a module or a metatable that is not known here.
+---@async
+---@return any item nil once the channel is closed and empty
+function shared_channel:recv() end
+
+--- Send a value if there is room.
+---
+--- - Raises: when the value is nil or cannot be transferred.
+--- - Fails: `ECLOSED`.
+---@param value any
+---@return boolean? sent
+---@return corun.err? err
+function shared_channel:try_send(value) end
+
+--- Receive an item if there is one.
+---
+--- - Fails: `EEMPTY`.
+---@return any item nil alone once the channel is closed and empty
+---@return corun.err? err
+function shared_channel:try_recv() end
+
+--- Close it for all: what is in it can still be received.
+function shared_channel:close() end
+
+--- Make a buffer: bytes that several runtimes see without a copy. Each call is one change for all
+--- others. Positions are those of `string.sub`.
+---
+--- - Raises: when the size is negative; on out of memory.
+---@param bytes integer|string its size, filled with zeros, or what is in it
+---@return corun.pool.buffer
+function pool.buffer(bytes) end
+
+--- Bytes that runtimes share. `#buffer` is its size, which never changes.
+---@class corun.pool.buffer
+local shared_buffer = {}
+
+--- Read bytes.
+---
+--- - Raises: `ECLOSED` when the buffer was moved.
+---@param from? integer (default 1)
+---@param to? integer (default -1)
+---@return string bytes
+function shared_buffer:read(from, to) end
+
+--- Write bytes.
+---
+--- - Raises: when they do not fit; `ECLOSED` when the buffer was moved.
+---@param at integer
+---@param bytes string
+---@return corun.pool.buffer self
+function shared_buffer:write(at, bytes) end
+
+--- Make a buffer that is a part of this one and sees the same bytes.
+---@param from? integer (default 1)
+---@param to? integer (default -1)
+---@return corun.pool.buffer slice
+function shared_buffer:slice(from, to) end
+
+--- Hand the bytes over to a new buffer: this one and its slices are closed, in all runtimes.
+---
+--- - Raises: when it is a slice; `ECLOSED` when it was moved before.
+---@return corun.pool.buffer moved
+function shared_buffer:move() end
+
+--- Make a counter: an integer that runtimes change without losing a change.
+---@param n? integer (default 0)
+---@return corun.pool.counter
+function pool.counter(n) end
+
+--- An atomic integer.
+---@class corun.pool.counter
+local shared_counter = {}
+
+--- Add to it.
+---@param n? integer (default 1)
+---@return integer sum
+function shared_counter:add(n) end
+
+--- Its value.
+---@return integer value
+function shared_counter:get() end
+
+--- Set it.
+---@param value integer
+---@return integer before
+function shared_counter:set(value) end
+
+--- Set it if it has the expected value.
+---@param expected integer
+---@param value integer
+---@return boolean was_set
+function shared_counter:compare_and_set(expected, value) end
+
+--- Run a function once in the whole program, whatever worker asks first, and give its results to
+--- all who ask under that name; others wait meanwhile. It runs where it was asked first. When it
+--- fails or is cancelled, the next one who asks runs its own.
+---
+--- - Raises: what the function raises, in the one that ran it; when its results cannot be
+---   transferred.
+---@async
+---@param name string
+---@param fn fun(): ...
+---@return any ...
+function pool.once(name, fn) end
+
 return pool

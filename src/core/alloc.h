@@ -27,7 +27,7 @@ typedef struct alloc_pool {
   size_t gift_size;
   void *dead;  // a large block that Lua has freed, of which the loop gives back slices; NULL: none
   size_t dead_size;
-  int over_limit;      // something was refused because of the limit
+  int over_limit;     // something was refused because of the limit
   size_t head, tail;  // what Lua adds to the bytes of a long string (bytes.h)
 } alloc_pool;
 

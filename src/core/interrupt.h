@@ -31,11 +31,11 @@ typedef struct interrupt {
   atomic_uint_fast64_t raised_step, raised_limit;  // where the hook has raised last
   atomic_int stops_seen, quits_seen;               // signals that the loop has acted on
   atomic_int asks, asks_seen;  // by other threads to cancel what runs here (rt->on_wakeup)
-  uint32_t closables, seen;  // closables handed out, and how many the hook has seen (S25)
-  int skip;                  // instructions that the hook lets pass
-  uint64_t spared;           // the step that was given some when the hook was set
-  lua_State *armed;          // the state that has our hook
-  lua_Hook old_hook;         // what debug.sethook had set there
+  uint32_t closables, seen;    // closables handed out, and how many the hook has seen (S25)
+  int skip;                    // instructions that the hook lets pass
+  uint64_t spared;             // the step that was given some when the hook was set
+  lua_State *armed;            // the state that has our hook
+  lua_Hook old_hook;           // what debug.sethook had set there
   int old_mask, old_count;
 } interrupt;
 

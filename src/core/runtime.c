@@ -15,6 +15,7 @@
 #include "core/error.h"
 #include "core/handle.h"
 #include "core/host.h"
+#include "core/mail.h"
 #include "core/scope.h"
 #include "core/task.h"
 #include "core/trace.h"
@@ -83,6 +84,7 @@ static void on_wakeup(uv_async_t *h) {
   rt *r = h->data;
   if (!r->closing) host_deliver(r);
   work_deliver(r);
+  mail_deliver(r);
   if (r->closing && !r->nworks && !uv_is_closing((uv_handle_t *)h))
     uv_close((uv_handle_t *)h, NULL);
 }
@@ -173,6 +175,7 @@ int rt_close(rt *r, double seconds) {
   r->closing = 1;
   if (r->L) lua_close(r->L);  // handles that scripts left open begin to close here
   r->L = NULL;
+  mail_deliver(r);
   handle_close_all(r);
   if (drain(r, seconds) < 0) return UV_ETIMEDOUT;
   int rc = uv_loop_close(&r->loop);

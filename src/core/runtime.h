@@ -85,11 +85,12 @@ struct rt {
   rt_options opts;
   rt_stats stats;
   interrupt intr;
+  _Atomic(struct letter *) mail;  // from other threads, newest first (core/mail.h)
   void *role;                // what this runtime is to others: a worker of a pool (pool/worker.h)
   void (*on_wakeup)(rt *r);  // the role's part in a wake-up by another thread; must not run Lua
   const struct luaL_Reg *modules;  // those in C that require finds
-  int exit_code;      // of corun.exit, -1 when it was not called
-  double time_limit;  // of the root scope in seconds, if it is limited
+  int exit_code;                   // of corun.exit, -1 when it was not called
+  double time_limit;               // of the root scope in seconds, if it is limited
   int is_limited;
   int timed_out;                  // it passed
   int deadlocked;                 // the root was cancelled because nothing could wake any task

@@ -20,9 +20,9 @@ typedef struct work_type {
   // Do the work. [pool] Must touch neither Lua nor the runtime; should look at work_is_cancelled.
   void (*run)(work *w);
   // In the coroutine: push results and answer their number, or raise. `rc` is 0 once `run` has
-  // ended, a negative code when a doer did not take it, UV_ETIMEDOUT when the time limit passed: then `run` never began, or goes on
-  // (is_abandoned) and its part of the work must not be looked at; UV_EAGAIN when no thread could
-  // be started and `run` never began: answer work_fail. [loop]
+  // ended, a negative code when a doer did not take it, UV_ETIMEDOUT when the time limit passed:
+  // then `run` never began, or goes on (is_abandoned) and its part of the work must not be looked
+  // at; UV_EAGAIN when no thread could be started and `run` never began: answer work_fail. [loop]
   int (*done)(lua_State *L, work *w, int rc);
   // Release what the work holds, exactly once; the memory is freed after it. NULL: nothing. [loop]
   void (*drop)(work *w);

@@ -181,11 +181,12 @@ static int l_stats(lua_State *L) {
 }
 
 int luaopen_corun_poolcore(lua_State *L) {
-  static const luaL_Reg functions[] = {
-    {"new", l_new},          {"own", l_own},          {"run", l_run},
-    {"map", l_map},          {"close", l_close},      {"join", l_join},
-    {"stats", l_stats},      {"init", worker_init},     {"take", worker_take},   {"perform", worker_perform},
-    {"fail", worker_fail},   {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"new", l_new},        {"own", l_own},
+                                       {"run", l_run},        {"map", l_map},
+                                       {"close", l_close},    {"join", l_join},
+                                       {"stats", l_stats},    {"init", worker_init},
+                                       {"take", worker_take}, {"perform", worker_perform},
+                                       {"fail", worker_fail}, {NULL, NULL}};
   luaL_newmetatable(L, CLASS);
   lua_pushcfunction(L, l_gc);
   lua_setfield(L, -2, "__gc");

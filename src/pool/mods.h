@@ -5,8 +5,9 @@
 
 #include <lua.h>
 
-int luaopen_corun_message(lua_State *L);   // values within the process, for tests
+int luaopen_corun_message(lua_State *L);  // values within the process, for tests
 int luaopen_corun_poolcore(lua_State *L);
+int luaopen_corun_sharecore(lua_State *L);
 int luaopen_corun_transfer(lua_State *L);  // values as bytes
 
 #endif

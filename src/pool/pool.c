@@ -10,6 +10,7 @@
 #include "core/host.h"
 #include "core/task.h"
 #include "core/trace.h"
+#include "pool/commons.h"
 #include "pool/worker.h"
 
 // --- Life ------------------------------------------------------------------------------------
@@ -17,6 +18,7 @@
 static void drop_pool(work *w) {
   pool *p = (pool *)(void *)w;
   message_fini(&p->init);
+  commons_unref(p->commons);
   pthread_mutex_destroy(&p->lock);
   free(p->broken);
   free(p->name);
@@ -27,8 +29,10 @@ static void drop_pool(work *w) {
 static const work_type life_type = {.op = "pool", .drop = drop_pool};
 
 pool *pool_new(lua_State *L) {
+  commons *c = commons_of(L);
   pool *p = calloc(1, sizeof *p);
   if (!p) return NULL;
+  p->commons = commons_ref(c);
   pthread_mutex_init(&p->lock, NULL);
   list_init(&p->queue);
   list_init(&p->idle);
@@ -221,10 +225,12 @@ static int done(lua_State *L, work *w, int rc) {
   worker_unblock(rt_of(L));
   if (rc < 0) return raise_code(L, j, rc);
   switch ((job_outcome)j->outcome) {
-    case JOB_RETURNED: luaL_checkstack(L, j->reply.n + LUA_MINSTACK, "too many results");
+    case JOB_RETURNED:
+      luaL_checkstack(L, j->reply.n + LUA_MINSTACK, "too many results");
       return message_decode(L, &j->reply, 0);
     case JOB_RAISED: return raise_reply(L, j);
-    case JOB_REFUSED: lua_settop(L, 0);
+    case JOB_REFUSED:
+      lua_settop(L, 0);
       if (j->reply.n < 1 || message_decode(L, &j->reply, 0) < 1)
         return luaL_error(L, "not enough memory");
       return err_raise(L, "ETRANSFER", NULL, NULL, "%s", lua_tostring(L, 1));

@@ -32,11 +32,11 @@ typedef enum {
 } job_outcome;
 
 typedef struct pool_job {
-  work w;         // of the task that waits for it
+  work w;  // of the task that waits for it
   pool *in;
-  list link;      // in pool->queue, then in worker->taken
-  worker *at;     // that runs it, NULL before. Guarded by the lock
-  scope *s;       // what it runs in. [the worker's loop]
+  list link;   // in pool->queue, then in worker->taken
+  worker *at;  // that runs it, NULL before. Guarded by the lock
+  scope *s;    // what it runs in. [the worker's loop]
   message call, reply;
   uint8_t kind, outcome;
   uint8_t asked;  // to end early. Guarded by the lock
@@ -51,17 +51,18 @@ typedef struct pool_counts {
 struct pool {
   work life;  // of the runtime that made it: that one waits at its end for the threads
   pthread_mutex_t lock;
-  list queue;           // of jobs, oldest first
-  list idle, workers;   // idle: that wait for a job, the latest first
+  list queue;          // of jobs, oldest first
+  list idle, workers;  // idle: that wait for a job, the latest first
   pool_counts counts;
-  unsigned threads;     // that have not ended; workers: those of them that still take jobs
+  unsigned threads;  // that have not ended; workers: those of them that still take jobs
   int closed;
-  char *broken;         // how the init of a worker failed, NULL while none has
+  char *broken;  // how the init of a worker failed, NULL while none has
   // What it was made with; read-only after.
   unsigned size;
-  double idle_seconds;  // after which a worker without a job ends
+  double idle_seconds;        // after which a worker without a job ends
   char *name, *path, *cpath;  // path, cpath: package.path and cpath of its workers
   message init;
+  struct commons *commons;
   rt_options opts;
   const struct luaL_Reg *modules;
 };

@@ -6,6 +6,7 @@
 
 #include "core/args.h"
 #include "core/error.h"
+#include "core/runtime.h"
 
 // Key in a metatable that marks it as one of shared things; key in the registry of the table with
 // weak values: shared thing -> its userdata.
@@ -25,11 +26,18 @@ void shared_unref(shared *s) {
   if (atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) == 1) s->type->free(s);
 }
 
+typedef struct box {
+  shared *s;
+  void *view;
+} box;
+
 static int on_collect(lua_State *L) {
-  shared **box = lua_touserdata(L, 1);
-  shared *s = *box;
-  *box = NULL;
-  if (s) shared_unref(s);
+  box *b = lua_touserdata(L, 1);
+  shared *s = b->s;
+  b->s = NULL;
+  if (!s) return 0;
+  if (b->view) s->type->drop_view(b->view);
+  shared_unref(s);
   return 0;
 }
 
@@ -61,12 +69,14 @@ void shared_push(lua_State *L, shared *s) {
   push_boxes(L);
   if (lua_rawgetp(L, -1, s) == LUA_TNIL) {
     lua_pop(L, 1);
-    shared **box = lua_newuserdatauv(L, sizeof *box, 0);
-    *box = NULL;
+    box *b = lua_newuserdatauv(L, sizeof *b, 0);
+    *b = (box){NULL, NULL};
     if (lua_rawgetp(L, LUA_REGISTRYINDEX, s->type) != LUA_TTABLE)
       err_misuse(L, "nothing that knows a %s is loaded here", s->type->name);
     lua_setmetatable(L, -2);
-    *box = shared_ref(s);
+    if (s->type->view) b->view = s->type->view(rt_of(L), s);
+    if (s->type->view && !b->view) luaL_error(L, "not enough memory");
+    b->s = shared_ref(s);
     lua_pushvalue(L, -1);
     lua_rawsetp(L, -3, s);
   }
@@ -77,7 +87,24 @@ shared *shared_of(lua_State *L, int idx) {
   if (lua_type(L, idx) != LUA_TUSERDATA || !lua_getmetatable(L, idx)) return NULL;
   int marked = lua_rawgetp(L, -1, &is_shared) == LUA_TBOOLEAN;
   lua_pop(L, 2);
-  return marked ? *(shared **)lua_touserdata(L, idx) : NULL;
+  return marked ? ((box *)lua_touserdata(L, idx))->s : NULL;
+}
+
+static int l_push(lua_State *L) {
+  shared_push(L, lua_touserdata(L, 1));
+  return 1;
+}
+
+void shared_adopt(lua_State *L, shared *s) {
+  lua_pushcfunction(L, l_push);
+  lua_pushlightuserdata(L, s);
+  int status = lua_pcall(L, 1, 1, 0);
+  shared_unref(s);
+  if (status != LUA_OK) lua_error(L);
+}
+
+void *shared_view(void *userdata) {
+  return ((box *)userdata)->view;
 }
 
 shared *shared_check(lua_State *L, int idx, const shared_type *type) {

@@ -9,11 +9,17 @@
 #include <lua.h>
 #include <stdatomic.h>
 
+#include "core/types.h"
+
 typedef struct shared shared;
 
 typedef struct shared_type {
   const char *name;         // "pool channel", shown in messages
   void (*free)(shared *s);  // called by whoever gives up the last reference, on any thread
+  // What a runtime keeps for the thing as long as it has the userdata; NULL: nothing. [loop] `view`
+  // answers NULL on out of memory.
+  void *(*view)(rt *r, shared *s);
+  void (*drop_view)(void *view);
 } shared_type;
 
 struct shared {
@@ -37,6 +43,13 @@ void shared_register(lua_State *L, const shared_type *type);
 // Push the userdata of `s`, the same one each time; it holds a reference of its own. [loop] Raises
 // on out of memory, and when the type is not registered in this state.
 void shared_push(lua_State *L, shared *s);
+
+// The same for a new thing, whose one reference becomes the userdata's. [loop] Raises as that does;
+// then the thing is freed.
+void shared_adopt(lua_State *L, shared *s);
+
+// What this runtime keeps for the thing behind a userdata. [loop]
+void *shared_view(void *userdata);
 
 // The shared thing at `idx`; the reference stays the userdata's. [loop] Raises when the value is
 // something else.

@@ -14,11 +14,11 @@ struct worker {
   pool *of;
   rt *r;
   // [its loop]
-  list waiting;       // tasks of servers that wait for a job
-  unsigned servers;   // tasks
-  unsigned blocked;   // servers whose job waits for a job
-  unsigned running;   // jobs
-  int retired;        // takes no more jobs
+  list waiting;      // tasks of servers that wait for a job
+  unsigned servers;  // tasks
+  unsigned blocked;  // servers whose job waits for a job
+  unsigned running;  // jobs
+  int retired;       // takes no more jobs
 };
 
 // Start one more worker. The pool's lock is held. Answers 0, UV_ENOMEM or UV_EAGAIN.
