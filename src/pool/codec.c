@@ -36,7 +36,7 @@ uint64_t codec_hash(const unsigned char *p, size_t n) {
     h = (h ^ x) * 0xFF51AFD7ED558CCDu;
     h ^= h >> 32;
   }
-  h = (h ^ codec_load(p, (int)n)) * 0xC4CEB9FE1A85EC53u;
+  h = (h ^ codec_load(p, n)) * 0xC4CEB9FE1A85EC53u;
   return h ^ h >> 29;
 }
 

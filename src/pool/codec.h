@@ -7,6 +7,7 @@
 #include <lua.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define CODEC_VERSION 1
 #define CODEC_HEAD 32      // bytes of the header
@@ -14,6 +15,7 @@
 #define CODEC_SLOTS 256    // for texts
 #define CODEC_SHARED 256   // a string of at least so many bytes is kept, and never written twice
 #define CODEC_LEAST (-16)  // the smallest integer that is one byte
+#define CODEC_PENDING 16   // functions that are remembered from one message
 #define CODEC_NEAR 64      // so many kept values or objects the decoder holds on the stack
 
 // The first byte of each value.
@@ -76,13 +78,21 @@ typedef struct loaded {
   unsigned char *dump;
 } loaded;
 
+// Where in the message the bytes stand that are to be remembered for a function.
+typedef struct pending {
+  int in_objects;  // or among the values
+  size_t place, len;
+} pending;
+
 typedef struct codec {
   bytes out, objects, scratch, best;
   place *places;
   size_t nplaces, capacity;  // capacity is a power of two
+  int busy;                  // encoding, or left by a raise
   uint32_t turn;             // number of the message
   int32_t *parents;          // of each object: an object, or -(the number of the argument)
   size_t parents_room;
+  pending pending[CODEC_PENDING];
   text_slot texts[CODEC_SLOTS];
   loaded loaded[CODEC_SLOTS];
 } codec;
@@ -119,15 +129,20 @@ static inline unsigned char *bytes_room(lua_State *L, bytes *b, size_t n) {
   return b->p + b->len;
 }
 
-// Numbers are little-endian on any machine; compilers make one instruction of these.
-static inline void codec_store(unsigned char *p, uint64_t x, int n) {
-  for (int i = 0; i < n; i++) p[i] = (unsigned char)(x >> (8 * i));
+// Numbers are little-endian on any machine.
+static inline uint64_t codec_little(uint64_t x) {
+  return __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? __builtin_bswap64(x) : x;
 }
 
-static inline uint64_t codec_load(const unsigned char *p, int n) {
+static inline void codec_store(unsigned char *p, uint64_t x, size_t n) {
+  x = codec_little(x);
+  memcpy(p, &x, n);
+}
+
+static inline uint64_t codec_load(const unsigned char *p, size_t n) {
   uint64_t x = 0;
-  for (int i = 0; i < n; i++) x |= (uint64_t)p[i] << (8 * i);
-  return x;
+  memcpy(&x, p, n);
+  return codec_little(x);
 }
 
 #define CODEC_COUNT_MAX 10  // bytes of a count: seven bits each, the lowest first

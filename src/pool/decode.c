@@ -174,11 +174,12 @@ static int push_open_function(reader *r) {
   }
   if (load(r, p, n) < 0) return -1;
   free(l->dump);
-  *l = (loaded){hash, n, n <= LARGEST_LOADED ? malloc(n) : NULL};
-  if (l->dump) {
-    memcpy(l->dump, p, n);
+  l->dump = NULL;  // until the closure is in its place
+  if (n <= LARGEST_LOADED) {
     lua_pushvalue(L, -1);
     lua_rawseti(L, -3, slot + 1);
+    *l = (loaded){hash, n, malloc(n)};
+    if (l->dump) memcpy(l->dump, p, n);
   }
   lua_remove(L, -2);
   return 0;
@@ -239,8 +240,8 @@ static int push_thing(reader *r) {
 
 // --- Values --------------------------------------------------------------------------------------
 
-static int read_fixed(reader *r, int n, uint64_t *x) {
-  if (r->end - r->p < n) return is_truncated(r);
+static inline int read_fixed(reader *r, size_t n, uint64_t *x) {
+  if ((size_t)(r->end - r->p) < n) return is_truncated(r);
   *x = codec_load(r->p, n);
   r->p += n;
   return 0;
@@ -255,7 +256,7 @@ static int push_float(reader *r) {
   return 0;
 }
 
-static int push_integer(reader *r, int n) {
+static inline int push_integer(reader *r, size_t n) {
   uint64_t x;
   if (read_fixed(r, n, &x) < 0) return -1;
   uint64_t sign = (uint64_t)1 << (8 * n - 1);

@@ -203,8 +203,8 @@ static const unsigned char *remembered(writer *w, size_t *len) {
 static void put_record(writer *w, bytes *to, const unsigned char *p, size_t n, int is_new) {
   memcpy(bytes_room(w->L, to, n), p, n);
   to->len += n;
-  if (!is_new || w->npending == WRITER_PENDING) return;
-  pending *each = &w->pending[w->npending++];
+  if (!is_new || w->npending == CODEC_PENDING) return;
+  pending *each = &w->c->pending[w->npending++];
   *each = (pending){to == &w->c->objects, to->len - n, n};
   lua_pushvalue(w->L, -1);
   lua_rawseti(w->L, w->queue_at, -w->npending);
@@ -216,7 +216,7 @@ static void remember(writer *w, size_t objects) {
   if (!w->npending) return;
   lua_getiuservalue(L, w->codec_at, CODEC_RECORDS);
   for (int i = 0; i < w->npending; i++) {
-    const pending *each = &w->pending[i];
+    const pending *each = &w->c->pending[i];
     lua_rawgeti(L, w->queue_at, -(i + 1));
     lua_pushlstring(L, (char *)w->m->bytes + (each->in_objects ? objects : 0) + each->place,
                     each->len);
@@ -609,6 +609,12 @@ static void finish(writer *w, int n) {
   remember(w, objects);
 }
 
+// Begin with another queue the next time.
+static void drop_queue(writer *w) {
+  lua_newtable(w->L);
+  lua_setiuservalue(w->L, w->codec_at, CODEC_QUEUE);
+}
+
 // Let go of the objects.
 static void empty_queue(writer *w) {
   lua_State *L = w->L;
@@ -622,8 +628,7 @@ static void empty_queue(writer *w) {
       lua_rawseti(L, w->queue_at, i);
     }
   } else {
-    lua_newtable(L);
-    lua_setiuservalue(L, w->codec_at, CODEC_QUEUE);
+    drop_queue(w);
   }
 }
 
@@ -634,6 +639,8 @@ int message_encode(lua_State *L, message *m, int first, int n, const char *what,
   writer w = {.L = L, .c = codec_push(L), .m = m, .what = what, .flags = flags};
   w.codec_at = top + 1;
   w.queue_at = top + 2;
+  if (w.c->busy) drop_queue(&w);
+  w.c->busy = 1;
   lua_getiuservalue(L, w.codec_at, CODEC_QUEUE);
   begin(&w);
   int status = put_all(&w, first, n);
@@ -642,6 +649,7 @@ int message_encode(lua_State *L, message *m, int first, int n, const char *what,
   else
     message_fini(m);
   empty_queue(&w);
+  w.c->busy = 0;
   if (status < 0) lua_replace(L, top + 1);
   lua_settop(L, status < 0 ? top + 1 : top);
   return status;

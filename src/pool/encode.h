@@ -8,15 +8,8 @@
 #include "pool/codec.h"
 #include "pool/message.h"
 
-#define WRITER_PENDING 16  // functions of one message that are remembered
-
 // Where in the object `at` the value on top of the stack is.
 enum step { STEP_SELF, STEP_VALUE, STEP_KEY, STEP_UPVALUE };
-
-typedef struct pending {
-  int in_objects;  // or in `out`
-  size_t place, len;
-} pending;
 
 typedef struct writer {
   lua_State *L;
@@ -30,9 +23,8 @@ typedef struct writer {
   uint32_t nkept, nobjects, nslots;
   int32_t at;  // the object whose contents are written, or -(the number of the argument)
   enum step step;
-  int upvalue;  // at STEP_UPVALUE
-  int npending;
-  pending pending[WRITER_PENDING];
+  int upvalue;   // at STEP_UPVALUE
+  int npending;  // in c->pending
 } writer;
 
 // What stands at an address: see encode.c.

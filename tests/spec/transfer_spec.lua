@@ -178,8 +178,8 @@ describe("transfer of functions", function()
 
   it("takes functions of C and of corun, and modules, by name", function()
     local codec, lpeg = require "corun.codec", require "lpeg"
-    for _, f in ipairs{print, string.format, codec.base64.encode, lpeg.match, corun.sleep, corun.map,
-      require, coroutine.wrap, corun.spawn, require("corun.http").get} do
+    for _, f in ipairs{print, string.format, codec.base64.encode, lpeg.match, corun.sleep,
+      corun.map, require, coroutine.wrap, corun.spawn, require("corun.http").get} do
       assert.equal(f, (cross(f)))
     end
     for _, m in ipairs{string, corun, lpeg, codec, package.loaded["corun.json"]} do
@@ -206,7 +206,7 @@ describe("transfer of metatables", function()
 
   it("keeps errors of corun whole, with their tracebacks", function()
     local cause = corun.err("ECAUSE", "below")
-    local err = corun.err("EABOVE", "above", {op = "open", target = "x", cause = cause, retryable = 1})
+    local err = corun.err("EABOVE", "above", {op = "open", target = "x", cause = cause})
     err.others = {cause, "text"}
     local _, traced = pcall(corun.scope, function() error(err) end)
     local trace = require("corun.debug").traceback(traced)
@@ -215,5 +215,234 @@ describe("transfer of metatables", function()
     assert.equal(copy.cause, copy.others[1])
     assert.equal("below (ECAUSE)", tostring(copy.cause))
     assert.equal(trace, (require("corun.debug").traceback(copy)))
+  end)
+end)
+
+describe("transfer of anything", function()
+  -- A random graph: tables with all kinds of keys and values, cycles and shared ones among them.
+  local function graph(random)
+    local tables, texts = {}, {"a", "b", ("k"):rep(40), ("l"):rep(41), ("m"):rep(300), "\0", ""}
+    local value
+    local function number()
+      local bits = random(0)
+      local kind = random(5)
+      if kind == 1 then return bits end
+      if kind == 2 then return bits >> random(0, 63) end
+      if kind == 3 then return random(-300, 300) end
+      if kind == 4 then return random(-300, 300) / 4 end
+      return (string.unpack("d", string.pack("i8", bits)))
+    end
+    local function text()
+      if random(3) > 1 then return texts[random(#texts)] end
+      return ("x"):rep(random(0, 60)) .. random(1000)
+    end
+    local function key(t, i)
+      local kind = random(6)
+      if kind < 3 then return i end
+      if kind == 3 then return text() end
+      if kind == 4 then return random(2) == 1 end
+      if kind == 5 and t.id then return {id = random(0)} end
+      local k = number()
+      return k == k and k or i
+    end
+    local function table_of(n)
+      local t = {}
+      if random(3) == 1 then t.id = random(0) end
+      tables[#tables + 1] = t
+      for i = 1, n do t[key(t, i)] = value(n - 1) end
+      return t
+    end
+    function value(n)
+      local kind = random(10)
+      if kind < 3 then return number() end
+      if kind < 5 then return text() end
+      if kind == 5 then return random(2) == 1 end
+      if kind == 6 then return json.null end
+      if kind == 7 and #tables > 0 then return tables[random(#tables)] end
+      return n > 0 and table_of(random(0, n)) or n
+    end
+    return value(random(9))
+  end
+
+  it("gives back what was encoded", function()
+    for seed = 1, 3000 do
+      math.randomseed(seed)
+      local v = graph(math.random)
+      assert.is_true(alike(v, (cross_plain(v))), "seed " .. seed)
+      assert.is_true(alike(v, (cross(v))), "seed " .. seed)
+    end
+  end)
+
+  it("answers bytes that were cut or changed", function()
+    local point = transfer.register("spec.cut", {})
+    local t = {1, 2.5, "text", "text", ("l"):rep(300), {true, false, json.null}, 1 << 20, 1 << 40}
+    t.self, t[t[6]], t.point = t, t, setmetatable({x = t[5]}, point)
+    t.err = select(2, pcall(corun.scope, function() error(corun.err("ECUT", "cut")) end))
+    local s = transfer.encode(t, nil, "text")
+    for i = 0, #s - 1 do
+      local v, err = transfer.decode(s:sub(1, i))
+      assert.is_nil(v)
+      assert.equal("ETRANSFER", err.code)
+    end
+    assert.equal("ETRANSFER", select(2, transfer.decode(s .. "\0")).code)
+    math.randomseed(1)
+    local failed = 0
+    for i = 1, 20000 do
+      local at = i <= #s and i or math.random(#s)
+      local changed = s:sub(1, at - 1) .. string.char(math.random(0, 255)) .. s:sub(at + 1)
+      local v, err = transfer.decode(changed)
+      if v == nil and type(err) == "table" and err.code == "ETRANSFER" then failed = failed + 1 end
+    end
+    assert.is_true(failed > 1000)
+  end)
+
+  it("never decodes functions from bytes", function()
+    -- messages as docs/encoding.md has them: a function, a closure, an export, a module, a shared
+    -- thing, the globals
+    local dump = string.dump(function() end)
+    local function head(values, objects, kept)
+      return "cor\1" .. string.pack("<I4I8I4I4I8", 1, 32 + #values, objects, kept, 0) .. values
+    end
+    local record = "\12" .. string.pack("<I8s4", 0, dump)
+    for _, s in ipairs{head(record, 0, 1), head("\17", 1, 0) .. "\2\0\0" .. record,
+      head("\13\6string\1\3rep", 0, 1), head("\14\6string", 0, 1), head("\15\0", 0, 1),
+      head("\19", 0, 0)} do
+      local v, err = transfer.decode(s)
+      assert.is_nil(v)
+      assert.equal("ETRANSFER", err.code)
+    end
+  end)
+
+  it("gives a short message no large table", function()
+    local s = transfer.encode({})
+    local before = collectgarbage("count")
+    local claimed = s:sub(1, -3) .. "\xFF\xFF\xFF\x7F\xFF\xFF\xFF\x7F"
+    assert.matches("larger than the message", select(2, transfer.decode(claimed)).message)
+    assert.is_true(collectgarbage("count") - before < 100)
+  end)
+end)
+
+describe("transfer refuses", function()
+  local function refused(f, ...)
+    local ok, err = pcall(f, ...)
+    assert.is_false(ok)
+    assert.equal("ETRANSFER", err.code)
+    return err.message
+  end
+
+  it("what cannot cross, with its path", function()
+    local co = coroutine.create(print)
+    local mt = {__name = "my class"}
+    for want, v in pairs{
+      ["cannot transfer userdata (FILE*) at argument 1"] = io.stdout,
+      ["cannot transfer userdata (FILE*) at argument 1 .conn.sock"] = {conn = {sock = io.stdout}},
+      ["cannot transfer thread at argument 1 [3][2]"] = {1, 2, {1, co}},
+      ["cannot transfer thread at argument 1 (key)"] = {[co] = 1},
+      ["cannot transfer thread at argument 1 .a(key).b"] = {a = {[{b = co}] = 1}},
+      ['cannot transfer thread at argument 1 ["a b"][1.5][true]'] =
+        {["a b"] = {[1.5] = {[true] = co}}},
+      ["cannot transfer thread at argument 1 [-1][table]"] = {[-1] = {[{}] = co}},
+      ["cannot transfer table with an unregistered metatable (my class) at argument 1 .x"] =
+        {x = setmetatable({}, mt)},
+      ["cannot transfer table with an unregistered metatable at argument 1"] = setmetatable({}, {}),
+      ["cannot transfer thread at argument 1 (upvalue co)"] = function() return co end,
+      ["cannot transfer thread at argument 1 .f(upvalue co)"] = {f = function() return co end},
+      ["cannot transfer thread at argument 1 (upvalue t).x"] = (function()
+        local t = {x = co}
+        return function() return t end
+      end)(),
+      ["cannot transfer function of C or corun that no module exports at argument 1"] =
+        string.gmatch("a", "a"),
+    } do
+      assert.equal(want, refused(message.encode, v))
+      assert.equal((want:gsub("argument 1", "argument 3")), refused(message.encode, nil, 2, v))
+    end
+    local deep = co
+    for _ = 1, 20 do deep = {x = deep} end
+    assert.equal("cannot transfer thread at argument 1 " .. (".x"):rep(11) .. "....x",
+      refused(message.encode, deep))
+  end)
+
+  it("in bytes, functions too", function()
+    assert.equal("cannot transfer function at argument 1 .f", refused(transfer.encode, {f = print}))
+    assert.equal("cannot transfer function at argument 2",
+      refused(transfer.encode, 1, function() end))
+    assert.equal("cannot transfer function at argument 1 .format",
+      refused(transfer.encode, {format = string.format}))
+  end)
+
+  it("and leaves nothing behind", function()
+    local weak = setmetatable({}, {__mode = "k"})
+    do
+      local t = {{}, {}}
+      weak[t], weak[t[1]] = true, true
+      t.co = coroutine.create(print)
+      refused(message.encode, t)
+      t.co = nil
+      cross(t)
+    end
+    collectgarbage()
+    collectgarbage()
+    assert.is_nil(next(weak))
+  end)
+
+  it("a metatable and a module that the other side has not", function()
+    local mt = transfer.register("spec.gone", {})
+    local s = transfer.encode(setmetatable({}, mt)):gsub("spec%.gone", "spec.none")
+    local _, err = transfer.decode(s)
+    assert.equal("no metatable is registered here as 'spec.none'", err.message)
+    package.loaded["spec.module"] = {}
+    local m = message.encode(package.loaded["spec.module"])
+    package.loaded["spec.module"] = nil
+    assert.error_matches(function() message.decode(m) end, "spec.module")
+  end)
+end)
+
+describe("transfer without memory", function()
+  local program = os.getenv("CORUN") or "corun"
+
+  -- What a corun whose nth allocation fails writes, and its status.
+  local function run(code, nth)
+    local path = os.tmpname()
+    local f = assert(io.open(path, "w"))
+    f:write(code)
+    f:close()
+    local p = assert(io.popen(("CORUN_FAIL_ALLOC=%d timeout 20 %s %s 2>&1")
+      :format(nth, program, path)))
+    local output = p:read("a")
+    local _, how, status = p:close()
+    os.remove(path)
+    return output, how == "exit" and status or -1
+  end
+
+  it("is an error, and the next message is whole #faults", function()
+    local code = [[
+      local message = require "corun.message"
+      local n = 0
+      local function count() n = n + 1 return n end
+      local t = {count, {1, 2, "three", [0.5] = ("l"):rep(300)}, print, string}
+      for i = 1, 70 do t[#t + 1] = {i, t} end
+      io.write("begin ")
+      for _ = 1, 2 do
+        pcall(function()
+          local u = message.decode(message.encode(t, "a", nil))
+          u[1]()
+        end)
+      end
+      n = 0
+      local u, a = message.decode(message.encode(t, "a", nil))
+      assert(u[1]() == 1 and u[2][3] == "three" and u[3] == print and u[4] == string and a == "a")
+      assert(u[#t][2] == u and #u == #t and u[#t][1] == 70)
+      io.write("done")]]
+    local seen = {}
+    for nth = 860, 1340, 8 do
+      local output, status = run(code, nth)
+      assert.is_true(status == 0 or status == 1 or status == 70,
+        ("allocation %d: status %d, %s"):format(nth, status, output))
+      if status == 1 then assert.matches("not enough memory", output) end
+      if status == 0 then assert.matches("begin done", output) end
+      seen[status] = (seen[status] or 0) + 1
+    end
+    assert.is_true(seen[0] > 0)
   end)
 end)
