@@ -18,13 +18,6 @@
 
 // --- Places --------------------------------------------------------------------------------------
 
-// The value of a place: a number that is never 0, and two bits that say of what.
-enum { PLACE_KEPT, PLACE_OBJECT, PLACE_DUMP, PLACE_UPVALUE };
-
-static uint64_t place_value(uint64_t n, int kind) {
-  return (n + 1) << 2 | (unsigned)kind;
-}
-
 static size_t place_hash(const void *key) {
   uint64_t h = (uint64_t)(uintptr_t)key * 0x9E3779B97F4A7C15u;
   return (size_t)(h >> 32 ^ h >> 12);
@@ -128,7 +121,7 @@ static void put_text(writer *w, const char *s, size_t n) {
   c->out.len += 3 + n;
 }
 
-static void put_again(writer *w, uint64_t value) {
+void writer_again(writer *w, uint64_t value) {
   put_tag_count(w, (value & 3) == PLACE_OBJECT ? TAG_OBJECT : TAG_KEPT, (value >> 2) - 1);
 }
 
@@ -137,7 +130,7 @@ static void put_again(writer *w, uint64_t value) {
 static int put_kept(writer *w, const void *key) {
   place *p = writer_place(w, key);
   if (p->value && p->value != PLACE_MODULE) {
-    put_again(w, p->value);
+    writer_again(w, p->value);
     return 1;
   }
   p->value = place_value(w->nkept++, PLACE_KEPT);
@@ -157,150 +150,10 @@ static void put_string(writer *w) {
   w->c->out.len += n;
 }
 
-// --- Functions -----------------------------------------------------------------------------------
-
-static int on_dump(lua_State *L, const void *p, size_t n, void *ud) {
-  bytes *b = ud;
-  memcpy(bytes_room(L, b, n), p, n);
-  b->len += n;
-  return 0;
-}
-
-static int is_named(lua_State *L) {
-  lua_Debug ar;
-  if (lua_iscfunction(L, -1)) return 1;
-  lua_pushvalue(L, -1);
-  lua_getinfo(L, ">S", &ar);
-  return err_is_embedded(ar.source);
-}
-
-// Put the dump of the function on top of the stack into the scratch bytes: hash, length, bytes.
-static void dump(writer *w) {
-  lua_State *L = w->L;
-  bytes *b = &w->c->scratch;
-  const size_t head = 1 + 8 + 4;
-  bytes_room(L, b, head);
-  b->len = head;
-  lua_dump(L, on_dump, b, 0);
-  b->p[0] = TAG_FUNCTION;
-  codec_store(b->p + 1, codec_hash(b->p + head, b->len - head), 8);
-  codec_store(b->p + 9, b->len - head, 4);
-}
-
-// The bytes remembered for the function on top of the stack, NULL when there are none.
-static const unsigned char *remembered(writer *w, size_t *len) {
-  lua_State *L = w->L;
-  lua_getiuservalue(L, w->codec_at, CODEC_RECORDS);
-  lua_pushvalue(L, -2);
-  lua_rawget(L, -2);
-  const unsigned char *p = (const unsigned char *)lua_tolstring(L, -1, len);
-  lua_pop(L, 2);  // the table keeps it as long as the function lives
-  return p;
-}
-
-// Append a record and, if it is new, see to it that it is remembered for the function on top of the
-// stack; the first `skip` bytes stay out.
-static void put_record(writer *w, bytes *to, const unsigned char *p, size_t n, int is_new) {
-  memcpy(bytes_room(w->L, to, n), p, n);
-  to->len += n;
-  if (!is_new || w->npending == CODEC_PENDING) return;
-  pending *each = &w->c->pending[w->npending++];
-  *each = (pending){to == &w->c->objects, to->len - n, n};
-  lua_pushvalue(w->L, -1);
-  lua_rawseti(w->L, w->queue_at, -w->npending);
-}
-
-// Remember the new records, now that the message is complete: this makes strings.
-static void remember(writer *w, size_t objects) {
-  lua_State *L = w->L;
-  if (!w->npending) return;
-  lua_getiuservalue(L, w->codec_at, CODEC_RECORDS);
-  for (int i = 0; i < w->npending; i++) {
-    const pending *each = &w->c->pending[i];
-    lua_rawgeti(L, w->queue_at, -(i + 1));
-    lua_pushlstring(L, (char *)w->m->bytes + (each->in_objects ? objects : 0) + each->place,
-                    each->len);
-    lua_rawset(L, -3);
-  }
-  lua_pop(L, 1);
-}
-
-// Say whether the value on top of the stack, an upvalue of that name, stands for the globals: those
-// themselves, or an environment that falls back on them, as busted gives one to each spec.
-static int is_globals(writer *w, const char *name) {
-  lua_State *L = w->L;
-  if (strcmp(name, "_ENV") != 0) return 0;
-  if (lua_topointer(L, -1) == w->globals) return 1;
-  if (!lua_istable(L, -1) || !lua_getmetatable(L, -1)) return 0;
-  int registered = codec_class(L, w->codec_at) == LUA_TSTRING;
-  lua_pop(L, 1);
-  return !registered;
-}
-
-// Say whether the globals are the only upvalue that the function on top of the stack may have.
-static int is_open(writer *w) {
-  lua_State *L = w->L;
-  const char *name = lua_getupvalue(L, -1, 1);
-  if (!name) return 1;
-  int is = is_globals(w, name);
-  lua_pop(L, 1);
-  if (!is || !lua_getupvalue(L, -1, 2)) return is;
-  lua_pop(L, 1);
-  return 0;
-}
-
-static void add_object(writer *w, place *p);
-
-// The key under which the place of a dump is known: odd, as no address is.
-static const void *dump_key(const unsigned char *record, unsigned variant) {
-  return (const void *)(((uintptr_t)codec_load(record + 1, 8) | 1) ^ variant);
-}
-
-static int put_function(writer *w) {
-  lua_State *L = w->L;
-  codec *c = w->c;
-  size_t n;
-  if (w->flags & MESSAGE_NO_FUNCTIONS) return writer_refuse(w, "function");
-  const void *key = lua_topointer(L, -1);
-  place *p = writer_place(w, key);
-  if (p->value) {
-    put_again(w, p->value);
-    return 0;
-  }
-  const unsigned char *record = remembered(w, &n);
-  int is_new = !record, named = record ? record[0] == TAG_EXPORT : is_named(L);
-  if (!named && !is_open(w)) {
-    add_object(w, p);
-    return 0;
-  }
-  if (is_new) {
-    c->scratch.len = 0;
-    if (!named)
-      dump(w);
-    else if (!writer_name(w))
-      return writer_refuse(w, "function of C or corun that no module exports");
-    record = c->scratch.p;
-    n = c->scratch.len;
-  }
-  if (!named) {
-    // A second function with one dump is loaded for itself, so that it stays another value.
-    place *same = writer_place(w, dump_key(record, 0));
-    int is_second = same->value != 0;
-    same->value = place_value(0, PLACE_DUMP);
-    if (is_second) {
-      add_object(w, writer_place(w, key));
-      return 0;
-    }
-  }
-  writer_place(w, key)->value = place_value(w->nkept++, PLACE_KEPT);
-  put_record(w, &c->out, record, n, is_new);
-  return 0;
-}
-
 // --- Objects -------------------------------------------------------------------------------------
 
 // Give the table or closure on top of the stack the next number, and queue it.
-static void add_object(writer *w, place *p) {
+void writer_add_object(writer *w, place *p) {
   lua_State *L = w->L;
   codec *c = w->c;
   if (w->nobjects == INT32_MAX) codec_no_memory(L);
@@ -329,14 +182,14 @@ static int put_table(writer *w) {
   }
   place *p = writer_place(w, key);
   if (!p->value) {
-    add_object(w, p);
+    writer_add_object(w, p);
   } else if (p->value == PLACE_MODULE) {
     w->c->scratch.len = 0;
     writer_name(w);
     put_kept(w, key);
-    put_record(w, &w->c->out, w->c->scratch.p, w->c->scratch.len, 0);
+    writer_record(w, &w->c->out, w->c->scratch.p, w->c->scratch.len, 0);
   } else {
-    put_again(w, p->value);
+    writer_again(w, p->value);
   }
   return 0;
 }
@@ -370,7 +223,7 @@ static int put_value(writer *w) {
     case LUA_TNUMBER: put_number(w); return 0;
     case LUA_TSTRING: put_string(w); return 0;
     case LUA_TTABLE: return put_table(w);
-    case LUA_TFUNCTION: return put_function(w);
+    case LUA_TFUNCTION: return writer_function(w);
     case LUA_TUSERDATA: return put_userdata(w);
     case LUA_TLIGHTUSERDATA:
       if (lua_touserdata(w->L, -1)) return writer_refuse(w, "light userdata");
@@ -470,34 +323,6 @@ static int put_table_object(writer *w) {
   return 0;
 }
 
-// Describe the closure on top of the stack: its dump, or where one like it is.
-static void describe_closure(writer *w, int upvalues) {
-  size_t n;
-  bytes *b = &w->c->objects;
-  const unsigned char *record = remembered(w, &n);
-  int is_new = !record;
-  if (is_new) {
-    w->c->scratch.len = 0;
-    dump(w);
-    record = w->c->scratch.p;
-    n = w->c->scratch.len;
-  }
-  place *same = writer_place(w, dump_key(record, 2));
-  unsigned char *p = bytes_room(w->L, b, 2 + CODEC_COUNT_MAX);
-  p[0] = OBJECT_CLOSURE;
-  p[1] = (unsigned char)upvalues;
-  b->len += 2;
-  size_t before = same->value >> 2;  // where it is, and 1
-  if (before && before - 1 + n <= b->len && memcmp(b->p + before - 1, record, n) == 0) {
-    b->len += codec_store_count(p + 2, before);
-    return;
-  }
-  p[2] = 0;
-  b->len++;
-  same->value = place_value(b->len, PLACE_DUMP);
-  put_record(w, b, record, n, is_new);
-}
-
 static int put_closure_object(writer *w) {
   lua_State *L = w->L;
   int n = 0;
@@ -511,14 +336,14 @@ static int put_closure_object(writer *w) {
       put_byte(w, (int)(p->value >> 2 & 0xFF));
     } else {
       p->value = ((uint64_t)w->at << 8 | (unsigned)(n + 1)) << 2 | PLACE_UPVALUE;
-      if (is_globals(w, name))
+      if (writer_is_globals(w, name))
         put_byte(w, TAG_GLOBALS);
       else if (put_value(w) < 0)
         return -1;
     }
     lua_pop(L, 1);
   }
-  describe_closure(w, n);
+  writer_closure(w, n);
   return 0;
 }
 
@@ -606,7 +431,7 @@ static void finish(writer *w, int n) {
   w->m->bytes = p;
   w->m->len = len;
   w->m->n = n;
-  remember(w, objects);
+  writer_remember(w, objects);
 }
 
 // Begin with another queue the next time.

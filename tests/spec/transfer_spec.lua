@@ -399,7 +399,12 @@ describe("transfer refuses", function()
 end)
 
 describe("transfer without memory", function()
-  local program = os.getenv("CORUN") or "corun"
+  local program = os.getenv("CORUN")
+  if not program then
+    local p = assert(io.popen("readlink /proc/$PPID/exe"))
+    program = p:read("l")
+    p:close()
+  end
 
   -- What a corun whose nth allocation fails writes, and its status.
   local function run(code, nth)
