@@ -7,12 +7,13 @@
 #include <string.h>
 
 #include "core/error.h"
+#include "data/json.h"
 #include "pool/message.h"
 
 static const char registry_key;
 
 // Metatables of corun's own that are registered from the start, by their names in the registry.
-static const char *const built_in[] = {ERR_MT, ERR_CANCEL_MT, "corun.json.array", NULL};
+static const char *const built_in[] = {ERR_MT, ERR_CANCEL_MT, JSON_ARRAY_MT, NULL};
 
 int codec_no_memory(lua_State *L) {
   lua_pushliteral(L, "not enough memory");

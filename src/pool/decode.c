@@ -11,6 +11,7 @@
 
 #include "core/error.h"
 #include "core/trace.h"
+#include "data/json.h"
 #include "pool/codec.h"
 #include "pool/message.h"
 
@@ -431,7 +432,15 @@ static int push_class(reader *r) {
   lua_State *L = r->L;
   if (lua_type(L, -1) != LUA_TSTRING) return fail(r, "a metatable without a name");
   lua_pushvalue(L, -1);
-  if (codec_class(L, r->codec_at) != LUA_TTABLE) {
+  int type = codec_class(L, r->codec_at);
+  if (type == LUA_TNIL && strcmp(lua_tostring(L, -2), JSON_ARRAY_MT) == 0) {
+    lua_pushliteral(L, "corun.json");  // which registers it
+    require(L);
+    lua_pop(L, 2);
+    lua_pushvalue(L, -1);
+    type = codec_class(L, r->codec_at);
+  }
+  if (type != LUA_TTABLE) {
     lua_pop(L, 1);
     lua_pushfstring(L, "no metatable is registered here as '%s'", err_escaped(L, -1));
     return -1;

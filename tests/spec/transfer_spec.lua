@@ -6,6 +6,13 @@ local transfer = require "corun.transfer"
 local json = require "corun.json"
 local message = require "corun.message"
 
+local program = os.getenv("CORUN")
+if not program then
+  local p = assert(io.popen("readlink /proc/$PPID/exe"))
+  program = p:read("l")
+  p:close()
+end
+
 local function cross(...) return message.decode(message.encode(...)) end
 local function cross_plain(...) return transfer.decode(transfer.encode(...)) end
 
@@ -204,6 +211,17 @@ describe("transfer of metatables", function()
     assert.equal("[]", json.encode((cross_plain(json.decode("[]")))))
   end)
 
+  it("marks arrays of JSON where nobody has loaded corun.json yet", function()
+    local hex = require("corun.codec").hex
+    local s = hex.encode(transfer.encode(json.array()))
+    local code = [[local s = require("corun.codec").hex.decode(arg[1])
+      local v = require("corun.transfer").decode(s)
+      io.write(require("corun.json").encode(v))]]
+    local p = assert(io.popen(("%s -e '%s' - %s </dev/null 2>&1"):format(program, code, s)))
+    assert.equal("[]", p:read("a"))
+    assert.is_true(p:close())
+  end)
+
   it("keeps errors of corun whole, with their tracebacks", function()
     local cause = corun.err("ECAUSE", "below")
     local err = corun.err("EABOVE", "above", {op = "open", target = "x", cause = cause})
@@ -399,13 +417,6 @@ describe("transfer refuses", function()
 end)
 
 describe("transfer without memory", function()
-  local program = os.getenv("CORUN")
-  if not program then
-    local p = assert(io.popen("readlink /proc/$PPID/exe"))
-    program = p:read("l")
-    p:close()
-  end
-
   -- What a corun whose nth allocation fails writes, and its status.
   local function run(code, nth)
     local path = os.tmpname()
