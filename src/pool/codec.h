@@ -118,8 +118,12 @@ uint64_t codec_hash(const unsigned char *p, size_t n);
 
 // --- Bytes ---------------------------------------------------------------------------------------
 
-// Raise that there is no memory. Does not return. [loop]
-int codec_no_memory(lua_State *L);
+// Raise that there is no memory. [loop]
+_Noreturn void codec_no_memory(lua_State *L);
+
+// The block of `n` bytes, of malloc's, made of `old` if that is not NULL. [loop] Raises on out of
+// memory; `old` is then left as it was.
+void *codec_realloc(lua_State *L, void *old, size_t n);
 
 // Make room for `n` more bytes. [loop] Raises on out of memory.
 void bytes_grow(lua_State *L, bytes *b, size_t n);

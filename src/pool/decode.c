@@ -176,7 +176,7 @@ static int push_open_function(reader *r) {
   if (load(r, p, n) < 0) return -1;
   free(l->dump);
   l->dump = NULL;  // until the closure is in its place
-  if (n <= LARGEST_LOADED) {
+  if (n && n <= LARGEST_LOADED) {
     lua_pushvalue(L, -1);
     lua_rawseti(L, -3, slot + 1);
     *l = (loaded){hash, n, malloc(n)};

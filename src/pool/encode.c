@@ -159,9 +159,7 @@ void writer_add_object(writer *w, place *p) {
   if (w->nobjects == INT32_MAX) codec_no_memory(L);
   if (w->nobjects == c->parents_room) {
     size_t more = c->parents_room ? 2 * c->parents_room : 64;
-    int32_t *parents = realloc(c->parents, more * sizeof *parents);
-    if (!parents) codec_no_memory(L);
-    c->parents = parents;
+    c->parents = codec_realloc(L, c->parents, more * sizeof *c->parents);
     c->parents_room = more;
   }
   p->value = place_value(w->nobjects, PLACE_OBJECT);
@@ -200,9 +198,7 @@ static int put_thing(writer *w, shared *s) {
   if (w->flags & MESSAGE_NO_SHARED) return writer_refuse(w, "userdata");
   if (put_kept(w, lua_touserdata(w->L, -1))) return 0;
   if ((m->nrefs & (m->nrefs - 1)) == 0) {  // full at each power of two
-    shared **refs = realloc(m->refs, (m->nrefs ? 2 * m->nrefs : 1) * sizeof *refs);
-    if (!refs) return codec_no_memory(w->L);
-    m->refs = refs;
+    m->refs = codec_realloc(w->L, m->refs, (m->nrefs ? 2 * m->nrefs : 1) * sizeof *m->refs);
   }
   put_tag_count(w, TAG_THING, m->nrefs);
   m->refs[m->nrefs++] = shared_ref(s);
@@ -422,8 +418,7 @@ static void finish(writer *w, int n) {
   codec_store(p + 20, w->nkept, 4);
   codec_store(p + 24, w->nslots, 8);
   if (c->out.room <= KEPT_BYTES) {
-    p = malloc(len);
-    if (!p) codec_no_memory(w->L);
+    p = codec_realloc(w->L, NULL, len);
     memcpy(p, c->out.p, len);
   } else {
     c->out = (bytes){NULL, 0, 0};
