@@ -14,14 +14,15 @@ echo ==; tail -n +2 queries; cd / && rm -r "$dir"; exit $status; } 3<&0]]
 
 ---Run the code; `corun` and `net` are there.
 ---@param code string
+---@param env string? variables for the program, "A=1"
 ---@return string out what it printed
 ---@return string[] queries "NAME TYPE", as they came
 ---@return table result err, status
-function dns.run(code)
+function dns.run(code, env)
   local pwd <close> = assert(io.popen("pwd"))
   local r = program.sh(LINE, {
     stdin = "local corun, net = require 'corun', require 'corun.net'\n" .. code,
-    env = ("SERVER=%s/tests/fixtures/net/dns_server.py"):format(pwd:read("l")),
+    env = ("SERVER=%s/tests/fixtures/net/dns_server.py %s"):format(pwd:read("l"), env or ""),
   })
   local out, log = r.out:match("^(.-)==\n(.*)$")
   local queries = {}
