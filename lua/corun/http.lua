@@ -47,6 +47,7 @@ for name, module in pairs{
   router = "http_router", static = "http_static", set_cookie = "http_set_cookie",
   compress = "http_compress", sse = "http_sse", cors = "http_cors",
   basic_auth = "http_basic_auth", common_log = "http_common_log", broadcast = "http_websocket",
+  proxy = "http_reverse_proxy",
 } do
   http[name] = function(...)
     http[name] = require("corun." .. module)[name]

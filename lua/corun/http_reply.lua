@@ -89,11 +89,13 @@ function reply.special(c, req, answer, site, fate)
   if not sent then
     outcome.keep = false
   elseif not is_head then
-    local writer = require("corun.http_writer").new(c, req.path, length, chunked)
+    local writers = require "corun.http_writer"
+    local writer = writers.new(c, req.path, length, chunked)
     local ok, err = inside.attend(site, write, writer)
     if ok ~= nil or err == nil then ok, err = writer:finish() end
     if not ok then
-      outcome.keep, outcome.err = false, err ~= writer.gone and err or nil
+      local is_gone = err == writer.gone or err == writers.GONE
+      outcome.keep, outcome.err = false, not is_gone and err or nil
     end
   end
   return outcome

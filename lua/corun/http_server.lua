@@ -266,7 +266,7 @@ function server.serve(addr, handler, o)
   local state = {
     idle = core.idle(math.huge), closed = false, count = 0, peers = {}, refused = 0,
     counts_local = o.per_peer ~= nil, o = {stream = o.stream}, log = o.log,
-    handler = handler, site = inside.site(handler),
+    handler = handler, site = inside.site(handler), tls = o.tls ~= nil and o.tls ~= false,
     where = info and ("%s:%d"):format(info.short_src, info.linedefined) or tostring(handler),
   }
   for name, value in pairs(LIMITS) do state.o[name] = o[name] or value end

@@ -83,6 +83,8 @@ function LAZY.headers(self) return message.headers(self.block) end
 
 function LAZY.peer(self) return self.link[3] end
 
+function LAZY.tls(self) return self.link[1].tls end
+
 function LAZY.query(self) return fields(self.target:match("?(.*)$") or "") end
 
 function LAZY.cookies(self)
@@ -120,6 +122,13 @@ function request.keep(self, closable)
   local link = self.link
   link[4] = link[4] or {}
   table.insert(link[4], closable)
+end
+
+---Wait until the client sends no more, and so has gone; all of the request must have come. False
+---when that cannot be seen.
+---@return boolean
+function request.watch(self)
+  return self.core:watch()
 end
 
 ---Close what a request had to be closed, the last first.

@@ -12,6 +12,9 @@ function writer:__tostring()
   return ("http writer (%s, %d bytes)"):format(self.target, self.bytes)
 end
 
+---What a function raises that has found otherwise that the client has gone.
+writer.GONE = task.err("ECONNRESET", "the client has gone", {op = "write"})
+
 ---Make a writer.
 ---@param c userdata the connection, over which the head was sent
 ---@param target string the request's path, for messages

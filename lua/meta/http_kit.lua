@@ -123,6 +123,53 @@ function http.static(root, o) end
 ---@field fresh? corun.seconds for so long a small file is answered as it was read (default 1); 0:
 ---   nothing is kept
 
+-- ## Reverse proxies
+
+--- Make a handler that answers with what another server answers. Both bodies go through piece by
+--- piece as they come, that of the request when the server has the option `stream`; it is sent
+--- before the answer is read, unless the answer is 400 or above.
+---
+--- The path of the request, below what the handler is mounted at, is appended to that of `target`,
+--- byte by byte; one with "." or ".." in it gets 400. Headers that concern one connection alone are
+--- dropped, `Expect` and `Upgrade` too: no WebSocket goes through. The server is told of the client
+--- by `X-Forwarded-For`, `-Proto` and `-Host`, which clients cannot forge. Redirects go through.
+---
+--- A server that cannot be reached, or breaks off before its answer has begun, is answered with
+--- 502, one that is silent for too long with 504, and a line is logged; one that breaks off later
+--- ends the client's connection, so that it sees the answer is not whole. A client that goes, or
+--- ends its sending side, ends the request to the server too.
+---
+--- ```lua
+--- local app = http.router()
+--- app:mount("/api", http.proxy("http://127.0.0.1:3000/v1"))
+--- http.serve("127.0.0.1:8080", app, {stream = true})
+--- ```
+---@param target string the URL of the server, as for requests, with the begin of all paths
+---@param o? corun.http.proxy_options
+---@return corun.http.proxy proxy
+function http.proxy(target, o) end
+
+---@class corun.http.proxy_options
+---@field timeout? corun.seconds|corun.http.timeouts (default `{connect=10, read=60}`)
+---@field headers? table<string, string|string[]|false> of the requests, in place of the client's;
+---   false leaves one out
+---@field keep_host? boolean the server gets the client's `Host` (default: its own)
+---@field trust? boolean what stands in `X-Forwarded-...` and `Forwarded` already is kept, for
+---   clients that are proxies themselves
+---@field forwarded? boolean tell it in the header `Forwarded` (RFC 7239) too
+---@field on_error? fun(err: corun.err, req: corun.http.server_request): any answers instead of 502
+---   and 504, unless it gives nil
+---@field limit? integer so many requests to the server at once (default 1024); further ones wait
+---@field idle? corun.seconds for which a connection to it is kept without use (default 4)
+---@field tls? boolean|corun.tls.client_options|corun.tls.context as for requests
+
+--- A handler that can be called, and closed.
+---@class corun.http.proxy
+local proxy = {}
+
+--- Close the connections to the server. Requests that are under way fail.
+function proxy:close() end
+
 -- ## Middleware and helpers
 
 --- Compress what a handler answers, as the client accepts it: zstd, br or gzip, by the weights of

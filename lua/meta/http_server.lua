@@ -72,6 +72,7 @@ function http.serve(addr, fn, o) end
 ---@field body string with the option `stream`, what has not been read of it yet: this waits, and
 ---   raises what goes wrong; when the handler lets that pass the client gets 408, 413 or 400
 ---@field peer string the address of the other side
+---@field tls boolean whether it came over TLS
 ---@field cookies table<string, string> as they were sent; of several of a name the first
 ---@field id string of the header `X-Request-Id` where it has a sane one, else made
 ---@field user? string the name that `http.basic_auth` let in

@@ -533,3 +533,19 @@ int http_connection_drain(lua_State *L, http_connection *c, double seconds) {
   c->until = timer_after(c->s->h.r, seconds);
   return discard(L, c->s, c, 0);
 }
+
+// --- The other side's end --------------------------------------------------------------------
+
+static int watch(lua_State *L, stream *s, void *arg, int rc) {
+  size_t n;
+  stream_peek(s, &n);
+  int is_gone = rc < 0 || s->closed || stream_end(s);
+  if (!is_gone && n < STREAM_AHEAD) return stream_wait(L, s, n + 1, TIMER_NEVER, watch, arg);
+  lua_pushboolean(L, is_gone);
+  return 1;
+}
+
+int http_connection_watch(lua_State *L, http_connection *c) {
+  task_checkpoint(L);
+  return watch(L, c->s, c, 0);
+}

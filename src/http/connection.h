@@ -125,6 +125,10 @@ int http_connection_piece(lua_State *L, http_connection *c, double seconds, bloc
 // does not make its system drop the answer. To be returned from a lua_CFunction. [loop]
 int http_connection_drain(lua_State *L, http_connection *c, double seconds);
 
+// Wait until the peer sends no more, while nobody else receives. To be returned from a
+// lua_CFunction. Results: true; false when it sends that much that its end cannot be seen. [loop]
+int http_connection_watch(lua_State *L, http_connection *c);
+
 // Say whether the peer has sent something that was not parsed, also when it waits in the system to
 // be read. [loop]
 int http_connection_has_more(const http_connection *c);

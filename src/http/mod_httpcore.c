@@ -144,6 +144,11 @@ static int l_has_more(lua_State *L) {
   return 1;
 }
 
+// c:watch(): wait until the peer sends no more.
+static int l_watch(lua_State *L) {
+  return http_connection_watch(L, http_connection_check(L));
+}
+
 // c:drain(seconds)
 static int l_drain(lua_State *L) {
   return http_connection_drain(L, http_connection_check(L), arg_number(L, 2));
@@ -320,17 +325,29 @@ static void make_class(lua_State *L, const char *name, const luaL_Reg *methods,
 }
 
 int luaopen_corun_httpcore(lua_State *L) {
-  static const luaL_Reg methods[] = {{"time", l_time},         {"bound", l_bound},
-                                     {"exchange", l_exchange}, {"open", l_open},
-                                     {"begin", l_begin},       {"write", l_write},
-                                     {"sent", l_sent},         {"head", l_head},
-                                     {"piece", l_piece},       {"send", l_send},
-                                     {"receive", l_receive},   {"drain", l_drain},
-                                     {"waits", l_waits},       {"has_more", l_has_more},
-                                     {"reusable", l_reusable}, {"keep_head", l_keep_head},
-                                     {"raw_head", l_raw_head}, {"peer", l_peer},
-                                     {"traffic", l_traffic},   {"offer", l_offer},
-                                     {"close", l_close},       {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"time", l_time},
+                                     {"bound", l_bound},
+                                     {"exchange", l_exchange},
+                                     {"open", l_open},
+                                     {"begin", l_begin},
+                                     {"write", l_write},
+                                     {"sent", l_sent},
+                                     {"head", l_head},
+                                     {"piece", l_piece},
+                                     {"send", l_send},
+                                     {"receive", l_receive},
+                                     {"drain", l_drain},
+                                     {"waits", l_waits},
+                                     {"has_more", l_has_more},
+                                     {"reusable", l_reusable},
+                                     {"keep_head", l_keep_head},
+                                     {"raw_head", l_raw_head},
+                                     {"peer", l_peer},
+                                     {"traffic", l_traffic},
+                                     {"offer", l_offer},
+                                     {"watch", l_watch},
+                                     {"close", l_close},
+                                     {NULL, NULL}};
   static const luaL_Reg meta[] = {
     {"__gc", l_gc}, {"__close", l_close}, {"__tostring", l_tostring}, {NULL, NULL}};
   static const luaL_Reg idle_methods[] = {{"add", l_idle_add},
