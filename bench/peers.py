@@ -55,6 +55,7 @@ class Programs:
         self.ws = self.node if has_ws else None
         self.go = which("go")
         self.nginx = which("nginx")
+        self.wrk = which("wrk")
         self.lua = which("lua5.4")
         self.cjson = self.lua if self.lua and works(self.lua, "-lcjson", "-e", "") else None
         self.cqueues = self.lua if self.lua and works(self.lua, "-lcqueues", "-e", "") else None
@@ -179,6 +180,9 @@ def contenders(bench, programs):
                 entry("go", p.go_program("inflight/inflight.go")),
                 entry("bun", p.bun, script("inflight/inflight.js")),
                 entry("node", p.node, script("inflight/inflight.js"))]
+    if bench == "serve-static":
+        return [entry("corun", p.corun, script("serve/static.lua")),
+                Contender("nginx", p.nginx and [script("serve/nginx.sh"), p.nginx])]
     if bench == "spawn-process":
         return [entry("corun", p.corun, script("process/spawn.lua")),
                 entry("go", p.go_program("process/spawn.go")),

@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
 
 import peers
@@ -25,6 +26,7 @@ GROUPS = {"core": ["tasks", "sleepers", "startup", "json548", "json5m"],
           "tls-echo": ["tls64", "tls64k", "tlsidle"],
           "http": ["scrape", "scrape-tls", "scrape-hosts", "inflight"],
           "ws": ["ws125"],
+          "server": ["serve-static"],
           "process": ["spawn-process"],
           "files": ["files_read", "files_write"]}
 BENCHES = [b for group in GROUPS.values() for b in group]
@@ -196,6 +198,35 @@ def bench_inflight(machine, who, quick):
     return {"wall": wall, "cpu": cpu, "peak": peak, "most": most}
 
 
+def wrk(machine, port, path, seconds):
+    """Puts load on a server with wrk: requests a second."""
+    command = [machine.load, "-t1", "-c64", f"-d{seconds}", f"http://127.0.0.1:{port}/{path}"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0 or "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
+        raise Failed("not all requests were answered with 200")
+    line = next(x for x in done.stdout.splitlines() if x.startswith("Requests/sec:"))
+    return float(line.split()[1])
+
+
+def bench_serve_static(machine, who, quick):
+    """64 connections, one file of 100 KB."""
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="corun-bench-") as folder:
+        os.makedirs(os.path.join(folder, "www"))
+        with open(os.path.join(folder, "www", "file.bin"), "wb") as f:
+            f.write(os.urandom(100_000))
+        with machine.server(who.argv + [str(port), folder]) as server:
+            wrk(machine, port, "file.bin", 1)
+            clock = ~server.pid << 3 | 2  # of the CPU time of that process
+            own, cpu = sum(os.times()[2:4]), time.clock_gettime(clock)
+            seconds = 1 if quick else 3
+            rate = wrk(machine, port, "file.bin", seconds)
+            cpu, own = time.clock_gettime(clock) - cpu, sum(os.times()[2:4]) - own
+            peak = peak_of(server.pid)
+    return {"rate": rate, "cpu": cpu / (rate * seconds) * 1e6, "peak": peak,
+            "busy": cpu / seconds * 100, "load": own / seconds * 100}
+
+
 def bench_spawn_process(machine, who, quick):
     n = 100 if quick else 1_000
     wall, cpu, peak = machine.marked(who.argv + [str(n), str(n // 5)])
@@ -292,11 +323,13 @@ def served(name, programs, machine):
 
 
 def lacking(name, programs):
-    """The server that a benchmark needs and this machine has not; None when all is there."""
+    """The other side that a benchmark needs and this machine has not; None when all is there."""
     if name.startswith("scrape") and not programs.nginx:
         return "nginx"
     if name == "inflight" and not programs.go:
         return "go"
+    if name == "serve-static" and not programs.wrk:
+        return "wrk"
     return None
 
 
@@ -306,7 +339,7 @@ def run_bench(name, programs, machine, options):
     who = choose(name, programs, options)
     lacks = lacking(name, programs)
     if lacks:
-        print(f"missing {name}: {lacks}, the server: nothing is measured")
+        print(f"missing {name}: {lacks}, the other side: nothing is measured")
         return False
     if name in HTTP:
         try:
@@ -324,6 +357,9 @@ def run_bench(name, programs, machine, options):
     elif name == "ws125":
         machine.load = programs.c("ws/load.c")
         results, good = alternate(name, bench_echo(64, 125), who, rounds, machine, options.quick)
+    elif name == "serve-static":
+        machine.load = programs.wrk
+        results, good = alternate(name, bench_serve_static, who, rounds, machine, options.quick)
     elif name.startswith("tls"):
         machine.load = programs.c("tls/load.c", "-lssl", "-lcrypto")
         with servers.certificate() as pair:
