@@ -51,12 +51,13 @@ http { access_log off; client_body_temp_path DIR/b; proxy_temp_path DIR/p; fastc
   server { listen 127.0.0.1:PORT; root DIR; location /echo { return 200 "$request_method $args"; }
     location /gz/ { gzip on; alias DIR/; } SECURE } }]]
 
-  -- nginx in a folder of its own, with these further lines in its server.
-  local function start_nginx(folder, secure)
+  -- nginx in a folder of its own, with these further lines in its server, on a free port unless it
+  -- is told one.
+  local function start_nginx(folder, secure, port)
     local program = "/usr/sbin/nginx" -- which is in the path of few users
     if not support.has(program) then program = support.has("nginx") and "nginx" end
     if not program then return nil end
-    local port = support.free_port()
+    port = port or support.free_port()
     local values = {DIR = folder, PORT = tostring(port), SECURE = secure or ""}
     local f <close> = assert(io.open(folder .. "/nginx.conf", "w"))
     f:write((CONF:gsub("%u%u%u%u+", values):gsub("DIR", folder)))
@@ -111,6 +112,33 @@ http { access_log off; client_body_temp_path DIR/b; proxy_temp_path DIR/p; fastc
     assert.equal(413, assert(s:post("/echo", {body = {path = folder .. "/big"}, expect = true}))
       .status)
     assert.equal(400, assert(s:get("/echo", {headers = {host = "a..b"}})).status)
+  end)
+
+  it("nginx dies while it sends, and is back: a download goes on where it was", function()
+    local folder = folder_with_big()
+    local peer = start_nginx(folder, "limit_rate 1m;")
+    if not peer then return pending("nginx is not installed") end
+    local _ <close> = corun.defer(function()
+      peer.stop()
+      os.execute("rm -r " .. folder)
+    end)
+    local s <close> = http.session({base = peer.url})
+    support.eventually("nginx listens", function() return (s:get("/echo")) ~= nil end)
+    local many, least = corun.event(), math.huge
+    local t = corun.async(function()
+      return s:download("/big", folder .. "/saved", {
+        retries = {tries = 1000, min = 0.01, max = 0.01}, on_progress = function(bytes)
+          if bytes > 500000 then many:set() end
+          if many:is_set() then least = math.min(least, bytes) end
+        end})
+    end)
+    many:wait()
+    peer.stop()
+    peer = start_nginx(folder, nil, peer.port)
+    assert.equal(3000000, t:await())
+    assert.is_true(least > 500000)
+    assert.is_true(os.execute(("cmp -s %s/big %s/saved"):format(folder, folder)))
+    assert.is_true(s:stats().retries > 0)
   end)
 
   it("nginx over TLS: verified, resumed, kept", function()
