@@ -56,6 +56,8 @@ class Programs:
         self.go = which("go")
         self.nginx = which("nginx")
         self.wrk = which("wrk")
+        self.curl = which("curl")
+        self.wget = which("wget")
         self.lua = which("lua5.4")
         self.cjson = self.lua if self.lua and works(self.lua, "-lcjson", "-e", "") else None
         self.cqueues = self.lua if self.lua and works(self.lua, "-lcqueues", "-e", "") else None
@@ -71,6 +73,7 @@ class Programs:
         asks = [("corun", [self.corun, "-v"]), ("bun", [self.bun, "--version"]),
                 ("node", [self.node, "-v"]), ("go", [self.go, "version"]),
                 ("lua", [self.lua, "-v"]), ("nginx", [self.nginx, "-v"]),
+                ("curl", [self.curl, "-V"]), ("wget", [self.wget, "-V"]),
                 ("uvloop", [self.uvloop, "-c", "import uvloop; print(uvloop.__version__)"]),
                 ("aiohttp", [self.aiohttp, "-c", "import aiohttp; print(aiohttp.__version__)"]),
                 ("lua-http", [self.lua_http, "-e", LUA_HTTP, "-e",
@@ -183,6 +186,13 @@ def contenders(bench, programs):
     if bench == "serve-static":
         return [entry("corun", p.corun, script("serve/static.lua")),
                 Contender("nginx", p.nginx and [script("serve/nginx.sh"), p.nginx])]
+    if bench == "download":
+        return [entry("corun", p.corun, script("download/download.lua")),
+                entry("curl", p.curl, "-s", "-f", "-o"),
+                entry("curl-sync", p.curl and script("download/synced.sh")),
+                entry("wget", p.wget, "-q", "-O"),
+                entry("go", p.go_program("download/download.go")),
+                entry("bun", p.bun, script("download/download.js"))]
     if bench == "spawn-process":
         return [entry("corun", p.corun, script("process/spawn.lua")),
                 entry("go", p.go_program("process/spawn.go")),

@@ -27,6 +27,8 @@ INFLIGHT = {"wall": ("wall s", "{:.2f}", 1, True), "cpu": ("CPU s", "{:.2f}", 1,
 SERVE = {"rate": ("requests/s", "{:,.0f}", 1, True),
          "cpu": ("server CPU us", "{:.2f}", 1, True), "peak": PEAK,
          "busy": ("server %", "{:.0f}", 1, False), "load": ("load %", "{:.0f}", 1, False)}
+DOWNLOAD = {"rate": ("MB/s", "{:,.0f}", 1, True),
+            "cpu": ("CPU us a MB", "{:.0f}", 1, True), "peak": PEAK}
 PROCESSES = {"rate": ("processes/s", "{:,.0f}", 1, True),
              "cpu": ("own CPU us each", "{:.1f}", 1, True), "peak": PEAK}
 FILES = {"late": ("late ms", "{:.2f}", 1, False), "p99": ("p99 ms", "{:.2f}", 1, True),
@@ -49,6 +51,7 @@ TABLES = {
     "scrape-hosts": ("2,000 hosts by name, 100 at once: a request to each, then five", HOSTS),
     "inflight": ("10,000 requests in flight, each answered after 1 s (--quick: 1,000)", INFLIGHT),
     "serve-static": ("64 connections, GET a file of 100 KB", SERVE),
+    "download": ("1 GB from nginx to a file (--quick: 100 MB)", DOWNLOAD),
     "spawn-process": ("run /bin/true 1,000 times, 16 at a time (--quick: 100)", PROCESSES),
     "files_read": ("100 files of 8 MiB read at once: how late a ticker of 1 ms is", FILES),
     "files_write": ("100 files of 8 MiB written at once: how late a ticker of 1 ms is", FILES),
@@ -86,6 +89,8 @@ TARGETS = [
     ("scrape-hosts", "rate", "go", ">=", 1.0),
     ("inflight", "peak", None, "<=", 150e6),
     ("serve-static", "rate", "nginx", ">=", 0.7),
+    ("download", "rate", "curl", ">=", 0.8),
+    ("download", "peak", None, "<=", 20e6),
     ("spawn-process", "rate", "node", ">=", 1.0),
     ("spawn-process", "rate", "go", ">=", 1.0),
     ("files_read", "p99", None, "<=", 5),

@@ -24,7 +24,7 @@ from servers import Failed, free_port
 GROUPS = {"core": ["tasks", "sleepers", "startup", "json548", "json5m"],
           "echo": ["echo64", "echo64k", "idle"],
           "tls-echo": ["tls64", "tls64k", "tlsidle"],
-          "http": ["scrape", "scrape-tls", "scrape-hosts", "inflight"],
+          "http": ["scrape", "scrape-tls", "scrape-hosts", "inflight", "download"],
           "ws": ["ws125"],
           "server": ["serve-static"],
           "process": ["spawn-process"],
@@ -227,6 +227,16 @@ def bench_serve_static(machine, who, quick):
             "busy": cpu / seconds * 100, "load": own / seconds * 100}
 
 
+def bench_download(machine, who, quick):
+    with tempfile.TemporaryDirectory(prefix="corun-bench-") as folder:
+        path = os.path.join(folder, "out")
+        wall, cpu, peak = machine.run(who.argv + [path, machine.url])[0][:3]
+        size = os.path.getsize(path)
+    if size != machine.size:
+        raise Failed(f"{size} bytes instead of {machine.size}")
+    return {"rate": size / wall / 1e6, "cpu": cpu / size * 1e12, "peak": peak}
+
+
 def bench_spawn_process(machine, who, quick):
     n = 100 if quick else 1_000
     wall, cpu, peak = machine.marked(who.argv + [str(n), str(n // 5)])
@@ -291,12 +301,20 @@ def choose(name, programs, options):
 
 
 HTTP = {"scrape": bench_scrape, "scrape-tls": bench_scrape, "scrape-hosts": bench_hosts,
-        "inflight": bench_inflight}
+        "inflight": bench_inflight, "download": bench_download}
 ADDRESSES = 16  # on which the hosts of scrape-hosts are
 
 
+def write_large(path, size):
+    """Writes a file of `size` bytes that no file system stores as a hole."""
+    block = os.urandom(1_000_000)
+    with open(path, "wb") as f:
+        for _ in range(size // len(block)):
+            f.write(block)
+
+
 @contextlib.contextmanager
-def served(name, programs, machine):
+def served(name, programs, machine, quick):
     """Runs the servers of a benchmark of HTTP clients, and tells `machine` where they are."""
     with contextlib.ExitStack() as stack:
         start = stack.enter_context
@@ -311,6 +329,12 @@ def served(name, programs, machine):
             start(servers.server([programs.c("hosts/dns.c"), dns, str(ADDRESSES)]))
             machine.variables = {"CORUN_DNS": "127.0.0.1:" + dns}
             machine.port = start(servers.nginx(programs, addresses=ADDRESSES))
+        elif name == "download":
+            machine.size = 100_000_000 if quick else 1_000_000_000
+            folder = start(tempfile.TemporaryDirectory(prefix="corun-bench-"))
+            write_large(os.path.join(folder, "large"), machine.size)
+            machine.port = start(servers.nginx(programs, root=folder))
+            machine.url = f"http://127.0.0.1:{machine.port}/large"
         else:
             pair = start(servers.certificate()) if name == "scrape-tls" else None
             machine.port = start(servers.nginx(programs, pair))
@@ -324,7 +348,7 @@ def served(name, programs, machine):
 
 def lacking(name, programs):
     """The other side that a benchmark needs and this machine has not; None when all is there."""
-    if name.startswith("scrape") and not programs.nginx:
+    if name.startswith(("scrape", "download")) and not programs.nginx:
         return "nginx"
     if name == "inflight" and not programs.go:
         return "go"
@@ -343,7 +367,7 @@ def run_bench(name, programs, machine, options):
         return False
     if name in HTTP:
         try:
-            with served(name, programs, machine):
+            with served(name, programs, machine, options.quick):
                 results, good = alternate(name, HTTP[name], who, rounds, machine, options.quick)
         except Failed as e:
             print(f"failed {name}: {e}")

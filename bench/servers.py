@@ -60,8 +60,8 @@ def certificate():
 
 
 @contextlib.contextmanager
-def nginx(programs, pair=None, addresses=1):
-    """Runs nginx, serving bench/scrape, over TLS 1.3 with a certificate and key, on so many
+def nginx(programs, pair=None, addresses=1, root=peers.script("scrape")):
+    """Runs nginx, serving the folder `root`, over TLS 1.3 with a certificate and key, on so many
     addresses from 127.0.0.1 on; yields its port."""
     port, folder = free_port(), tempfile.mkdtemp(prefix="corun-bench-")
     conf = os.path.join(folder, "nginx.conf")
@@ -72,7 +72,7 @@ def nginx(programs, pair=None, addresses=1):
                    f"ssl_certificate_key {pair[1]};\n")
     with open(peers.script("scrape/nginx.conf")) as f:
         text = f.read().replace("DIR", folder).replace("LISTEN", listen)
-        text = text.replace("ROOT", peers.script("scrape"))
+        text = text.replace("ROOT", root)
     with open(conf, "w") as f:
         f.write(text)
     proc = subprocess.Popen([programs.nginx, "-p", folder, "-e", "stderr", "-c", conf])
