@@ -166,6 +166,8 @@ def contenders(bench, programs):
         return [entry("corun", p.corun, script("ws/echo.lua")),
                 entry("bun", p.bun, script("ws/echo_bun.js")),
                 entry("ws", p.ws, script("ws/echo_ws.js"))]
+    if bench == "wsidle":
+        return [entry("corun", p.corun, script("ws/idle.lua"))]
     if bench in ("scrape", "scrape-tls"):
         return [entry("corun", p.corun, script("scrape/scrape.lua")),
                 entry("bun", p.bun, script("scrape/fetch.js")),

@@ -18,6 +18,7 @@ SLEEPERS = {"wall": ("wall s", "{:.2f}", 1, True), "cpu": ("CPU s", "{:.2f}", 1,
             "peak": PEAK, "task": ("B a task", "{:.0f}", 1, True)}
 TLS_IDLE = {"server": ("server B each", "{:.0f}", 1, True),
             "client": ("client B each", "{:.0f}", 1, True)}
+WS_IDLE = {**TLS_IDLE, "cast": ("broadcast ns each", "{:.0f}", 1, True)}
 SCRAPE = {"rate": ("requests/s", "{:,.0f}", 1, True),
           "cpu": ("client CPU us", "{:.2f}", 1, True), "peak": PEAK,
           "busy": ("client %", "{:.0f}", 1, False)}
@@ -46,6 +47,7 @@ TABLES = {
     "tls64k": ("TLS 1.3 echo, 8 connections x 64 KiB", ECHO),
     "tlsidle": ("10,000 idle TLS connections, each with its task (--quick: 1,000)", TLS_IDLE),
     "ws125": ("WebSocket echo, 64 clients x 125 B", ECHO),
+    "wsidle": ("10,000 idle WebSockets, each with its task (--quick: 1,000)", WS_IDLE),
     "scrape": ("64 connections, GET 548 B of JSON from nginx, decode", SCRAPE),
     "scrape-tls": ("the same over TLS 1.3", SCRAPE),
     "scrape-hosts": ("2,000 hosts by name, 100 at once: a request to each, then five", HOSTS),
@@ -80,6 +82,7 @@ TARGETS = [
     ("tlsidle", "client", None, "<=", 25600),
     ("ws125", "rate", "ws", ">=", 1.5),
     ("ws125", "rate", "bun", ">=", 1.0),
+    ("wsidle", "server", None, "<=", 8192),
     ("scrape", "cpu", "bun", "<=", 0.8),
     ("scrape", "rate", "bun", ">=", 1.0),
     *[("scrape", "rate", peer, ">=", 1.0) for peer in ("go", "undici", "aiohttp", "lua-http")],

@@ -25,7 +25,7 @@ GROUPS = {"core": ["tasks", "sleepers", "startup", "json548", "json5m"],
           "echo": ["echo64", "echo64k", "idle"],
           "tls-echo": ["tls64", "tls64k", "tlsidle"],
           "http": ["scrape", "scrape-tls", "scrape-hosts", "inflight", "download"],
-          "ws": ["ws125"],
+          "ws": ["ws125", "wsidle"],
           "server": ["serve-static"],
           "process": ["spawn-process"],
           "files": ["files_read", "files_write"]}
@@ -159,14 +159,15 @@ def bench_idle(machine, who, quick):
     return {"peak": peak, "each": (peak - empty) / n}
 
 
-def bench_tls_idle(pair):
+def bench_idle_with(*args):
+    """A program that opens idle connections to itself, and prints names with figures."""
     def bench(machine, who, quick):
-        command = who.argv + [*pair, "1000" if quick else "10000"]
+        command = who.argv + [*args, "1000" if quick else "10000"]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=peers.environment())
         words = done.stdout.split()
-        if done.returncode != 0 or len(words) != 4:
+        if done.returncode != 0 or not words:
             raise Failed(f"exit status {done.returncode}")
-        return {"server": float(words[1]), "client": float(words[3])}
+        return {name: float(figure) for name, figure in zip(words[::2], words[1::2])}
     return bench
 
 
@@ -378,6 +379,8 @@ def run_bench(name, programs, machine, options):
             count = 500_000 if name == "json548" else 60
             bench = bench_json(os.path.join(folder, name), count)
             results, good = alternate(name, bench, who, rounds, machine, options.quick)
+    elif name == "wsidle":
+        results, good = alternate(name, bench_idle_with(), who, rounds, machine, options.quick)
     elif name == "ws125":
         machine.load = programs.c("ws/load.c")
         results, good = alternate(name, bench_echo(64, 125), who, rounds, machine, options.quick)
@@ -388,7 +391,7 @@ def run_bench(name, programs, machine, options):
         machine.load = programs.c("tls/load.c", "-lssl", "-lcrypto")
         with servers.certificate() as pair:
             bench = {"tls64": bench_echo(64, 64, pair), "tls64k": bench_echo(8, 65536, pair),
-                     "tlsidle": bench_tls_idle(pair)}[name]
+                     "tlsidle": bench_idle_with(*pair)}[name]
             results, good = alternate(name, bench, who, rounds, machine, options.quick)
     else:
         machine.load = programs.c("echo/load.c")
