@@ -112,6 +112,12 @@ void err_push(lua_State *L, const char *code, const char *op, const char *target
   make(L, code, op, target);
 }
 
+_Noreturn void err_no_memory(lua_State *L) {
+  lua_pushliteral(L, "not enough memory");
+  lua_error(L);
+  __builtin_unreachable();
+}
+
 int err_return(lua_State *L, const char *code, const char *op, const char *target, const char *fmt,
                ...) {
   va_list ap;

@@ -20,6 +20,9 @@ void err_open(lua_State *L);
 void err_push(lua_State *L, const char *code, const char *op, const char *target, const char *fmt,
               ...);
 
+// Raise that there is no memory. [loop]
+_Noreturn void err_no_memory(lua_State *L);
+
 // Push nil and an error object; return 2, so that a binding can return it. [loop]
 int err_return(lua_State *L, const char *code, const char *op, const char *target, const char *fmt,
                ...);

@@ -15,21 +15,15 @@ static const char registry_key;
 // Metatables of corun's own that are registered from the start, by their names in the registry.
 static const char *const built_in[] = {ERR_MT, ERR_CANCEL_MT, JSON_ARRAY_MT, NULL};
 
-void codec_no_memory(lua_State *L) {
-  lua_pushliteral(L, "not enough memory");
-  lua_error(L);
-  __builtin_unreachable();
-}
-
 void *codec_realloc(lua_State *L, void *old, size_t n) {
   void *p = realloc(old, n);
-  if (!p) codec_no_memory(L);
+  if (!p) err_no_memory(L);
   return p;
 }
 
 void bytes_grow(lua_State *L, bytes *b, size_t n) {
   size_t room = b->room ? 2 * b->room : 256;
-  if (n > SIZE_MAX / 4 - b->len) codec_no_memory(L);
+  if (n > SIZE_MAX / 4 - b->len) err_no_memory(L);
   if (room < b->len + n) room = b->len + n + n / 16;
   b->p = codec_realloc(L, b->p, room);
   b->room = room;

@@ -118,9 +118,6 @@ uint64_t codec_hash(const unsigned char *p, size_t n);
 
 // --- Bytes ---------------------------------------------------------------------------------------
 
-// Raise that there is no memory. [loop]
-_Noreturn void codec_no_memory(lua_State *L);
-
 // The block of `n` bytes, of malloc's, made of `old` if that is not NULL. [loop] Raises on out of
 // memory; `old` is then left as it was.
 void *codec_realloc(lua_State *L, void *old, size_t n);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/error.h"
 #include "core/runtime.h"
 #include "pool/shared_channel.h"
 #include "pool/worker.h"
@@ -60,7 +61,7 @@ commons *commons_of(lua_State *L) {
     lua_setfield(L, -2, "__gc");
     lua_setmetatable(L, -2);
     *box = calloc(1, sizeof **box);
-    if (!*box) luaL_error(L, "not enough memory");
+    if (!*box) err_no_memory(L);
     atomic_init(&(*box)->refs, 1);
     pthread_mutex_init(&(*box)->lock, NULL);
     lua_pushvalue(L, -1);
@@ -78,21 +79,27 @@ static shared *find(const commons *c, const char *name) {
   return NULL;
 }
 
-int commons_push(lua_State *L, const char *name) {
-  commons *c = commons_of(L);
-  size_t size = strlen(name) + 1;
-  shared_channel_push(L, 1);
-  cell *made = malloc(sizeof *made + size);
-  if (!made) luaL_error(L, "not enough memory");
-  memcpy(made->name, name, size);
-  made->channel = shared_ref(shared_of(L, -1));
+// Add the cell unless there is one of its name; answer what that one leads to.
+static shared *add(commons *c, cell *made) {
   pthread_mutex_lock(&c->lock);
-  shared *known = find(c, name);
+  shared *known = find(c, made->name);
   if (!known) {
     made->next = c->cells;
     c->cells = made;
   }
   pthread_mutex_unlock(&c->lock);
+  return known;
+}
+
+int commons_push(lua_State *L, const char *name) {
+  commons *c = commons_of(L);
+  size_t size = strlen(name) + 1;
+  shared_channel_push(L, 1);
+  cell *made = malloc(sizeof *made + size);
+  if (!made) return luaL_error(L, "not enough memory");
+  memcpy(made->name, name, size);
+  made->channel = shared_ref(shared_of(L, -1));
+  shared *known = add(c, made);
   if (!known) return 1;
   shared_unref(made->channel);
   free(made);

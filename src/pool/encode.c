@@ -33,7 +33,7 @@ static void grow_places(lua_State *L, codec *c) {
   place *old = c->places;
   size_t n = c->capacity, capacity = n ? 4 * n : 64;
   place *places = calloc(capacity, sizeof *places);
-  if (!places) codec_no_memory(L);
+  if (!places) err_no_memory(L);
   c->places = places;
   c->capacity = capacity;
   for (size_t i = 0; i < n; i++)
@@ -156,7 +156,7 @@ static void put_string(writer *w) {
 void writer_add_object(writer *w, place *p) {
   lua_State *L = w->L;
   codec *c = w->c;
-  if (w->nobjects == INT32_MAX) codec_no_memory(L);
+  if (w->nobjects == INT32_MAX) err_no_memory(L);
   if (w->nobjects == c->parents_room) {
     size_t more = c->parents_room ? 2 * c->parents_room : 64;
     c->parents = codec_realloc(L, c->parents, more * sizeof *c->parents);

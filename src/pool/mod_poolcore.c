@@ -37,7 +37,7 @@ static box *push_box(lua_State *L) {
 
 static char *copy_text(lua_State *L, const char *text) {
   char *copy = strdup(text ? text : "");
-  if (!copy) luaL_error(L, "not enough memory");
+  if (!copy) err_no_memory(L);
   return copy;
 }
 
@@ -72,7 +72,7 @@ static int l_new(lua_State *L) {
   lua_settop(L, 1);
   box *b = push_box(L);
   b->p = pool_new(L);
-  if (!b->p) return luaL_error(L, "not enough memory");
+  if (!b->p) err_no_memory(L);
   take_options(L, b->p);
   lua_settop(L, 2);
   return 1;

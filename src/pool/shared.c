@@ -75,7 +75,7 @@ void shared_push(lua_State *L, shared *s) {
       err_misuse(L, "nothing that knows a %s is loaded here", s->type->name);
     lua_setmetatable(L, -2);
     if (s->type->view) b->view = s->type->view(rt_of(L), s);
-    if (s->type->view && !b->view) luaL_error(L, "not enough memory");
+    if (s->type->view && !b->view) err_no_memory(L);
     b->s = shared_ref(s);
     lua_pushvalue(L, -1);
     lua_rawsetp(L, -3, s);

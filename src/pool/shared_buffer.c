@@ -35,7 +35,10 @@ const shared_type shared_counter_type = {.name = "pool counter", .free = free_co
 
 static shared_buffer *make(lua_State *L, size_t len) {
   shared_buffer *b = calloc(1, sizeof *b);
-  if (!b) luaL_error(L, "not enough memory");
+  if (!b) {
+    luaL_error(L, "not enough memory");
+    return NULL;
+  }
   shared_init(&b->s, &shared_buffer_type);
   b->len = len;
   return b;
@@ -48,6 +51,7 @@ void shared_buffer_push(lua_State *L, const char *bytes, size_t len) {
   if (!b->bytes) {
     shared_unref(&b->s);
     luaL_error(L, "not enough memory");
+    return;
   }
   if (bytes) memcpy(b->bytes, bytes, len);
   shared_adopt(L, &b->s);
@@ -102,7 +106,10 @@ int shared_buffer_write(shared_buffer *b, size_t at, const char *from, size_t le
 
 void shared_counter_push(lua_State *L, lua_Integer value) {
   shared_counter *c = calloc(1, sizeof *c);
-  if (!c) luaL_error(L, "not enough memory");
+  if (!c) {
+    luaL_error(L, "not enough memory");
+    return;
+  }
   shared_init(&c->s, &shared_counter_type);
   atomic_init(&c->value, value);
   shared_adopt(L, &c->s);

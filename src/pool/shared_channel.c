@@ -88,7 +88,10 @@ const shared_type shared_channel_type = {"pool channel", free_channel, open_port
 
 void shared_channel_push(lua_State *L, lua_Integer capacity) {
   shared_channel *c = calloc(1, sizeof *c);
-  if (!c) luaL_error(L, "not enough memory");
+  if (!c) {
+    luaL_error(L, "not enough memory");
+    return;
+  }
   shared_init(&c->s, &shared_channel_type);
   pthread_mutex_init(&c->lock, NULL);
   list_init(&c->items);
@@ -167,7 +170,10 @@ static int fail_closed(lua_State *L, const void *c) {
 // The value at `idx` as an item; NULL with a sentence pushed when it cannot be transferred.
 static item *encode(lua_State *L, int idx) {
   item *i = calloc(1, sizeof *i);
-  if (!i) luaL_error(L, "not enough memory");
+  if (!i) {
+    luaL_error(L, "not enough memory");
+    return NULL;
+  }
   if (message_encode(L, &i->m, idx, 1, "value", 0) == 0) return i;
   free(i);
   return NULL;
@@ -359,7 +365,7 @@ static int finish(lua_State *L, int object, int idx, int rc) {
       item *i = encode(L, idx);
       if (!i) return err_misuse(L, "%s", lua_tostring(L, -1));
       free_item(i);
-      return luaL_error(L, "not enough memory");
+      err_no_memory(L);
     }
     lua_pushboolean(L, 1);
   }

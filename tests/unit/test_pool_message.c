@@ -23,7 +23,7 @@ static void on_free(shared *s) {
   free(s);
 }
 
-static const shared_type thing = {"pool thing", on_free};
+static const shared_type thing = {.name = "pool thing", .free = on_free};
 
 static lua_State *open_state(int knows_things) {
   lua_State *L = luaL_newstate();
