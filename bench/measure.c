@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The bench launcher: starts one program on one core, waits for it, and prints what it used. It is
+// The bench launcher: starts one program on one core (CORE `all`: on those that measure itself may
+// use), waits for it, and prints what it used. It is
 // a C program of its own because the kernel carries the peak memory of the process that forks into
 // the one that is exec'ed: started from Python, nothing could ever show a peak below Python's. One
 // thread. Invariant: one output line for each run, in the order of the runs.
@@ -36,6 +37,7 @@ static void take_mark(mark *m, pid_t pid) {
 }
 
 static void pin(int core) {
+  if (core < 0) return;
   cpu_set_t set;
   CPU_ZERO(&set);
   CPU_SET(core, &set);
@@ -106,7 +108,7 @@ int main(int argc, char **argv) {
     fputs("usage: measure [-n RUNS] [-t SECONDS] CORE PROGRAM [ARG...]\n", stderr);
     return 2;
   }
-  int core = atoi(argv[optind]);
+  int core = strcmp(argv[optind], "all") ? atoi(argv[optind]) : -1;
   if (runs > 1) pin(core);  // short runs: fork, exec and wait without waking another core
   for (int i = 0; i < runs && !failed; i++) failed = run(core, limit, argv + optind + 1);
   return failed;

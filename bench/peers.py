@@ -53,6 +53,7 @@ class Programs:
         self.undici = self.node if os.path.isdir(os.path.join(NPM, "undici")) else None
         has_ws = any(os.path.isdir(os.path.join(path, "ws")) for path in (NPM, NODEJS))
         self.ws = self.node if has_ws else None
+        self.piscina = self.node if os.path.isdir(os.path.join(NPM, "piscina")) else None
         self.go = which("go")
         self.nginx = which("nginx")
         self.wrk = which("wrk")
@@ -79,7 +80,8 @@ class Programs:
                 ("lua-http", [self.lua_http, "-e", LUA_HTTP, "-e",
                               "print(require('http.version').version)"]),
                 ("ws", [self.ws, "-p", "require('ws/package.json').version"]),
-                ("undici", [self.undici, "-p", "require('undici/package.json').version"])]
+                ("undici", [self.undici, "-p", "require('undici/package.json').version"]),
+                ("piscina", [self.piscina, "-p", "require('piscina').version"])]
         for name, argv in asks:
             if argv[0]:
                 done = subprocess.run(argv, capture_output=True, text=True, env=environment())
@@ -205,4 +207,20 @@ def contenders(bench, programs):
         return [entry("corun", p.corun, script("fs/files.lua")),
                 entry("node", p.node, script("fs/files.mjs")),
                 entry("go", p.go_program("fs/files.go"))]
+    if bench.startswith("pool-"):
+        return pool_contenders(bench, p, entry)
     raise KeyError(bench)
+
+
+def pool_contenders(bench, p, entry):
+    slow = {"pool-map": 0.1}.get(bench, 0.2)  # one message for each call
+    found = [entry("corun", p.corun, script("pool/pool.lua")),
+             entry("piscina", p.piscina, script("pool/piscina.mjs"), scale=slow),
+             entry("bun", p.bun, script("pool/bun.mjs"))]
+    if bench in ("pool-trip", "pool-flight"):
+        found.insert(1, entry("libuv", p.c("pool/queue_work.c", "-luv")))
+    if bench != "pool-worker":
+        executors = script("pool/executors.py")
+        found += [entry("threads", p.python, executors, "threads", scale=0.2),
+                  entry("processes", p.python, executors, "processes", scale=0.2)]
+    return found

@@ -34,6 +34,13 @@ PROCESSES = {"rate": ("processes/s", "{:,.0f}", 1, True),
              "cpu": ("own CPU us each", "{:.1f}", 1, True), "peak": PEAK}
 FILES = {"late": ("late ms", "{:.2f}", 1, False), "p99": ("p99 ms", "{:.2f}", 1, True),
          "most": ("most ms", "{:.2f}", 1, False), "rate": ("MB/s", "{:,.0f}", 1, True)}
+JOBS = {"us": ("us each", "{:.2f}", 1, True), "cpu": ("CPU us each", "{:.2f}", 1, True),
+        "peak": PEAK}
+TRIPS = {"rate": ("a second", "{:.1f}", 1, True), "cpu": ("CPU us each", "{:,.0f}", 1, True),
+         "peak": PEAK}
+CORES = {"one": ("1 worker s", "{:.2f}", 1, True), "two": ("2 workers s", "{:.2f}", 1, True),
+         "speedup": ("times faster", "{:.3f}", 1, False)}
+WORKERS = {"start": ("start ms", "{:.2f}", 1, True), "memory": ("KB each", "{:,.0f}", 1e-3, True)}
 TABLES = {
     "tasks": ("spawn, yield, await, one after another", TASKS),
     "sleepers": ("1,000,000 tasks sleeping 1 s (--quick: 100,000)", SLEEPERS),
@@ -57,6 +64,13 @@ TABLES = {
     "spawn-process": ("run /bin/true 1,000 times, 16 at a time (--quick: 100)", PROCESSES),
     "files_read": ("100 files of 8 MiB read at once: how late a ticker of 1 ms is", FILES),
     "files_write": ("100 files of 8 MiB written at once: how late a ticker of 1 ms is", FILES),
+    "pool-trip": ("a no-op in a worker, one after another", JOBS),
+    "pool-flight": ("no-ops in two workers, 1,000 in flight", JOBS),
+    "pool-map": ("a map of 200,000 trivial calls over two workers (--quick: 20,000)", JOBS),
+    "pool-cpu": ("calls of about a millisecond, in one worker and in two", CORES),
+    "pool-string": ("a string of 5 MB to a worker and back", TRIPS),
+    "pool-table": ("a list of 100,000 integers to a worker and back", TRIPS),
+    "pool-worker": ("one more worker: its first job done, and what it takes when it idles", WORKERS),
 }
 
 # benchmark, metric, peer (None: corun's own figure), comparison, bound
@@ -98,6 +112,16 @@ TARGETS = [
     ("spawn-process", "rate", "go", ">=", 1.0),
     ("files_read", "p99", None, "<=", 5),
     ("files_write", "p99", None, "<=", 5),
+    ("pool-trip", "us", "libuv", "<=", 1.15),
+    *[("pool-trip", "us", peer, "<=", 1.0) for peer in ("piscina", "bun", "threads", "processes")],
+    ("pool-flight", "us", None, "<=", 2.0),
+    *[("pool-flight", "us", peer, "<=", 1.0) for peer in ("piscina", "bun", "threads", "processes")],
+    ("pool-map", "us", None, "<=", 0.3),
+    ("pool-cpu", "speedup", None, ">=", 1.9),
+    ("pool-string", "rate", "piscina", ">=", 3.0),
+    ("pool-table", "rate", "piscina", ">=", 3.0),
+    ("pool-worker", "memory", None, "<=", 400e3),
+    ("pool-worker", "start", None, "<=", 2.0),
 ]
 
 

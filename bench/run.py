@@ -28,7 +28,9 @@ GROUPS = {"core": ["tasks", "sleepers", "startup", "json548", "json5m"],
           "ws": ["ws125", "wsidle"],
           "server": ["serve-static"],
           "process": ["spawn-process"],
-          "files": ["files_read", "files_write"]}
+          "files": ["files_read", "files_write"],
+          "pool": ["pool-trip", "pool-flight", "pool-map", "pool-cpu", "pool-string", "pool-table",
+                   "pool-worker"]}
 BENCHES = [b for group in GROUPS.values() for b in group]
 
 
@@ -48,12 +50,14 @@ class Machine:
             print(f"note: load average {load:.2f}: a busy machine, do not keep these figures")
         os.sched_setaffinity(0, {self.other})
 
-    def run(self, argv, runs=1):
-        """Runs a program on the measured core; returns one tuple for each run:
+    def run(self, argv, runs=1, everywhere=False):
+        """Runs a program on the measured core, or on all; returns one tuple for each run:
         wall s, cpu s, peak bytes, wall s and cpu s between its marks."""
-        command = [self.launcher, "-n", str(runs), "-t", "300", str(self.measured), *argv]
+        core = "all" if everywhere else str(self.measured)
+        command = [self.launcher, "-n", str(runs), "-t", "300", core, *argv]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True,
-                              env=dict(peers.environment(), **self.variables))
+                              env=dict(peers.environment(), **self.variables),
+                              preexec_fn=self.unpin if everywhere else None)
         figures = []
         for line in done.stdout.splitlines():
             status, wall, cpu, peak, mark_wall, mark_cpu = map(int, line.split())
@@ -65,9 +69,12 @@ class Machine:
             raise Failed("not run")
         return figures
 
-    def marked(self, argv):
+    def unpin(self):
+        os.sched_setaffinity(0, self.all)
+
+    def marked(self, argv, everywhere=False):
         """Runs once a program that marks the part that counts: wall s, cpu s, peak bytes."""
-        _, _, peak, wall, cpu = self.run(argv)[0]
+        _, _, peak, wall, cpu = self.run(argv, everywhere=everywhere)[0]
         if wall <= 0:
             raise Failed("it printed no marks")
         return wall, cpu, peak
@@ -252,13 +259,51 @@ def bench_files(what):
         with tempfile.TemporaryDirectory(prefix="corun-bench-") as folder:
             done = subprocess.run(who.argv + [what, folder, "100", str(size)],
                                   stdout=subprocess.PIPE, text=True, env=environment,
-                                  preexec_fn=lambda: os.sched_setaffinity(0, machine.all))
+                                  preexec_fn=machine.unpin)
         line = next((x for x in done.stdout.splitlines() if x.startswith("late ")), None)
         if done.returncode != 0 or not line:
             raise Failed(f"exit status {done.returncode}")
         _, median, p99, most, _, rate = line.split()
         return {"late": float(median), "p99": float(p99), "most": float(most), "rate": float(rate)}
     return bench
+
+
+def bench_pool(mode, n):
+    """N jobs in two workers, on all cores."""
+    def bench(machine, who, quick):
+        count = max(1000 if mode == "flight" else 2, int(n * who.scale / (10 if quick else 1)))
+        argv = who.argv + [mode, str(count), str(max(1, count // 5))]
+        wall, cpu, peak = machine.marked(argv, everywhere=True)
+        return {"us": wall / count * 1e6, "rate": count / wall, "cpu": cpu / count * 1e6,
+                "peak": peak}
+    return bench
+
+
+def bench_pool_cpu(machine, who, quick):
+    """The same calls of about a millisecond with one worker and with two."""
+    n = int((200 if quick else 2_000) * who.scale)
+
+    def run(workers):
+        argv = who.argv + ["cpu", str(n), str(n // 5), str(workers)]
+        return machine.marked(argv, everywhere=True)[0]
+    one, two = run(1), run(2)
+    return {"one": one, "two": two, "speedup": one / two}
+
+
+def bench_pool_worker(machine, who, quick):
+    n = max(2, int((10 if quick else 50) * who.scale))
+    done = subprocess.run(who.argv + ["start", str(n), "0"], stdout=subprocess.PIPE, text=True,
+                          env=peers.environment(), preexec_fn=machine.unpin)
+    words = done.stdout.split()
+    if done.returncode != 0 or len(words) != 4:
+        raise Failed(f"exit status {done.returncode}")
+    return {"start": float(words[2]), "memory": float(words[3])}
+
+
+POOL = {"pool-trip": bench_pool("trip", 50_000), "pool-flight": bench_pool("flight", 500_000),
+        "pool-map": bench_pool("map", 200_000), "pool-cpu": bench_pool_cpu,
+        "pool-string": bench_pool("string", 100), "pool-table": bench_pool("table", 100),
+        "pool-worker": bench_pool_worker}
 
 
 def alternate(name, bench, who, rounds, machine, quick):
@@ -393,6 +438,8 @@ def run_bench(name, programs, machine, options):
             bench = {"tls64": bench_echo(64, 64, pair), "tls64k": bench_echo(8, 65536, pair),
                      "tlsidle": bench_idle_with(*pair)}[name]
             results, good = alternate(name, bench, who, rounds, machine, options.quick)
+    elif name in POOL:
+        results, good = alternate(name, POOL[name], who, rounds, machine, options.quick)
     else:
         machine.load = programs.c("echo/load.c")
         bench = {"tasks": bench_tasks, "sleepers": bench_sleepers, "startup": bench_startup,
