@@ -64,12 +64,12 @@ end
 -- workers go on.
 local function count_words(part)
   local path, from, to = table.unpack(part)
-  local file <close>, err, code = io.open(path, "rb")
-  if not file then return nil, require("corun").err("EFILE", err, {errno = code}) end
+  local file <close>, err = io.open(path, "rb")
+  if not file then return nil, err end
   file:seek("set", math.max(0, from - 1)) -- one byte more tells whether a word has begun before
   local text
   text, err = file:read(to - math.max(0, from - 1))
-  if err then return nil, require("corun").err("EFILE", ("%s: %s"):format(path, err)) end
+  if err then return nil, ("%s: %s"):format(path, err) end
   text = text or ""
   if from > 0 then text = text:gsub("^" .. LETTERS, "") end
   if text:find("[%a\128-\255]$") then text = text .. rest_of_word(file) end
