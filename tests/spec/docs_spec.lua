@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The documentation tells the truth: each program in README.md and docs/guide.md that is followed
--- by its output is run, and prints just that.
+-- The documentation tells the truth: each program in README.md and the guides that is followed by
+-- its output is run, and prints just that.
 
 local corun = os.getenv("CORUN") or "/proc/self/exe"
 if corun == "/proc/self/exe" then
@@ -31,7 +31,7 @@ local function run(name, code)
   return output
 end
 
-for _, path in ipairs {"README.md", "docs/guide.md"} do
+for _, path in ipairs {"README.md", "docs/guide.md", "docs/guide-parallel.md"} do
   describe(path, function()
     local text = read_file(path)
     local count = 0
