@@ -75,14 +75,15 @@ static const char usage[] =
   "  -l MODULE      require MODULE into a global of its name; -l NAME=MODULE into NAME\n"
   "  --timeout S    cancel everything after S seconds and exit with 124\n"
   "  --grace S      seconds that cleanup may take at exit (5)\n"
+  "  --threads N    workers of a pool or a server for which no number is given (as many as cores)\n"
   "  --dev          warn about slow steps and guards left to the collector\n"
   "  --stats        print counts and memory to standard error at the end\n"
   "  -v, --version  print the version\n"
   "  -h, --help     print this text\n"
   "  --             end of options\n";
 
-static const char *const long_options[] = {"--timeout", "--grace", "--dev", "--stats",
-                                           "--version", "--help",  NULL};
+static const char *const long_options[] = {"--timeout", "--grace",   "--threads", "--dev",
+                                           "--stats",   "--version", "--help",    NULL};
 
 typedef struct options {
   char **argv;
@@ -121,18 +122,32 @@ static int refuse_option(const char *text) {
   return refuse("unknown option '%s'", text);
 }
 
-// Take a number of seconds, from "--name=S" or the next argument. Answers -1 when argv[*i] is
-// another option, 0 when it was taken, else the exit status.
-static int take_seconds(char **argv, int *i, const char *name, double *out) {
+// Take a number from `least` to `most`, from "--name=N" or the next argument; messages call it
+// `what`. Answers -1 when argv[*i] is another option, 0 when it was taken, else the exit status.
+static int take_number(char **argv, int *i, const char *name, const char *what, double least,
+                       double most, double *out) {
   size_t n = strlen(name);
   const char *text = argv[*i];
   if (strncmp(text, name, n) != 0 || (text[n] && text[n] != '=')) return -1;
   text = text[n] ? text + n + 1 : argv[++*i];
-  if (!text) return refuse("option '%s' needs a number of seconds", name);
+  if (!text) return refuse("option '%s' needs %s", name, what);
   char *end;
   *out = strtod(text, &end);
-  if (*text && !*end && *out >= 0) return 0;
-  return refuse("option '%s' needs a number of seconds, got '%s'", name, text);
+  if (*text && !*end && *out >= least && *out <= most) return 0;
+  return refuse("option '%s' needs %s, got '%s'", name, what, text);
+}
+
+static int take_seconds(char **argv, int *i, const char *name, double *out) {
+  return take_number(argv, i, name, "a number of seconds", 0, HUGE_VAL, out);
+}
+
+static int take_threads(char **argv, int *i, unsigned *out) {
+  double n = 0;
+  int status = take_number(argv, i, "--threads", "a number from 1 to 1024", 1, 1024, &n);
+  if (status == 0 && n != (unsigned)n)
+    return refuse("option '--threads' needs a number from 1 to 1024, got '%g'", n);
+  if (status == 0) *out = (unsigned)n;
+  return status;
 }
 
 // Take the option at argv[*i]. Answers 0 when it was taken, else the exit status.
@@ -150,6 +165,7 @@ static int take_option(char **argv, int *i, options *o) {
   }
   int status = take_seconds(argv, i, "--timeout", &o->timeout);
   if (status < 0) status = take_seconds(argv, i, "--grace", &o->rt.grace);
+  if (status < 0) status = take_threads(argv, i, &o->rt.threads);
   return status < 0 ? refuse_option(a) : status;
 }
 
@@ -217,7 +233,8 @@ static void load_preludes(lua_State *L, const options *o) {
   lua_Integer n = 0;
   for (int i = 1; n < o->preludes; i++) {
     const char *a = argv[i];
-    if (strcmp(a, "--timeout") == 0 || strcmp(a, "--grace") == 0) i++;
+    if (strcmp(a, "--timeout") == 0 || strcmp(a, "--grace") == 0 || strcmp(a, "--threads") == 0)
+      i++;
     if (a[1] != 'e' && a[1] != 'l') continue;
     const char *text = a[2] ? a + 2 : argv[++i];
     if (a[1] == 'e')

@@ -21,7 +21,7 @@ local OPTIONS = {
   max_url = "count", max_body = "count", idle = "duration", head_timeout = "duration",
   request_timeout = "duration", stall = "duration", stream = "boolean", log = "function",
   tls = "boolean|table|userdata", backlog = "count", reuse = "boolean", reuse_port = "boolean",
-  mode = "any",
+  mode = "any", threads = "count|boolean",
 }
 local LIMITS = { -- what is not asked for
   limit = 16384, per_peer = 1024, max_head = 16 << 10, max_headers = 100, max_url = 8 << 10,
@@ -262,6 +262,7 @@ function server.serve(addr, handler, o)
     options.misuse("serve needs a handler function, got " .. type(handler))
   end
   o = options.check(o, "serve", OPTIONS)
+  if o.threads then return require("corun.http_server_threads").serve(addr, handler, o) end
   local info = type(handler) == "function" and debug.getinfo(handler, "S")
   local state = {
     idle = core.idle(math.huge), closed = false, count = 0, peers = {}, refused = 0,

@@ -52,6 +52,9 @@ function http.serve(addr, fn, o) end
 ---@field log? fun(entry: corun.http.log_entry) called after each answer
 ---@field tls? corun.tls.server_options|corun.tls.context as for `net.serve`
 ---@field backlog? integer as for `net.listen`; also `reuse`, `reuse_port`, `mode`
+---@field threads? integer|boolean serve from so many workers, each a thread with a Lua state of its
+---   own; `true`: as many as there are cores. The handler is copied to them as a job is (see
+---   corun.pool): what it keeps in upvalues and globals is each worker's own. Not for Unix sockets
 
 --- What `log` is told of an answer.
 ---@class corun.http.log_entry

@@ -56,6 +56,10 @@ static int search(lua_State *L) {
   return 2;
 }
 
+void modules_push_loaded(lua_State *L) {
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, KEPT);
+}
+
 void modules_open(lua_State *L, const luaL_Reg *modules) {
   rt_of(L)->modules = modules;
   lua_getglobal(L, "package");

@@ -12,4 +12,7 @@
 // must stay valid) and the embedded ones. [loop] Raises on out of memory.
 void modules_open(lua_State *L, const luaL_Reg *modules);
 
+// Push the table of those that have been loaded, by name. [loop] Raises on out of memory.
+void modules_push_loaded(lua_State *L);
+
 #endif

@@ -38,6 +38,7 @@ typedef struct rt_options {
   uint64_t seed;      // 0: ready tasks run first in, first out; else shuffled reproducibly
   int dev;            // warn about slow steps and guards left to the collector
   int own_signals;    // this runtime answers INT, TERM and QUIT (the main program's)
+  unsigned threads;   // workers of a pool for which no size is given; 0: as many as cores
   size_t memory;      // bytes that Lua may hold; 0: no limit
   size_t fail_alloc;  // debug: the nth allocation of Lua fails; 0 never
 } rt_options;

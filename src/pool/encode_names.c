@@ -5,6 +5,7 @@
 #include <lauxlib.h>
 #include <string.h>
 
+#include "core/modules.h"
 #include "pool/encode.h"
 
 #define DEEPEST 2  // names below a module: corun.codec, base64, encode
@@ -111,6 +112,11 @@ int writer_name(writer *w) {
   push_loaded(L);
   search(w, value, &at);
   lua_pop(L, 1);
+  if (!b->len) {  // a part of corun that scripts do not see
+    modules_push_loaded(L);
+    search(w, value, &at);
+    lua_pop(L, 1);
+  }
   if (!b->len) return 0;
   memmove(b->p, b->p + 1, --b->len);
   return 1;

@@ -53,7 +53,8 @@ static void take_options(lua_State *L, pool *p) {
   static const char *const names[] = {"size", "idle", "name", "memory", "init", NULL};
   rt *r = rt_of(L);
   opt_check(L, 1, "pool.new", names);
-  p->size = (unsigned)opt_range(L, 1, "pool.new", "size", 1, 1024, uv_available_parallelism());
+  unsigned size = r->opts.threads ? r->opts.threads : uv_available_parallelism();
+  p->size = (unsigned)opt_range(L, 1, "pool.new", "size", 1, 1024, size);
   p->idle_seconds = opt_seconds(L, 1, "pool.new", "idle", 10);
   p->name = copy_text(L, opt_string(L, 1, "pool.new", "name", NULL));
   p->path = copy_path(L, "path");

@@ -108,6 +108,11 @@ describe("corun: options", function()
     complains(2, "corun: option '-e' needs an argument" .. try, run{"-e"})
     complains(2, "corun: option '-l' needs an argument" .. try, run{"-l"})
     complains(2, "corun: option '--grace' needs a number of seconds" .. try, run{"--grace"})
+    for _, bad in ipairs{"0", "1.5", "x", "1025", "-1"} do
+      complains(2, "corun: option '--threads' needs a number from 1 to 1024, got '" .. bad .. "'"
+        .. try, run{"--threads", bad})
+    end
+    complains(2, "corun: option '--threads' needs a number from 1 to 1024" .. try, run{"--threads"})
     for _, text in ipairs{"", "x", "1s", "-1", "nan"} do
       complains(2, ("corun: option '--timeout' needs a number of seconds, got '%s'"):format(text)
         .. try, run{"--timeout", text, "-e", ""})

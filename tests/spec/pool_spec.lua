@@ -427,6 +427,13 @@ describe("workers", function()
     assert.matches("^pool counted %(%d of 2 workers, 0 jobs run, 0 wait%)$", tostring(p))
   end)
 
+  it("are as many as --threads says where no number is given", function()
+    for words, size in pairs{["--threads=3"] = "3", ["--dev"] = "%d+"} do
+      local out = script('print(require("corun").pool.stats().size)', words)
+      assert.matches("^" .. size .. "\n$", out)
+    end
+  end)
+
   it("refuse options they do not know", function()
     assert.has_error(function() pool.new{sise = 2} end)
     assert.has_error(function() pool.new{size = 0} end)
