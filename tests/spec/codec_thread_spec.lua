@@ -401,7 +401,9 @@ describe("out of memory", function()
       assert.is_true(status == 0 or status == 1 or status == 70,
         ("allocation %d: status %d, %s"):format(nth, status, out))
       if status == 1 then assert.matches("not enough memory", out) end
-      if status == 0 then assert.equal("begin end", out) end
+      -- a finaliser that cannot be called is only warned of
+      local said = out:gsub("Lua warning: error in __gc %(not enough memory%)\n", "")
+      if status == 0 then assert.equal("begin end", said) end
       seen[status] = true
     end
     assert.is_true(seen[0])

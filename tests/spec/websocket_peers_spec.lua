@@ -6,6 +6,9 @@ local corun = require("corun")
 local http = require("corun.http")
 local support = require("tests.spec.support.http")
 
+-- The one that the distribution's modules are for.
+local PYTHON = support.has("/usr/bin/python3") and "/usr/bin/python3" or "python3"
+
 local PYTHON_SERVER = [[
 import asyncio, sys, websockets
 async def echo(ws):
@@ -81,7 +84,7 @@ ws.on("close", (code, why) => {
 });]]
 
 local function has_python()
-  return os.execute("python3 -c 'import websockets' 2>/dev/null") == true
+  return os.execute(PYTHON .. " -c 'import websockets' 2>/dev/null") == true
 end
 
 local NODE_PATH = os.getenv("NODE_PATH") or "/usr/share/nodejs" -- where the distribution has it
@@ -92,8 +95,8 @@ local function has_node()
 end
 
 local PEERS = {
-  {name = "python's websockets", has = has_python, server = {"python3", "-c", PYTHON_SERVER},
-   client = {"python3", "-c", PYTHON_CLIENT}},
+  {name = "python's websockets", has = has_python, server = {PYTHON, "-c", PYTHON_SERVER},
+   client = {PYTHON, "-c", PYTHON_CLIENT}},
   {name = "ws of Node", has = has_node,
    server = {"env", "NODE_PATH=" .. NODE_PATH, "node", "-e", NODE_SERVER},
    client = {"env", "NODE_PATH=" .. NODE_PATH, "node", "-e", NODE_CLIENT}},

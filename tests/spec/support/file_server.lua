@@ -11,7 +11,7 @@ local function write_slowly(s, stream, bytes)
   for i = 1, #bytes, 64 << 10 do
     if not stream:write(bytes:sub(i, i + (64 << 10) - 1)) then return false end
     s.sent = s.sent + (64 << 10)
-    corun.sleep(s.slow)
+    corun.sleep(s.slow or 0)
   end
   return true
 end
