@@ -91,7 +91,8 @@ static int copy(shared_buffer *b, size_t at, char *to, const char *from, size_t 
   shared_buffer *whole = b->of ? b->of : b;
   pthread_mutex_lock(&whole->lock);
   char *bytes = whole->bytes ? whole->bytes + b->at + at : NULL;
-  if (bytes && len > 0) memcpy(to ? to : bytes, to ? bytes : from, len);
+  if (bytes && to) memcpy(to, bytes, len);
+  if (bytes && from) memcpy(bytes, from, len);
   pthread_mutex_unlock(&whole->lock);
   return bytes ? 0 : -1;
 }

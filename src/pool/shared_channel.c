@@ -53,7 +53,10 @@ static void free_item(item *i) {
 
 static void free_channel(shared *s) {
   shared_channel *c = (shared_channel *)(void *)s;
-  for (list *l; (l = list_shift(&c->items));) free_item(list_entry(l, item, link));
+  for (list *l = c->items.next, *next; l != &c->items; l = next) {
+    next = l->next;
+    free_item(list_entry(l, item, link));
+  }
   pthread_mutex_destroy(&c->lock);
   free(c);
 }
