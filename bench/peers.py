@@ -222,5 +222,5 @@ def pool_contenders(bench, p, entry):
     if bench != "pool-worker":
         executors = script("pool/executors.py")
         found += [entry("threads", p.python, executors, "threads", scale=0.2),
-                  entry("processes", p.python, executors, "processes", scale=0.2)]
+                  entry("processes", p.python, executors, "processes", scale=0.05)]
     return found

@@ -300,7 +300,7 @@ def bench_pool_worker(machine, who, quick):
     return {"start": float(words[2]), "memory": float(words[3])}
 
 
-POOL = {"pool-trip": bench_pool("trip", 50_000), "pool-flight": bench_pool("flight", 500_000),
+POOL = {"pool-trip": bench_pool("trip", 20_000), "pool-flight": bench_pool("flight", 500_000),
         "pool-map": bench_pool("map", 200_000), "pool-cpu": bench_pool_cpu,
         "pool-string": bench_pool("string", 100), "pool-table": bench_pool("table", 100),
         "pool-worker": bench_pool_worker}

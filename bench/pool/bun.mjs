@@ -37,7 +37,7 @@ if (!Bun.isMainThread) {
     };
     await Promise.all(Array.from({ length: at_once }, worker));
   };
-  const backAndForth = (value) => async (total) => {
+  const backAndForth = async (value, total) => {
     for (let i = 0; i < total; i++) {
       if ((await run("echo", value)).length !== value.length) process.exit(1);
     }
@@ -47,8 +47,12 @@ if (!Bun.isMainThread) {
     flight: (total) => flight("nothing", total, 1000),
     map: (total) => flight("increment", total, 1000, (i) => i),
     cpu: (total) => flight("compute", total, 2 * count, (i) => i),
-    string: backAndForth("0123456789".repeat(500000)),
-    table: backAndForth(Array.from({ length: 100000 }, (_, i) => i + 1)),
+    string: (total) => backAndForth("0123456789".repeat(500000), total),
+    table: (total) =>
+    backAndForth(
+      Array.from({ length: 100000 }, (_, i) => i + 1),
+      total,
+    ),
   };
 
   const memory = () => {

@@ -42,8 +42,9 @@ def flight(pool, n):
         f.result()
 
 
-def back_and_forth(value):
+def back_and_forth(make):
     def run(pool, n):
+        value = make()
         for _ in range(n):
             if len(pool.submit(echo, value).result()) != len(value):
                 raise ValueError
@@ -58,8 +59,8 @@ def mapper(fn, chunk):
 
 
 MODES = {"trip": trip, "flight": flight, "map": mapper(increment, 1000), "cpu": mapper(compute, 4),
-         "string": back_and_forth("0123456789" * 500_000),
-         "table": back_and_forth(list(range(1, 100_001)))}
+         "string": back_and_forth(lambda: "0123456789" * 500_000),
+         "table": back_and_forth(lambda: list(range(1, 100_001)))}
 
 
 def main():

@@ -23,7 +23,7 @@ async function flight(name, count, values = () => undefined) {
   await Promise.all(Array.from({ length: 1000 }, worker));
 }
 
-const backAndForth = (value) => async (count) => {
+const backAndForth = async (value, count) => {
   for (let i = 0; i < count; i++) {
     if ((await run("echo", value)).length !== value.length) process.exit(1);
   }
@@ -36,8 +36,12 @@ const modes = {
   flight: (count) => flight("nothing", count),
   map: (count) => flight("increment", count, (i) => i),
   cpu: (count) => flight("compute", count, (i) => i),
-  string: backAndForth("0123456789".repeat(500000)),
-  table: backAndForth(Array.from({ length: 100000 }, (_, i) => i + 1)),
+  string: (count) => backAndForth("0123456789".repeat(500000), count),
+  table: (count) =>
+    backAndForth(
+      Array.from({ length: 100000 }, (_, i) => i + 1),
+      count,
+    ),
 };
 
 function memory() {

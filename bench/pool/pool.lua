@@ -27,10 +27,8 @@ local function range(count)
   return list
 end
 
-local function back_and_forth(value)
-  return function(count)
-    for _ = 1, count do assert(#p:run(echo, value) == #value) end
-  end
+local function back_and_forth(value, count)
+  for _ = 1, count do assert(#p:run(echo, value) == #value) end
 end
 
 local modes = {
@@ -48,8 +46,8 @@ local modes = {
   end,
   map = function(count) assert(p:map(range(count), increment)[count] == count + 1) end,
   cpu = function(count) assert(p:map(range(count), compute).n == count) end,
-  string = back_and_forth(("0123456789"):rep(500000)),
-  table = back_and_forth(range(100000)),
+  string = function(count) back_and_forth(("0123456789"):rep(500000), count) end,
+  table = function(count) back_and_forth(range(100000), count) end,
 }
 
 -- The memory that is the process's own, in bytes.

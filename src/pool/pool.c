@@ -220,14 +220,21 @@ static int raise_code(lua_State *L, pool_job *j, int rc) {
   return err_raise(L, "ECANCELED", "run", name, "the job was cancelled");
 }
 
+// Push the results; the memory is given back at once, not when the collector finds the job.
+static int give_results(lua_State *L, pool_job *j) {
+  luaL_checkstack(L, j->reply.n + LUA_MINSTACK, "too many results");
+  int n = message_decode(L, &j->reply, 0);
+  message_fini(&j->reply);
+  return n;
+}
+
 static int done(lua_State *L, work *w, int rc) {
   pool_job *j = (pool_job *)(void *)w;
   worker_unblock(rt_of(L));
   if (rc < 0) return raise_code(L, j, rc);
+  message_fini(&j->call);
   switch ((job_outcome)j->outcome) {
-    case JOB_RETURNED:
-      luaL_checkstack(L, j->reply.n + LUA_MINSTACK, "too many results");
-      return message_decode(L, &j->reply, 0);
+    case JOB_RETURNED: return give_results(L, j);
     case JOB_RAISED: return raise_reply(L, j);
     case JOB_REFUSED:
       lua_settop(L, 0);

@@ -203,7 +203,7 @@ int worker_perform(lua_State *L) {
   if (j->kind != JOB_MAP) lua_settop(L, 2);
   luaL_checkstack(L, j->call.n + LUA_MINSTACK, "too many arguments");
   message_decode(L, &j->call, 0);
-  scope_enter(L, s, SCOPE_PLAIN, HUGE_VAL);
+  scope_enter_at(L, s, SCOPE_PLAIN, 0);
   j->s = s;
   r->fence = s;
   cancel_asked(w);

@@ -355,14 +355,14 @@ describe("pool.map", function()
       seen[#seen + 1] = {item, result}
     end
     assert.same({{0.01, 0.02}, {0.06, 0.12}}, seen)
-    local first
+    local seen_first -- of the four that are under way at first, whichever they are
     for item in p:each(range(100), function(x)
-      if x > 1 then require("corun").sleep(10) end
+      if x > 3 then require("corun").sleep(10) end
     end) do
-      first = item
+      seen_first = item
       if item then break end
     end
-    assert.equal(1, first)
+    assert.is_true(seen_first <= 3)
     local n = 0
     for _, r in p:each(range(10), function(x) return x end) do
       n = n + r
@@ -485,6 +485,7 @@ describe("closing a pool", function()
       corun.sleep(0.02)
       p:close{cancel = true}
     end)
+    table.sort(errors)
     assert.same({"ECANCELED", "ECLOSED", "ECLOSED"}, errors)
     local q
     local ok = pcall(function()
