@@ -230,7 +230,7 @@ describe("the close of a tls client", function()
   end
 
   for name in pairs(SERVERS) do
-    it("loses nothing of 300 connections: " .. name, function()
+    it("loses nothing of 300 connections: " .. name .. " #heavy", function()
       if not peers.has(name == "python" and "python3" or name) then
         return pending(name .. " is not installed")
       end
@@ -246,7 +246,7 @@ describe("the close of a tls client", function()
     end)
   end
 
-  it("loses nothing of a thousand connections", function()
+  it("loses nothing of a thousand connections #heavy", function()
     local total = 0
     local server <close> = support.echo(good, function(s)
       for piece in function() return s:recv() end do total = total + #piece end
@@ -348,7 +348,7 @@ describe("the close of a tls client", function()
         print(lingering == 100, seconds >= 0.39 and seconds < 20 or seconds)]])))
     end)
 
-    it("is over so at the end of a program, all streams together: " .. name, function()
+    it("is over so at the end of a program, all streams together: " .. name .. " #heavy", function()
       local open = "for _ = 1, 40 do corun.locals().s = {corun.locals().s, written()} end"
       local _, seconds = stall(fn, open, 1)
       assert.is_true(seconds >= 1 and seconds < 25, seconds)

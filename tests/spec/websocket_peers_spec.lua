@@ -130,7 +130,7 @@ local function converse(url, o)
 end
 
 for _, peer in ipairs(PEERS) do
-  describe("WebSocket with " .. peer.name, function()
+  describe("WebSocket with " .. peer.name .. " #heavy", function()
     for _, packed in ipairs{"0", "1"} do
       local how = packed == "1" and "compressed" or "plain"
 
