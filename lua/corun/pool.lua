@@ -234,6 +234,13 @@ function pool.each(src, fn, o)
   return get_default():each(src, fn, o)
 end
 
+---Close the default pool; the next job makes a new one.
+function pool.close(o)
+  if not default and not core.own() then return end
+  get_default():close(o)
+  default = nil
+end
+
 function pool.stats()
   return get_default():stats()
 end

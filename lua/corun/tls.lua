@@ -326,6 +326,8 @@ function tls.starttls(stream, o)
   end
   local context, err = context_of(own, set, "starttls", peer)
   if not context then return nil, err end
+  local is_open, closed = corun.try(tlscore.target, stream, "starttls")
+  if not is_open then return nil, closed end -- while the context was made (S20)
   return tlscore.start(stream, context, name, key, own.timeout or math.huge, "starttls")
 end
 

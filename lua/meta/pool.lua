@@ -63,6 +63,13 @@ function pool.map(src, fn, o) end
 ---@return fun(): any, ... iterator the item, then what `fn(item)` returned; closable
 function pool.each(src, fn, o) end
 
+--- Close the default pool, as `close` of a pool does; the next job makes a new one.
+---
+--- - Raises: in a job, whose pool it is.
+---@async
+---@param o? corun.pool.close_options
+function pool.close(o) end
+
 --- Counts of the default pool; see `stats` of a pool.
 ---@return corun.pool.stats
 function pool.stats() end

@@ -13,6 +13,8 @@ local function script(text, ...)
   return r.out .. r.err, r.status
 end
 
+teardown(function() pool.close() end) -- its threads would end while later specs count descriptors
+
 describe("pool.run", function()
   it("returns what the function returns", function()
     assert.equal(3, pool.run(function(a, b) return a + b end, 1, 2))
@@ -229,15 +231,15 @@ describe("cancellation", function()
 
   it("takes a job that waits out of the queue, and never runs it", function()
     local p <close> = pool.new{size = 1}
+    local gate = pool.channel()
     corun.scope(function(s)
-      local first = s:async(p.run, p, function() require("corun").sleep(0.05) end)
-      corun.sleep(0.01)
+      local first = s:async(p.run, p, function(channel) return channel:recv() end, gate)
+      while p:stats().running == 0 do corun.sleep(0.001) end
       local second = s:async(p.run, p, function() rawset(_G, "second", true) end)
-      corun.sleep(0.01)
-      assert.equal(1, p:stats().queued)
+      while p:stats().queued == 0 do corun.sleep(0.001) end
       second:cancel()
-      corun.sleep(0)
-      assert.equal(0, p:stats().queued)
+      while p:stats().queued > 0 do corun.sleep(0.001) end
+      gate:close()
       corun.await(first)
     end)
     assert.is_nil(p:run(function() return rawget(_G, "second") end))
@@ -407,8 +409,7 @@ describe("workers", function()
   it("no job waits while a worker idles, and long jobs hold up no short ones", function()
     local p <close> = pool.new{size = 2}
     corun.scope(function(s)
-      local long = s:async(p.run, p, function() require("corun").sleep(0.3) end)
-      corun.sleep(0.01)
+      local long = s:async(p.run, p, function() require("corun").sleep(100) end)
       for i = 1, 50 do assert.equal(i, p:run(function(x) return x end, i)) end
       assert.is_false(long:done())
       long:cancel()
@@ -460,7 +461,7 @@ describe("closing a pool", function()
           end, i)
         end)
       end
-      corun.sleep(0)
+      while p:stats().running + p:stats().queued + p:stats().done < 3 do corun.sleep(0.001) end
       p:close()
       assert.equal(0, p:stats().workers)
       corun.sleep(0)
@@ -482,7 +483,7 @@ describe("closing a pool", function()
           errors[i] = err.code
         end)
       end
-      corun.sleep(0.02)
+      while p:stats().running == 0 or p:stats().queued < 2 do corun.sleep(0.001) end
       p:close{cancel = true}
     end)
     table.sort(errors)
@@ -492,7 +493,7 @@ describe("closing a pool", function()
       local r <close> = pool.new{size = 1}
       q = r
       corun.daemon(function() pcall(r.run, r, function() while true do end end) end)
-      corun.sleep(0.02)
+      while r:stats().running == 0 do corun.sleep(0.001) end
       error("out")
     end)
     assert.is_false(ok)
@@ -521,6 +522,21 @@ describe("closing a pool", function()
     assert.matches("corun: did not end: a job of pool default", out, 1, true)
     assert.equal(0, code)
     assert.is_true(corun.now() - started < 5)
+  end)
+
+  it("pool.close ends the default pool, and the next job makes a new one", function()
+    local first = pool.run(function() return tostring(_G) end)
+    pool.close()
+    assert.equal(0, pool.stats().workers)
+    local again = pool.run(function() return tostring(_G) end)
+    assert.equal("string", type(again))
+    assert.equal("string", type(first))
+    assert.equal(1, pool.stats().done)
+    local ok, err = pcall(pool.run, function() require("corun").pool.close() end)
+    assert.is_false(ok)
+    assert.matches("a worker cannot close the pool that it works for", err, 1, true)
+    pool.close{cancel = true}
+    pool.close()
   end)
 
   it("a pool that is left to the collector ends its threads", function()

@@ -43,6 +43,7 @@ function children.checked(fn)
     require("corun.process").run{"true"} -- libuv keeps one descriptor from its first stream on
     collectgarbage() -- what earlier tests have left open must not be closed meanwhile
     collectgarbage()
+    while corun.debug.stats().jobs > 0 do corun.sleep(0.001) end -- files close on threads
     local descriptors = children.descriptors()
     assert.same({}, children.list())
     fn()
