@@ -294,6 +294,11 @@ static int l_start(lua_State *L) {
 
 int rt_run(rt *r, int nargs) {
   lua_State *L = r->L;
+  if (!lua_checkstack(L, LUA_MINSTACK)) {  // as many arguments as there is room for
+    lua_settop(L, 0);
+    lua_pushliteral(L, "too many arguments");
+    return LUA_ERRRUN;
+  }
   lua_pushcfunction(L, l_start);
   lua_insert(L, -nargs - 2);
   int status = lua_pcall(L, nargs + 1, 1, 0);

@@ -100,6 +100,14 @@ describe("corun: options", function()
     end
   end)
 
+  it("are handed on however many there are", function()
+    for n = 1, 60 do
+      local words = {"-"}
+      for k = 1, n do words[k + 1] = tostring(k) end
+      prints(n .. "\n", run(words, {stdin = "print(select('#', ...))"}))
+    end
+  end)
+
   it("that are missing or unknown end with status 2", function()
     local try = "\nTry 'corun --help'.\n"
     complains(2, "corun: unknown option '-x'" .. try, run{"-x", "a.lua"})
