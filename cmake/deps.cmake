@@ -122,6 +122,12 @@ find_path(UV_INCLUDE uv.h REQUIRED)
 find_archive(UV_LIBRARY uv libuv_a.a libuv.a)
 imported(uv ${UV_LIBRARY} ${UV_INCLUDE})
 set_property(TARGET uv PROPERTY INTERFACE_LINK_LIBRARIES Threads::Threads ${CMAKE_DL_LIBS})
+if(CORUN_SANITIZE STREQUAL "thread")
+  add_library(tsan_close OBJECT cmake/tsan_close.c)
+  set_property(TARGET uv APPEND PROPERTY INTERFACE_LINK_OPTIONS -Wl,--wrap=uv__close)
+  set_property(TARGET uv APPEND PROPERTY INTERFACE_LINK_LIBRARIES
+    $<TARGET_OBJECTS:tsan_close>)
+endif()
 
 # --- lua-cjson, for `require "cjson"` ----------------------------------------------------------
 find_library(CJSON_LIBRARY NAMES liblua5.4-cjson.a)
