@@ -3,11 +3,14 @@
 -- end. The first server runs the pool's init before. Loaded by the worker's thread (pool/worker.c),
 -- which starts further servers by calling this function without arguments.
 local core = require "corun.poolcore"
-local now = require("corun.task").now
+local task = require "corun.task"
+
+local now = task.now
 
 require "corun.sharecore" -- what comes in messages may be of its types
 rawset(_G, "require", require "corun.require")
 package.loaded["corun.require"] = nil
+rawset(os, "exit", task.exit) -- which raises here (S33)
 
 local take, perform, fail = core.take, core.perform, core.fail
 local pack, unpack = table.pack, table.unpack

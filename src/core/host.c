@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/osthread.h"
 #include "base/uvpool.h"
 #include "core/runtime.h"
 #include "core/trace.h"
@@ -389,23 +390,16 @@ void host_unpark(void) {
 // Start the watchdog thread, once in a process; without one there are only checkpoints.
 static int start(void) {
   if (host.started) return 0;
-  pthread_t thread;
-  sigset_t all, old;
   if (pipe(host.pipe) < 0) return -1;
   for (int i = 0; i < 2; i++) {
     fcntl(host.pipe[i], F_SETFD, FD_CLOEXEC);
     fcntl(host.pipe[i], F_SETFL, O_NONBLOCK);
   }
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &old);
-  int rc = pthread_create(&thread, NULL, watch, NULL);
-  pthread_sigmask(SIG_SETMASK, &old, NULL);
-  if (rc != 0) {
+  if (osthread_start(watch, NULL, 0) != 0) {
     close(host.pipe[0]);
     close(host.pipe[1]);
     return -1;
   }
-  pthread_detach(thread);
   take_urg();
   host.started = 1;
   return 0;

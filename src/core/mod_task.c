@@ -468,6 +468,8 @@ static int l_locals(lua_State *L) {
 
 static int l_exit(lua_State *L) {
   int code = 0;
+  if (rt_of(L)->role)
+    err_misuse(L, "a worker cannot end the program; return from the job or raise an error");
   if (!lua_isnoneornil(L, 1) && !lua_isboolean(L, 1) && !lua_isnumber(L, 1))
     arg_type_error(L, 1, "boolean or number");
   if (lua_isboolean(L, 1))
@@ -476,8 +478,6 @@ static int l_exit(lua_State *L) {
     code = (int)arg_opt_integer(L, 1, 0);
   arg_check(L, code >= 0 && code <= 255, 1, "exit status must be 0 to 255");
   task_current(L);
-  if (rt_of(L)->role)
-    err_misuse(L, "a worker cannot end the program; return from the job or raise an error");
   rt_stop(rt_of(L), code);
   task_checkpoint(L);
   return 0;

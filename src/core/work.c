@@ -4,10 +4,10 @@
 
 #include <assert.h>
 #include <lauxlib.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/osthread.h"
 #include "core/error.h"
 #include "core/host.h"
 #include "core/runtime.h"
@@ -87,16 +87,7 @@ static void *serve(void *arg) {
 static int staff(work_pool *p) {
   if (p->idle >= p->queued) return 1;
   if (p->threads >= most(p)) return 1;
-  pthread_t thread;
-  pthread_attr_t attr;
-  sigset_t all, old;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &old);  // signals are for the loops' threads
-  pthread_attr_init(&attr);
-  pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-  if (pthread_create(&thread, &attr, serve, p) == 0) p->threads++;
-  pthread_attr_destroy(&attr);
-  pthread_sigmask(SIG_SETMASK, &old, NULL);
+  if (osthread_start(serve, p, 0) == 0) p->threads++;
   return p->threads > 0;
 }
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/osthread.h"
 #include "core/error.h"
 #include "core/modules.h"
 #include "core/scope.h"
@@ -99,9 +100,7 @@ static void answer(worker *w, pool_job *j, job_outcome outcome) {
   j->s = NULL;
   w->running--;
   pool_answer(j, outcome);
-  pthread_mutex_lock(&w->of->lock);
-  w->r->fence = any_scope(w);
-  pthread_mutex_unlock(&w->of->lock);
+  w->r->fence = any_scope(w);  // the list is this loop's: other threads only read it, with the lock
 }
 
 static int l_tostring(lua_State *L) {
@@ -267,10 +266,6 @@ static void set_path(lua_State *L, const char *field, const char *value) {
   lua_pop(L, 1);
 }
 
-static int l_no_exit(lua_State *L) {
-  return err_misuse(L, "a worker cannot end the program; return from the job or raise an error");
-}
-
 // Leave the function of the root task on the stack, and its arguments.
 static int l_prepare(lua_State *L) {
   worker *w = worker_of(rt_of(L));
@@ -278,9 +273,6 @@ static int l_prepare(lua_State *L) {
   modules_open(L, p->modules);
   set_path(L, "path", p->path);
   set_path(L, "cpath", p->cpath);
-  lua_getglobal(L, "os");
-  lua_pushcfunction(L, l_no_exit);
-  lua_setfield(L, -2, "exit");
   lua_getglobal(L, "require");
   lua_pushliteral(L, "corun.worker");
   lua_call(L, 1, 1);
@@ -324,18 +316,7 @@ int worker_start(pool *p) {
   list_init(&w->waiting);
   w->of = p;
   w->servers = 1;
-  pthread_t thread;
-  pthread_attr_t attr;
-  sigset_t all, old;
-  sigfillset(&all);
-  sigdelset(&all, SIGURG);  // which interrupts what runs too long
-  pthread_sigmask(SIG_SETMASK, &all, &old);
-  pthread_attr_init(&attr);
-  pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-  int rc = pthread_create(&thread, &attr, work_for_pool, w);
-  pthread_attr_destroy(&attr);
-  pthread_sigmask(SIG_SETMASK, &old, NULL);
-  if (rc != 0) {
+  if (osthread_start(work_for_pool, w, SIGURG) != 0) {  // which interrupts what runs too long
     free(w);
     return UV_EAGAIN;
   }
