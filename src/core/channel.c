@@ -3,9 +3,7 @@
 #include "core/channel.h"
 
 #include <lauxlib.h>
-#include <stdio.h>
 
-#include "core/error.h"
 #include "core/wait.h"
 
 #define RING 1  // the user value that holds the ring
@@ -78,16 +76,10 @@ static void push_oldest(lua_State *L, int object, channel *c) {
 
 // --- Sending and receiving -------------------------------------------------------------------
 
-static int fail_closed(lua_State *L, const channel *c) {
-  char target[40];
-  snprintf(target, sizeof target, "channel %p", (const void *)c);
-  return err_return(L, "ECLOSED", "send", target, "the channel is closed");
-}
-
 static int poll_send(lua_State *L, int object, int item) {
   channel *c = lua_touserdata(L, object);
   reserve(L, object, c);
-  if (c->closed) return fail_closed(L, c);
+  if (c->closed) return waitable_fail_closed(L, &channel_class, c);
   for (waiter *w; (w = first(&c->receivers)); lua_pop(L, 1)) {
     lua_pushvalue(L, item);
     if (waiter_serve(w, SERVED, L, 1) < 0) continue;
@@ -141,7 +133,8 @@ static void dequeue(waiter *w) {
 }
 
 static int finish(lua_State *L, int object, int item, int rc) {
-  if (rc == SERVED_CLOSED && item) return fail_closed(L, lua_touserdata(L, object));
+  if (rc == SERVED_CLOSED && item)
+    return waitable_fail_closed(L, &channel_class, lua_touserdata(L, object));
   if (rc == SERVED_CLOSED)
     lua_pushnil(L);
   else if (item)

@@ -4,7 +4,6 @@
 // class as its first upvalue.
 #include <lauxlib.h>
 #include <math.h>
-#include <stdio.h>
 
 #include "core/args.h"
 #include "core/channel.h"
@@ -85,27 +84,17 @@ static int l_channel(lua_State *L) {
   return classify(L);
 }
 
-static void check_item(lua_State *L, const char *name) {
-  if (lua_gettop(L) > 2)
-    err_misuse(L, "%s takes one value, got %d: put them into a table", name, lua_gettop(L) - 1);
-  if (lua_isnoneornil(L, 2))
-    err_misuse(L, "cannot %s nil: it stands for the end of the channel; close it instead", name);
-}
-
 static int l_send(lua_State *L) {
   check_self(L);
-  check_item(L, "send");
+  waitable_check_item(L, "send");
   if (!wait_may_go_on(L, WAIT_QUICK)) return wait_rest(L, l_send);
   return channel_send(L);
 }
 
 static int l_try_send(lua_State *L) {
   check_self(L);
-  check_item(L, "try_send");
-  int n = channel_class.poll(L, 1, 2);
-  if (n >= 0) return n;
-  lua_pushboolean(L, 0);
-  return 1;
+  waitable_check_item(L, "try_send");
+  return waitable_try_send(L, &channel_class);
 }
 
 static const char *const no_timeout =
@@ -126,17 +115,8 @@ static int l_channel_call(lua_State *L) {
   return channel_recv(L);
 }
 
-static int try_recv(lua_State *L, const waitable *cls) {
-  char target[40];
-  const void *self = check_self(L);
-  int n = cls->poll(L, 1, 0);
-  if (n >= 0) return n;
-  snprintf(target, sizeof target, "%s %p", cls->name, self);
-  return err_return(L, "EEMPTY", "try_recv", target, "nothing is there now");
-}
-
 static int l_try_recv(lua_State *L) {
-  return try_recv(L, &channel_class);
+  return waitable_try_recv(L, &channel_class, check_self(L));
 }
 
 static int l_channel_close(lua_State *L) {
@@ -315,7 +295,7 @@ static int l_signals_call(lua_State *L) {
 }
 
 static int l_signals_try_recv(lua_State *L) {
-  return try_recv(L, &signals_class);
+  return waitable_try_recv(L, &signals_class, check_self(L));
 }
 
 static int l_signals_close(lua_State *L) {

@@ -10,10 +10,14 @@
 
 #define KEPT "corun.modules"
 
+void modules_push_loaded(lua_State *L) {
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, KEPT);
+}
+
 // Upvalue 1: the module's own loader.
 static int load_once(lua_State *L) {
   lua_settop(L, 2);
-  luaL_getsubtable(L, LUA_REGISTRYINDEX, KEPT);
+  modules_push_loaded(L);
   lua_pushvalue(L, 1);
   if (lua_rawget(L, 3) != LUA_TNIL) return 1;
   lua_pop(L, 1);
@@ -54,10 +58,6 @@ static int search(lua_State *L) {
   lua_pushcclosure(L, load_once, 1);
   lua_pushliteral(L, ":corun:");
   return 2;
-}
-
-void modules_push_loaded(lua_State *L) {
-  luaL_getsubtable(L, LUA_REGISTRYINDEX, KEPT);
 }
 
 void modules_open(lua_State *L, const luaL_Reg *modules) {

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/error.h"
 #include "core/runtime.h"
 #include "core/select.h"
 #include "core/task.h"
@@ -88,4 +89,36 @@ int waiter_serve(waiter *w, int rc, lua_State *from, int n) {
   if (n && wait_wake_values(t, rc, from, n) == 0) return 0;
   wait_wake(t, n ? UV_ENOMEM : rc);
   return n ? UV_ENOMEM : 0;
+}
+
+// --- Channels --------------------------------------------------------------------------------
+
+void waitable_check_item(lua_State *L, const char *op) {
+  if (lua_gettop(L) > 2)
+    err_misuse(L, "%s takes one value, got %d: put them into a table", op, lua_gettop(L) - 1);
+  if (lua_isnoneornil(L, 2))
+    err_misuse(L, "cannot %s nil: it stands for the end of the channel; close it instead", op);
+}
+
+int waitable_try_send(lua_State *L, const waitable *cls) {
+  int n = cls->poll(L, 1, 2);
+  if (n >= 0) return n;
+  lua_pushboolean(L, 0);
+  return 1;
+}
+
+static int fail(lua_State *L, const char *code, const char *op, const waitable *cls,
+                const void *self, const char *why) {
+  char target[48];
+  snprintf(target, sizeof target, "%s %p", cls->name, self);
+  return err_return(L, code, op, target, "%s", why);
+}
+
+int waitable_try_recv(lua_State *L, const waitable *cls, const void *self) {
+  int n = cls->poll(L, 1, 0);
+  return n >= 0 ? n : fail(L, "EEMPTY", "try_recv", cls, self, "nothing is there now");
+}
+
+int waitable_fail_closed(lua_State *L, const waitable *cls, const void *self) {
+  return fail(L, "ECLOSED", "send", cls, self, "the channel is closed");
 }

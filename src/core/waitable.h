@@ -64,6 +64,22 @@ int waitable_begin(lua_State *L, const wait_ops *ops, const waitable *cls, int i
 wait_answer waitable_cancel(task *t, void *arg);
 void waitable_describe(const task *t, const void *arg, char *buf, size_t n);
 
+// --- What all channels have in common --------------------------------------------------------
+
+// Raise unless index 2 holds the one item that `op` is to send. [loop]
+void waitable_check_item(lua_State *L, const char *op);
+
+// Send the item at index 2 if that is possible at once, else give false. [loop] Answers the number
+// of results.
+int waitable_try_send(lua_State *L, const waitable *cls);
+
+// Receive if that is possible at once, else give nil and EEMPTY; messages show the object's address
+// `self`. [loop] Answers the number of results.
+int waitable_try_recv(lua_State *L, const waitable *cls, const void *self);
+
+// Give nil and ECLOSED to who sends; answer 2. [loop]
+int waitable_fail_closed(lua_State *L, const waitable *cls, const void *self);
+
 // What the `done` function of such an operation answers. [loop]
 int waitable_done(lua_State *L, const waitable *cls, int item, int rc);
 

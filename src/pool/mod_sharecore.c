@@ -3,7 +3,6 @@
 // scripts. Positions are those of Lua: from 1, negative ones from the end.
 #include <lauxlib.h>
 #include <limits.h>
-#include <stdio.h>
 
 #include "core/args.h"
 #include "core/error.h"
@@ -28,26 +27,17 @@ static shared_channel *check_channel(lua_State *L) {
   return (shared_channel *)(void *)shared_check(L, 1, &shared_channel_type);
 }
 
-static void check_item(lua_State *L, const char *name) {
-  check_channel(L);
-  if (lua_gettop(L) > 2)
-    err_misuse(L, "%s takes one value, got %d: put them into a table", name, lua_gettop(L) - 1);
-  if (lua_isnoneornil(L, 2))
-    err_misuse(L, "cannot %s nil: it stands for the end of the channel; close it instead", name);
-}
-
 static int l_send(lua_State *L) {
-  check_item(L, "send");
+  check_channel(L);
+  waitable_check_item(L, "send");
   if (!wait_may_go_on(L, WAIT_QUICK)) return wait_rest(L, l_send);
   return shared_channel_send(L);
 }
 
 static int l_try_send(lua_State *L) {
-  check_item(L, "try_send");
-  int n = shared_channel_class.poll(L, 1, 2);
-  if (n >= 0) return n;
-  lua_pushboolean(L, 0);
-  return 1;
+  check_channel(L);
+  waitable_check_item(L, "try_send");
+  return waitable_try_send(L, &shared_channel_class);
 }
 
 // In a generic for two more arguments are passed.
@@ -59,12 +49,7 @@ static int l_recv(lua_State *L) {
 }
 
 static int l_try_recv(lua_State *L) {
-  char target[40];
-  const void *self = check_channel(L);
-  int n = shared_channel_class.poll(L, 1, 0);
-  if (n >= 0) return n;
-  snprintf(target, sizeof target, "pool channel %p", self);
-  return err_return(L, "EEMPTY", "try_recv", target, "nothing is there now");
+  return waitable_try_recv(L, &shared_channel_class, check_channel(L));
 }
 
 static int l_channel_close(lua_State *L) {

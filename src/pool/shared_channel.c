@@ -4,7 +4,6 @@
 
 #include <lauxlib.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "core/error.h"
@@ -164,12 +163,6 @@ void shared_channel_close(shared_channel *c) {
 
 // --- At once ---------------------------------------------------------------------------------
 
-static int fail_closed(lua_State *L, const void *c) {
-  char target[40];
-  snprintf(target, sizeof target, "pool channel %p", c);
-  return err_return(L, "ECLOSED", "send", target, "the channel is closed");
-}
-
 // The value at `idx` as an item; NULL with a sentence pushed when it cannot be transferred.
 static item *encode(lua_State *L, int idx) {
   item *i = calloc(1, sizeof *i);
@@ -194,7 +187,7 @@ static int poll_send(lua_State *L, int object, int idx) {
   }
   pthread_mutex_unlock(&c->lock);
   if (!sent) free_item(i);
-  if (closed) return fail_closed(L, c);
+  if (closed) return waitable_fail_closed(L, &shared_channel_class, c);
   if (!sent) return -1;
   lua_pushboolean(L, 1);
   return 1;
@@ -358,7 +351,7 @@ static item *given_to(shared_channel *c, const task *t) {
 
 static int finish(lua_State *L, int object, int idx, int rc) {
   shared_channel *c = channel_at(L, object);
-  if (rc == SERVED_CLOSED && idx) return fail_closed(L, c);
+  if (rc == SERVED_CLOSED && idx) return waitable_fail_closed(L, &shared_channel_class, c);
   if (rc == SERVED_CLOSED) {
     lua_pushnil(L);
   } else if (!idx) {
