@@ -2,30 +2,10 @@
 -- Memory: what a parked task costs (S40), what happens when there is none left, and that ordinary C
 -- modules of Lua load into the program.
 local corun = require "corun"
+local programs = require "tests.spec.support.programs"
 local stats = require("corun.debug").stats
 
 local PARKED = 1331 -- bytes: 1.3 KB
-
-local program = os.getenv("CORUN")
-if not program then
-  local p = assert(io.popen("readlink /proc/$PPID/exe"))
-  program = p:read("l")
-  p:close()
-end
-
--- Run code in a corun of its own whose nth allocation fails: its output and exit status.
-local function run(code, nth)
-  local path = os.tmpname()
-  local f = assert(io.open(path, "w"))
-  f:write(code)
-  f:close()
-  local p = assert(io.popen(("CORUN_FAIL_ALLOC=%d timeout 20 %s --grace 1 %s 2>&1")
-    :format(nth, program, path)))
-  local output = p:read("a")
-  local _, how, status = p:close()
-  os.remove(path)
-  return output, how == "exit" and status or -1
-end
 
 describe("memory", function()
   it("S40 a parked task costs at most 1.3 KB #heavy", function()
@@ -86,7 +66,7 @@ describe("memory", function()
       end]]
     local seen = {}
     for nth = 900, 1700, 20 do
-      local output, status = run(code, nth)
+      local output, status = programs.run(code, {fail = nth})
       assert.is_true(status == 0 or status == 1 or status == 70,
         ("allocation %d: status %d, %s"):format(nth, status, output))
       if status == 1 then assert.matches("not enough memory", output) end

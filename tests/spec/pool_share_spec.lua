@@ -1,17 +1,10 @@
 -- SPDX-License-Identifier: MIT
 -- What workers share: channels, buffers, counters.
 local corun = require "corun"
+local eventually = require("tests.spec.support.http").eventually
 
 local pool, scope, sleep = corun.pool, corun.scope, corun.sleep
 
--- Wait until `fn` gives a true value.
-local function eventually(fn)
-  local give_up = corun.now() + 10
-  while not fn() do
-    assert(corun.now() < give_up, "it never came true")
-    sleep(0.001)
-  end
-end
 
 describe("pool.channel", function()
   it("leads values to a worker and back", function()
@@ -65,7 +58,7 @@ describe("pool.channel", function()
         return channel:recv() == nil
       end, c, ready)
       local own = s:async(c.recv, c)
-      eventually(function() return ready:get() == 1 end)
+      eventually("ready", function() return ready:get() == 1 end)
       sleep(0.01)
       c:close()
       assert.is_true(corun.await(waits))
@@ -78,7 +71,7 @@ describe("pool.channel", function()
         local ok, err = channel:send("x")
         return ok, err.code
       end, c, ready)
-      eventually(function() return ready:get() == 1 end)
+      eventually("ready", function() return ready:get() == 1 end)
       sleep(0.01)
       c:close()
       local ok, code = corun.await(sends)

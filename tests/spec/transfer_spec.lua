@@ -2,16 +2,10 @@
 -- How values cross between runtimes: what decode(encode(v)) gives, what is refused and where, and
 -- that bytes from anywhere end as values or as an error.
 local corun = require "corun"
+local programs = require "tests.spec.support.programs"
 local transfer = require "corun.transfer"
 local json = require "corun.json"
 local message = require "corun.message"
-
-local program = os.getenv("CORUN")
-if not program then
-  local p = assert(io.popen("readlink /proc/$PPID/exe"))
-  program = p:read("l")
-  p:close()
-end
 
 local function cross(...) return message.decode(message.encode(...)) end
 local function cross_plain(...) return transfer.decode(transfer.encode(...)) end
@@ -217,7 +211,7 @@ describe("transfer of metatables", function()
     local code = [[local s = require("corun.codec").hex.decode(arg[1])
       local v = require("corun.transfer").decode(s)
       io.write(require("corun.json").encode(v))]]
-    local p = assert(io.popen(("%s -e '%s' - %s </dev/null 2>&1"):format(program, code, s)))
+    local p = assert(io.popen(("%s -e '%s' - %s </dev/null 2>&1"):format(programs.path(), code, s)))
     assert.equal("[]", p:read("a"))
     assert.is_true(p:close())
   end)
@@ -417,20 +411,6 @@ describe("transfer refuses", function()
 end)
 
 describe("transfer without memory", function()
-  -- What a corun whose nth allocation fails writes, and its status.
-  local function run(code, nth)
-    local path = os.tmpname()
-    local f = assert(io.open(path, "w"))
-    f:write(code)
-    f:close()
-    local p = assert(io.popen(("CORUN_FAIL_ALLOC=%d timeout 20 %s %s 2>&1")
-      :format(nth, program, path)))
-    local output = p:read("a")
-    local _, how, status = p:close()
-    os.remove(path)
-    return output, how == "exit" and status or -1
-  end
-
   it("is an error, and the next message is whole #faults", function()
     local code = [[
       local message = require "corun.message"
@@ -452,7 +432,7 @@ describe("transfer without memory", function()
       io.write("done")]]
     local seen = {}
     for nth = 860, 1340, 8 do
-      local output, status = run(code, nth)
+      local output, status = programs.run(code, {fail = nth})
       assert.is_true(status == 0 or status == 1 or status == 70,
         ("allocation %d: status %d, %s"):format(nth, status, output))
       if status == 1 then assert.matches("not enough memory", output) end

@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: MIT
 -- For specs of WebSocket: frames byte by byte, and peers that say exactly what they are told.
-local corun = require "corun"
 local codec = require "corun.codec"
 local net = require "corun.net"
 local http = require "corun.http"
+local eventually = require("tests.spec.support.http").eventually
 
-local support = {}
+local support = {eventually = eventually}
 
 local MASK = "\x12\x34\xAB\xCD"
 
@@ -118,15 +118,6 @@ end
 -- Deflate a message as permessage-deflate does.
 function support.packed(text)
   return codec.gzip.encode(text):sub(11, -9) .. "\0"
-end
-
--- Wait until a condition holds; fail after ten seconds.
-function support.eventually(what, condition)
-  local give_up = corun.now() + 10
-  while not condition() do
-    assert(corun.now() < give_up, "never came true: " .. what)
-    corun.sleep(0.002)
-  end
 end
 
 return support
