@@ -25,6 +25,7 @@
 #include "core/trace.h"
 #include "data/mods.h"
 #include "http/mods.h"
+#include "net/handed.h"
 #include "net/mods.h"
 #include "pool/mods.h"
 #include "sys/mods.h"
@@ -264,6 +265,7 @@ static int l_load(lua_State *L) {
   options *o = lua_touserdata(L, 1);
   lua_settop(L, 0);
   modules_open(L, modules);
+  handed_note(L);
   set_arg(L, o->argv, o->script);
   lua_getglobal(L, "require");
   lua_pushliteral(L, "corun.require");

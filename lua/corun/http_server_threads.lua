@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- A server on several cores: each worker of a pool of its own listens at the same port, and the
 -- system spreads the connections (SO_REUSEPORT). The handler travels to the workers as jobs do.
+local handed = require "corun.net_handed"
 local options = require "corun.options"
 local pool = require "corun.pool"
 local task = require "corun.task"
@@ -90,17 +91,20 @@ function class:__tostring()
   return ("server (%s, %d threads)"):format(self.name, #self.orders)
 end
 
-local function is_unix(addr)
+-- Whether an address is of a socket at which several cannot listen: a Unix socket, or one that
+-- exists already.
+local function is_single(addr)
   if type(addr) == "table" then return addr.path ~= nil end
-  return type(addr) == "string" and addr:match("^unix:") ~= nil
+  return handed.is(addr) or type(addr) == "string" and addr:match("^unix:") ~= nil
 end
 
 ---Serve HTTP from `o.threads` workers; called by corun.http_server.
 ---@return table? server
 ---@return table? err
 function threads.serve(addr, handler, o)
-  if is_unix(addr) then
-    return nil, task.err("ENOTSUP", "a Unix socket is served by one thread",
+  if is_single(addr) then
+    return nil, task.err("ENOTSUP", "a Unix socket, or one that was handed over, is served by one"
+      .. " thread",
       {op = "serve", target = type(addr) == "table" and addr.path or addr})
   end
   local given = {}

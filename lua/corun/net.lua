@@ -7,16 +7,14 @@ local netcore = require "corun.netcore"
 local listen = require "corun.listen"
 local tlscore = require "corun.tlscore"
 local options = require "corun.options"
+local handed = require "corun.net_handed"
 local debug_ = require "corun.debug"
 
 local raise = require("corun.inside").raise
 
 local now, scope, shield, spawn, try = corun.now, corun.scope, corun.shield, corun.spawn, corun.try
 
-local net = {
-  listen = listen.listen, resolve = netcore.resolve,
-  udp = require("corun.udp").udp,
-}
+local net = {resolve = netcore.resolve, udp = require("corun.udp").udp}
 
 local PAUSE = 0.1 -- seconds until accepting is tried again
 
@@ -41,6 +39,17 @@ function net.connect(...)
   local addr, o = ...
   if type(o) == "table" and o.tls then return tls().connect(netcore.connect, addr, o) end
   return netcore.connect(...)
+end
+
+---Listen on `addr`.
+---@param addr string|table "host:port", "[v6]:port", "unix:/path", {host=, port=}, {path=}, or a
+---  socket that was handed over: "systemd", "systemd:NAME", "fd:N"
+---@param o table? backlog, reuse, reuse_port, mode
+---@return userdata? listener
+---@return table? err
+function net.listen(...)
+  if handed.is(...) then return handed.listen("listen", ...) end
+  return listen.listen(...)
 end
 
 ---A context of TLS that connections can share: the files are read now.
@@ -218,7 +227,7 @@ end
 ---Listen on `addr` and call `fn(stream)` in a task of its own for each connection.
 ---
 ---The stream is closed when `fn` returns. The server is a child of the calling scope.
----@param addr string|table "host:port", "[v6]:port", "unix:/path", {host=, port=} or {path=}
+---@param addr string|table as for listen
 ---@param fn fun(stream: userdata)
 ---@param o table? limit: so many connections at once, the others wait in the system's queue; tls;
 ---  backlog, reuse, reuse_port, mode: as for listen
@@ -237,9 +246,12 @@ function net.serve(addr, fn, o)
     secure, err = tls().server(o.tls, "serve", select(2, tls().target_of(addr)))
     if not secure then return nil, err end
   end
-  listener, err = listen.open(addr, {
-    backlog = o.backlog, reuse = o.reuse, reuse_port = o.reuse_port, mode = o.mode,
-  }, "serve")
+  local how = {backlog = o.backlog, reuse = o.reuse, reuse_port = o.reuse_port, mode = o.mode}
+  if handed.is(addr) then
+    listener, err = handed.listen("serve", addr, how)
+  else
+    listener, err = listen.open(addr, how, "serve")
+  end
   if not listener then return nil, err end
   local server = setmetatable({
     listener = listener, name = listener:address(), fn = fn, limit = o.limit, secure = secure,

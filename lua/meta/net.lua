@@ -13,6 +13,10 @@ local net = {}
 --- machine: `":port"` or `"*:port"`.
 ---@alias corun.address string|{host: string, port: integer}|{path: string}
 
+--- What to listen at: an address, or a socket that was handed over: `"systemd"`, `"systemd:NAME"`,
+--- `"fd:3"`. (A host that is called so can be given as `{host = "fd", port = 3}`.)
+---@alias corun.listen_address corun.address
+
 -- ## Connecting
 
 --- Connect to `addr`.
@@ -50,10 +54,19 @@ function net.connect(addr, o) end
 --- The file of a Unix socket is removed when the listener is closed. One that is there already, and
 --- which nobody listens to any more, is replaced; any other file is not.
 ---
+--- Sockets that listen already can be handed to the program when it is started (systemd's
+--- `LISTEN_FDS`, sd_listen_fds(3)): `"systemd:NAME"` is the first of that name (`FileDescriptorName=`
+--- of the unit, else the unit's own) that was not taken yet, `"systemd"` the first of any,
+--- `"fd:3"` any that was inherited. They may be TCP or Unix sockets, whose file stays; the options
+--- are not for them. Programs that a script starts inherit neither them nor the variables, which
+--- corun removes from its environment.
+---
 --- - Raises: when `addr` is no address.
---- - Fails: `EADDRINUSE`, `EACCES`, `EAI_NONAME` ...
+--- - Fails: `EADDRINUSE`, also for a socket that was handed over and is taken; `EACCES`,
+---   `EAI_NONAME` ...; `ENOENT` when none was handed over; `ENOTSOCK`, `EPROTOTYPE` (no stream),
+---   `EINVAL` (it does not listen) for one of no use.
 ---@async
----@param addr corun.address
+---@param addr corun.listen_address
 ---@param o? corun.net.listen_options
 ---@return corun.listener? listener
 ---@return corun.err? err
@@ -93,7 +106,7 @@ function listener:close() end
 --- - Raises: when `addr` is no address.
 --- - Fails: as `listen`.
 ---@async
----@param addr corun.address
+---@param addr corun.listen_address
 ---@param fn fun(stream: corun.tcp|corun.unix)
 ---@param o? corun.net.serve_options
 ---@return corun.server? server

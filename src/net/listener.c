@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -142,6 +143,59 @@ int listener_open_path(rt *r, const char *path, const listen_options *o, listene
   return rc;
 }
 
+// A whole number that is known of a socket, or a negative error.
+static int get(int fd, int name) {
+  int value;
+  socklen_t size = sizeof value;
+  return getsockopt(fd, SOL_SOCKET, name, &value, &size) < 0 ? uv_translate_sys_error(errno)
+                                                             : value;
+}
+
+// Write the name of a Unix socket; one without a file, in Linux's own name space, has a zero byte
+// in place of the "@".
+static void format_path(const struct sockaddr_un *sun, socklen_t size, char *buf, size_t n) {
+  int len = (int)(size - offsetof(struct sockaddr_un, sun_path)), at = len > 0 && !*sun->sun_path;
+  snprintf(buf, n, "unix:%s%.*s", at ? "@" : "", len - at, sun->sun_path + at);
+}
+
+// Learn from the system what kind of socket it is, and its address. Answers 0 or an error.
+static int inspect(int fd, listener *l) {
+  union {
+    struct sockaddr sa;
+    struct sockaddr_un un;
+    address ip;
+  } local;
+  socklen_t size = sizeof local;
+  int type = get(fd, SO_TYPE), listens = get(fd, SO_ACCEPTCONN);
+  if (type < 0) return type;
+  if (type != SOCK_STREAM) return UV_EPROTOTYPE;
+  if (listens <= 0) return UV_EINVAL;
+  if (getsockname(fd, &local.sa, &size) < 0) return uv_translate_sys_error(errno);
+  l->is_path = local.sa.sa_family == AF_UNIX;
+  if (l->is_path) {
+    format_path(&local.un, size, l->local, sizeof l->local);
+    return 0;
+  }
+  if (local.sa.sa_family != AF_INET && local.sa.sa_family != AF_INET6) return UV_EAFNOSUPPORT;
+  address_format(&local.ip, l->local, sizeof l->local);
+  set(fd, IPPROTO_TCP, TCP_NODELAY, 1);  // as for our own
+  return 0;
+}
+
+int listener_open_fd(rt *r, int fd, listener **out) {
+  listener *l = calloc(1, sizeof *l + 1);
+  if (!l) return UV_ENOMEM;
+  int rc = inspect(fd, l);
+  if (rc == 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) rc = uv_translate_sys_error(errno);
+  if (rc < 0) {
+    free(l);
+    return rc;
+  }
+  rc = adopt(r, fd, l);
+  if (rc == 0) *out = l;
+  return rc;
+}
+
 // --- Closing ---------------------------------------------------------------------------------
 
 void listener_unref(listener *l) {
@@ -168,7 +222,7 @@ void listener_close(listener *l, uint32_t site) {
   if (l->fd < 0) return;
   l->closed_at = site;
   uv_close((uv_handle_t *)&l->poll, on_close);
-  if (l->is_path) remove_path(l);
+  if (l->is_path && *l->path) remove_path(l);
   close(l->fd);
   l->fd = -1;
   wake_all(l, UV_ECANCELED);

@@ -21,11 +21,11 @@ typedef struct listener {
   int by_scope;            // it was that of a <close> variable
   int fd;                  // -1 once closed
   int rc;                  // error of polling
-  int polling, is_path;
+  int polling, is_path;    // a Unix socket
   list waiters;
   char local[ADDRESS_TEXT];  // the address as text
   ino_t inode;               // of the socket at `path`, which is removed at the end
-  char path[];
+  char path[];               // empty for one that is not ours to remove
 } listener;
 
 typedef struct listen_options {
@@ -40,6 +40,11 @@ int listener_open(rt *r, const address *a, const listen_options *o, listener **o
 
 // The same for a Unix socket. A socket there which nobody listens to any more is replaced. [loop]
 int listener_open_path(rt *r, const char *path, const listen_options *o, listener **out);
+
+// Listen at a socket that somebody else has opened, and bound, and listens at. It is the listener's
+// when that succeeds. [loop] Answers 0, or an error: UV_EBADF, UV_ENOTSOCK, UV_EPROTOTYPE when it
+// is no stream, UV_EINVAL when it does not listen, UV_EAFNOSUPPORT.
+int listener_open_fd(rt *r, int fd, listener **out);
 
 // Take a connection that is there, a tcp or a pipe_stream; its reference is the caller's. [loop]
 // Answers 0, UV_EAGAIN, or another error.

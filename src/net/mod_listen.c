@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // corun.listen: the bindings of listeners, of TCP and of Unix sockets. Part of corun.net. Runs on
 // the loop thread.
+#include <fcntl.h>
 #include <lauxlib.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include "io/pipe.h"
 #include "io/stream_lua.h"
 #include "net/endpoint_lua.h"
+#include "net/handed.h"
 #include "net/listener.h"
 #include "net/mods.h"
 #include "net/resolve.h"
@@ -137,6 +139,53 @@ static int l_open(lua_State *L) {
   return start(L, op);
 }
 
+// --- Sockets that were handed over -----------------------------------------------------------
+
+// What is wrong with the descriptor.
+static const char *wrong(int rc) {
+  switch (rc) {
+    case UV_ENOENT: return "was not handed over";
+    case UV_EBADF: return "is not open";
+    case UV_ENOTSOCK: return "is no socket";
+    case UV_EPROTOTYPE: return "is no stream socket";
+    case UV_EINVAL: return "is a socket that does not listen";
+    case UV_EAFNOSUPPORT: return "is neither a TCP nor a Unix socket";
+    default: return uv_strerror(rc);
+  }
+}
+
+// Whether another program has left it open for this one: all that is our own is closed on exec.
+static int is_inherited(int fd) {
+  int flags = fcntl(fd, F_GETFD);
+  return flags >= 0 && !(flags & FD_CLOEXEC);
+}
+
+// adopt(descriptor, address, noted): a listener of a socket that is open; `noted` says that it is
+// one of handed(). A script's integer that is no descriptor was not handed over.
+static int l_adopt(lua_State *L) {
+  lua_Integer n = lua_tointeger(L, 1);
+  const char *target = arg_string(L, 2);
+  int fd = n > INT32_MAX ? -1 : (int)n;
+  lua_settop(L, 3);
+  listener **box = lua_newuserdatauv(L, sizeof *box, 0);
+  *box = NULL;
+  luaL_setmetatable(L, LISTENER_CLASS);
+  int rc = UV_ENOENT;
+  if (lua_toboolean(L, 3) || is_inherited(fd)) rc = listener_open_fd(rt_of(L), fd, box);
+  if (rc < 0)
+    return err_return(L, err_code_of(rc), "listen", target, "descriptor %I %s", n, wrong(rc));
+  interrupt_closable(L);
+  return 1;
+}
+
+// handed(): the names of the sockets that were handed over, nil in a worker. It is the checkpoint
+// of listening at one of them.
+static int l_handed(lua_State *L) {
+  task_checkpoint(L);
+  handed_push(L);
+  return 1;
+}
+
 static listener *check_listener(lua_State *L, const char *op) {
   listener *l = *(listener **)arg_object(L, 1, LISTENER_CLASS);
   if (l && l->fd >= 0) return l;
@@ -250,7 +299,8 @@ static int l_listener_tostring(lua_State *L) {
 // --- Opening ---------------------------------------------------------------------------------
 
 int luaopen_corun_listen(lua_State *L) {
-  static const luaL_Reg functions[] = {{"listen", l_listen}, {"open", l_open}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+    {"listen", l_listen}, {"open", l_open}, {"adopt", l_adopt}, {"handed", l_handed}, {NULL, NULL}};
   static const luaL_Reg methods[] = {{"accept", l_accept},
                                      {"address", l_listener_address},
                                      {"close", l_listener_close},
