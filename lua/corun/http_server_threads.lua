@@ -4,7 +4,10 @@
 local handed = require "corun.net_handed"
 local options = require "corun.options"
 local pool = require "corun.pool"
+local sync = require "corun.sync"
 local task = require "corun.task"
+
+local raise = require("corun.inside").raise
 
 local threads = {}
 
@@ -36,6 +39,7 @@ end
 
 -- The task of the server. What goes wrong before it listens is for the one who has called serve.
 local function run(self, addr, handler, o)
+  local _ <close> = task.defer(self.answers.close, self.answers) -- for who still waits for one
   local _ <close> = self.pool
   local ok, err = pcall(task.scope, function(s)
     self.err = start(self, s, addr, handler, o)
@@ -60,16 +64,40 @@ function methods:wait()
   return task.await(self.task)
 end
 
+-- Let all workers have the certificate at once, and hear of each. A worker has room for this order
+-- and for that to close: one task at a time gives orders, and stays until it has the answers.
+local function renew(self, o)
+  local _ <close> = self.renewing:acquire()
+  local asked, err = 0, nil
+  for _, orders in ipairs(self.orders) do
+    if not self.closed and orders:try_send{tls = o} then asked = asked + 1 end
+  end
+  for _ = 1, asked do
+    local answer = self.answers:recv()
+    err = err or answer and answer.err
+  end
+  if err then return nil, err end
+  if self.closed or self.task:done() then
+    return nil, task.err("ECLOSED", "the server was closed meanwhile",
+      {op = "set_tls", target = self.name})
+  end
+  return true
+end
+
 ---Serve new connections with another certificate; see `set_tls` of the server of corun.net.
 function methods:set_tls(o)
   options.self(self, class, "set_tls")
-  local first
-  for _, orders in ipairs(self.orders) do
-    orders:send{tls = o}
-    first = first or self.answers:recv().err
+  if self.closed then
+    raise("ECLOSED", "set_tls", self.name, "the server was closed at " .. self.closed)
+  elseif not self.is_secure then
+    options.misuse(("set_tls needs a server with TLS: serve at %s was given no option \"tls\"")
+      :format(self.name))
+  elseif type(o) == "userdata" then
+    options.misuse("set_tls of a server with threads needs a table: a context is one thread's own")
   end
-  if first then return nil, first end
-  return true
+  local ok, err = require("corun.tls").server(o, "set_tls", self.name) -- before any has taken it
+  if not ok then return nil, err end
+  return task.shield(renew, self, o)
 end
 
 ---Accept no more; see `close` of the server of corun.net.
@@ -77,7 +105,7 @@ function methods:close(o)
   options.self(self, class, "close")
   o = options.check(o, "close", {drain = "duration"})
   if not self.closed then
-    self.closed = true
+    self.closed = options.here() or "?"
     for _, orders in ipairs(self.orders) do orders:try_send{drain = o.drain} end
   end
   task.shield(task.await, self.task)
@@ -112,8 +140,9 @@ function threads.serve(addr, handler, o)
   given.threads, given.reuse_port = nil, true
   local n = o.threads == true and pool.stats().size or o.threads
   local self = setmetatable({pool = pool.new{size = n, name = "serve"}, orders = {},
-    answers = pool.channel(n), listens = require("corun.sync").event()}, class)
-  for i = 1, n do self.orders[i] = pool.channel(1) end
+    answers = pool.channel(n), listens = sync.event(), renewing = sync.mutex(),
+    is_secure = o.tls ~= nil and o.tls ~= false}, class)
+  for i = 1, n do self.orders[i] = pool.channel(2) end
   self.task = task.spawn(run, self, addr, handler, given)
   self.listens:wait()
   if self.raised == nil and not self.err then return self end

@@ -34,8 +34,8 @@ local function list(names)
   return table.concat(quoted, ", ")
 end
 
--- The first descriptor of systemd's, of a name if there is one, that is still to be had; nil and
--- why not.
+-- The first descriptor of systemd's, of a name if there is one, that is still to be had, else the
+-- first of all; nil and why not.
 local function find(addr, name, names)
   if not names then
     return failure("ENOENT", addr, "sockets are handed to the program's main thread alone")
@@ -45,17 +45,15 @@ local function find(addr, name, names)
   elseif not names[1] then
     return failure("ENOENT", addr, "no socket was handed over (LISTEN_PID, LISTEN_FDS)")
   end
-  local known
+  local first
   for i, one in ipairs(names) do
     local fd = FIRST + i - 1
     if not name or name == one then
       if not taken[fd] then return fd end
-      known = known or fd
+      first = first or fd
     end
   end
-  if known then
-    return failure("EADDRINUSE", addr, "the socket was taken already at %s", taken[known])
-  end
+  if first then return first end
   return failure("ENOENT", addr, "no socket of this name was handed over, only %s", list(names))
 end
 
@@ -82,20 +80,17 @@ end
 ---@return table? err
 function handed.listen(op, addr, o)
   check(op, addr, o)
-  local fd, err = nil, nil
-  if addr:find("^fd:") then fd = number(addr, op) end
+  local asked = addr:find("^fd:") and number(addr, op)
   local names = core.handed()
-  if not fd then
-    fd, err = find(addr, addr:match("^systemd:(.*)$"), names)
-    if not fd then return nil, err end
-  elseif taken[fd] then
+  local fd, why = asked, nil
+  if not asked then fd, why = find(addr, addr:match("^systemd:(.*)$"), names) end
+  if not fd then return nil, why end
+  if taken[fd] then
     return failure("EADDRINUSE", addr, "the socket was taken already at %s", taken[fd])
   end
-  local listener
-  listener, err = core.adopt(fd, addr, names ~= nil and names[fd - FIRST + 1] ~= nil)
-  if not listener then return nil, err end
-  taken[fd] = options.here() or "?"
-  return listener
+  local listener, err = core.adopt(fd, addr, names ~= nil and names[fd - FIRST + 1] ~= nil)
+  if listener then taken[fd] = options.here() or "?" end
+  return listener, err
 end
 
 return handed

@@ -55,8 +55,8 @@ function net.connect(addr, o) end
 --- which nobody listens to any more, is replaced; any other file is not.
 ---
 --- Sockets that listen already can be handed to the program when it is started (systemd's
---- `LISTEN_FDS`, sd_listen_fds(3)): `"systemd:NAME"` is the first of that name (`FileDescriptorName=`
---- of the unit, else the unit's own) that was not taken yet, `"systemd"` the first of any,
+--- `LISTEN_FDS`, sd_listen_fds(3)): `"systemd:NAME"` is the first of that name which was not taken
+--- yet (`FileDescriptorName=` of the unit, else the unit's own name), `"systemd"` the first of any,
 --- `"fd:3"` any that was inherited. They may be TCP or Unix sockets, whose file stays; the options
 --- are not for them. Programs that a script starts inherit neither them nor the variables, which
 --- corun removes from its environment.
@@ -144,6 +144,9 @@ function server:close(o) end
 function server:wait() end
 
 --- Use other certificates, or other options of TLS, for new connections.
+---
+--- Files are read now: after a renewal the same paths are given again. Connections that are open go
+--- on with what they have begun with. A server with threads takes no context.
 ---
 --- - Raises: `ECLOSED`; when the server has no TLS; when the options make no sense.
 --- - Fails: `ETLS` when they cannot be used; then the old ones stay. `ECLOSED` when the server was

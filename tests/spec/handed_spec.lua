@@ -68,7 +68,8 @@ describe("a socket that was handed over", function()
 
   it("comes in the order of the unit, one after the other, if no name says which", function()
     assert_lines({"2", "1", "3",
-      "nil\tEADDRINUSE\tthe socket was taken already at (command line):N"}, handed({"tcp=a", "tcp=b", "tcp=b"}, [[
+      "nil\tEADDRINUSE\tthe socket was taken already at (command line):N"},
+      handed({"tcp=a", "tcp=b", "tcp=b"}, [[
         local function inode(fd)
           return corun.process.run{shell = "readlink /proc/$PPID/fd/" .. fd}.stdout
         end
