@@ -412,16 +412,27 @@ describe("http.serve, bad requests", function()
     {505, "HTTP/2.0", "GET / HTTP/2.0\r\nhost: h\r\n\r\n"},
   }
   for _, case in ipairs(BAD) do
-    it(case[2] .. " gets " .. case[1] .. " and a close", function()
+    it(case[2] .. " gets " .. case[1] .. " and a close, also as a second request", function()
       local seen = 0
       local server <close>, url = serve(function()
         seen = seen + 1
         return "x"
       end, {max_body = 1000})
-      local all = talk(server, case[3])
-      assert.matches("^HTTP/1%.1 " .. case[1] .. " ", all)
-      assert.matches("\r\nconnection: close\r\n", all)
+      local function assert_refused(all)
+        assert.matches("^HTTP/1%.1 " .. case[1] .. " ", all)
+        assert.matches("\r\nconnection: close\r\n", all)
+        assert.equal(1, select(2, all:gsub("HTTP/1%.1 %d%d%d ", "")))
+      end
+      assert_refused(talk(server, case[3]))
       assert.equal(0, seen)
+      local pipelined = talk(server, GOOD .. "\r\n" .. case[3])
+      assert_refused(assert(pipelined:match("^HTTP/1%.1 200 .-\r\n\r\nx(.*)$"), pipelined))
+      local stream <close> = assert(net.connect(server:address()))
+      stream:write(GOOD .. "\r\n")
+      assert.equal(200, (support.read_response(stream)))
+      stream:write(case[3])
+      assert_refused(stream:read("a", {timeout = 10}))
+      assert.equal(2, seen)
       local s <close> = http.session()
       assert.equal("x", assert(s:get(url)).body)
       s:close()
