@@ -148,7 +148,8 @@ local function respond(c, link, state, method, target, block, body, keep, minor,
   local log = state.log and begin_entry(c, link[3], req)
   local res, err = attend(state.site, state.handler, req)
   if not req.core then return end_upgrade(c, link, req, log, res, err) end
-  keep = keep and not state.closed and (body ~= nil or not req.fault and not c:waits())
+  keep = keep and (body ~= nil or not req.fault and not c:waits())
+  if state.closed and keep then keep = c:has_more() end -- what was pipelined is under way too
   if keep and type(res) == "table" and res.headers then keep = not wants_close(res.headers) end
   local fate, sent, status = not keep and "close" or minor == 0 and "keep-alive" or "", false, nil
   if res ~= nil then sent = send(c, res, fate, method == "HEAD") end

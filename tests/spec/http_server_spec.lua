@@ -523,6 +523,31 @@ describe("http.serve closing", function()
     closing:await()
   end)
 
+  it("drain answers what was pipelined, and says with the last answer that it was", function()
+    local begun, go = corun.event(), corun.event()
+    local server = serve(function(req)
+      begun:set()
+      go:wait()
+      return req.path
+    end)
+    local stream <close> = assert(net.connect(server:address()))
+    local requests = {}
+    for i = 1, 16 do requests[i] = ("GET /%d HTTP/1.1\r\nhost: h\r\n\r\n"):format(i) end
+    stream:write(table.concat(requests))
+    begun:wait()
+    local closing = corun.async(server.close, server, {drain = 5})
+    support.eventually("it closes", function() return tostring(server):find("closed") ~= nil end)
+    go:set()
+    for i = 1, 16 do
+      local _, head, body = support.read_response(stream)
+      assert.equal("/" .. i, body)
+      assert.equal(i == 16, head:find("\r\nconnection: close\r\n", 1, true) ~= nil)
+    end
+    assert.equal("", stream:read("a"))
+    stream:close()
+    closing:await()
+  end)
+
   it("a cancelled scope takes its server along", function()
     local url
     corun.scope(function(scope)
