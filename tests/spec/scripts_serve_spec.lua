@@ -3,32 +3,17 @@
 -- of wrong command lines, and that TERM lets what is under way end.
 local corun = require "corun"
 local http = require "corun.http"
-local process = require "corun.process"
-local program = dofile("tests/fixtures/cli/program.lua")
+local scripts = require "tests.spec.support.scripts"
 
 local fs = corun.fs
-
--- Start a script; the process and its URL. It is stopped when it is closed.
-local function start(script, ...)
-  local p = assert(process.spawn({program.path, "scripts/" .. script .. ".lua",
-    "--listen=127.0.0.1:0", ...}))
-  local line = assert(p.stderr:read("l"))
-  return p, "http://" .. assert(line:match("(127%.0%.0%.1:%d+)$"), line)
-end
-
-local function stop(p)
-  p:kill("TERM")
-  local r = assert(p:wait())
-  assert.equal(0, r.code)
-  return p.stdout:read("a")
-end
 
 describe("scripts/static.lua", function()
   it("serves a folder, compressed and listed, and logs", function()
     local dir <close> = assert(fs.temp{dir = true})
     local text = ("line of text\n"):rep(1000)
     assert(fs.write(dir:path() .. "/a.txt", text))
-    local p <close>, url = start("static", "--browse", "--log", "--max-age=60", dir:path())
+    local p <close>, url = scripts.start{"static", "--browse", "--log",
+      "--max-age=60", dir:path()}
     local s <close> = http.session()
     local res = assert(s:get(url .. "/a.txt"))
     assert.equal(text, res.body)
@@ -37,7 +22,7 @@ describe("scripts/static.lua", function()
     assert.matches('<a href="./a.txt">', assert(s:get(url .. "/")).body, 1, true)
     assert.equal(400, assert(s:get(url .. "/%2e%2e/a.txt")).status)
     s:close()
-    assert.matches('"GET /a.txt HTTP/1.1" 200 %d+\n', stop(p))
+    assert.matches('"GET /a.txt HTTP/1.1" 200 %d+\n', scripts.stop(p))
   end)
 end)
 
@@ -54,8 +39,8 @@ describe("scripts/reverse_proxy.lua", function()
     local two <close> = assert(http.serve("127.0.0.1:0", function(req)
       return "two " .. req.target .. " " .. req.body
     end))
-    local p <close>, url = start("reverse_proxy", "http://" .. one:address(),
-      "/api=http://" .. two:address() .. "/v1")
+    local p <close>, url = scripts.start{"reverse_proxy", "http://" .. one:address(),
+      "/api=http://" .. two:address() .. "/v1"}
     local s <close> = http.session()
     assert.equal("one /x?y", assert(s:get(url .. "/x?y")).body)
     assert.equal("two /v1/x/ hi", assert(s:post(url .. "/api/x/", {body = "hi"})).body)
@@ -72,22 +57,13 @@ end)
 
 describe("both scripts", function()
   it("say what is wrong with a command line, and exit 2", function()
-    for message, argv in pairs{
+    scripts.refuses{
       ["no-such-folder"] = {"static", "no-such-folder"}, ["is no folder"] = {"static", "README.md"},
       ["belong together"] = {"static", "--cert=x"}, ["--key belong"] = {"reverse_proxy",
         "--key=x", "http://h"},
       ["TARGET"] = {"reverse_proxy"}, ["reverse_proxy.lua: proxy: "] = {"reverse_proxy", "x"},
       ["mounted at /a already"] = {"reverse_proxy", "/a=http://h", "/a=http://h"},
-    } do
-      local r = assert(process.run{program.path, "scripts/" .. argv[1] .. ".lua",
-        table.unpack(argv, 2)})
-      assert.equal(2, r.code, message)
-      assert.matches(message, r.stderr, 1, true)
-    end
-    for _, name in ipairs{"static", "reverse_proxy"} do
-      local r = assert(process.run{program.path, "scripts/" .. name .. ".lua", "--help"})
-      assert.equal(0, r.code)
-      assert.matches("usage: " .. name .. ".lua", r.stdout, 1, true)
-    end
+    }
+    for _, name in ipairs{"static", "reverse_proxy"} do scripts.has_help(name) end
   end)
 end)
