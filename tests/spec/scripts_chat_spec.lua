@@ -1,12 +1,14 @@
 -- SPDX-License-Identifier: MIT
--- scripts/chat.lua, run in a child: with clients of ours that behave and that do not.
+-- scripts/chat.lua, run in a child: with clients of ours that behave and that do not, and its page
+-- in two browsers.
 
 local corun = require "corun"
 local http = require "corun.http"
 local process = require "corun.process"
+local browser = require "tests.spec.support.browser"
 local program = dofile("tests/fixtures/cli/program.lua")
 
-local json = corun.json
+local fs, json = corun.fs, corun.json
 
 -- The chat, and the address that it says.
 local function open_chat()
@@ -58,5 +60,38 @@ describe("scripts/chat.lua", function()
     while ann:recv{timeout = 10} do end
     assert.equal(1001, ann.code)
     assert.equal(0, chat:wait().code)
+  end)
+
+  it("lets the people of two browsers talk #heavy", function()
+    if not browser.find() then return pending("no Chromium here") end
+    local folder <close> = assert(fs.temp{dir = true})
+    local chat <close>, address = open_chat()
+    local url = "http://" .. address .. "/"
+    local function enter(name)
+      local profile = folder:path() .. "/" .. name
+      assert(fs.mkdir(profile))
+      local page = browser.open(profile, url)
+      page:wait("people.textContent.endsWith('here')")
+      page:evaluate(("document.getElementById('name').value = '%s'; text.focus()"):format(name))
+      return page
+    end
+    local ann <close> = enter("ann")
+    local bob <close> = enter("bob")
+    for _, page in ipairs{ann, bob} do page:wait("people.textContent == '2 here'") end
+    ann:type("hello <b>bob</b> \u{1F375}")
+    for _, page in ipairs{bob, ann} do page:wait("said.children.length == 1") end
+    assert.equal("ann: hello <b>bob</b> \u{1F375}", bob:evaluate("said.textContent"))
+    assert.equal(0, bob:evaluate("said.querySelectorAll('b').length"))
+    assert.equal("", ann:evaluate("text.value"))
+    bob:type("hello ann")
+    for _, page in ipairs{ann, bob} do
+      page:wait("said.children.length == 2")
+      assert.equal("bob: hello ann", page:evaluate("said.lastChild.textContent"))
+    end
+    bob:close()
+    ann:wait("people.textContent == '1 here'")
+    chat:kill("TERM")
+    ann:wait("people.textContent.startsWith('not connected')")
+    assert.equal(0, assert(chat:wait{timeout = 30}).code)
   end)
 end)
