@@ -187,6 +187,11 @@ def contenders(bench, programs):
                 entry("go", p.go_program("inflight/inflight.go")),
                 entry("bun", p.bun, script("inflight/inflight.js")),
                 entry("node", p.node, script("inflight/inflight.js"))]
+    if bench in ("serve-json", "serve-pipelined", "http-idle", "slowloris"):
+        return [entry("corun", p.corun, script("serve/json.lua")),
+                entry("bun", p.bun, script("serve/json_bun.js")),
+                entry("go", p.go_program("serve/json.go")),
+                entry("node", p.node, script("serve/json_node.js"))]
     if bench == "serve-static":
         return [entry("corun", p.corun, script("serve/static.lua")),
                 Contender("nginx", p.nginx and [script("serve/nginx.sh"), p.nginx])]

@@ -26,8 +26,12 @@ HOSTS = {"first": ("first/s", "{:,.0f}", 1, True), **SCRAPE}
 INFLIGHT = {"wall": ("wall s", "{:.2f}", 1, True), "cpu": ("CPU s", "{:.2f}", 1, True),
             "peak": PEAK, "most": ("at once", "{:,.0f}", 1, False)}
 SERVE = {"rate": ("requests/s", "{:,.0f}", 1, True),
-         "cpu": ("server CPU us", "{:.2f}", 1, True), "peak": PEAK,
+         "cpu": ("server CPU us", "{:.2f}", 1, True), "p50": ("p50 ms", "{:.3f}", 1e3, False),
+         "p99": ("p99 ms", "{:.3f}", 1e3, True), "peak": PEAK,
          "busy": ("server %", "{:.0f}", 1, False), "load": ("load %", "{:.0f}", 1, False)}
+SLOW = {"calm": ("calm/s", "{:,.0f}", 1, False), "share": ("share of calm", "{:.3f}", 1, False),
+        **SERVE}
+HTTP_IDLE = {**IDLE, "grown": ("resident MB more", "{:.1f}", 1e-6, True)}
 DOWNLOAD = {"rate": ("MB/s", "{:,.0f}", 1, True),
             "cpu": ("CPU us a MB", "{:.0f}", 1, True), "peak": PEAK}
 PROCESSES = {"rate": ("processes/s", "{:,.0f}", 1, True),
@@ -59,6 +63,10 @@ TABLES = {
     "scrape-tls": ("the same over TLS 1.3", SCRAPE),
     "scrape-hosts": ("2,000 hosts by name, 100 at once: a request to each, then five", HOSTS),
     "inflight": ("10,000 requests in flight, each answered after 1 s (--quick: 1,000)", INFLIGHT),
+    "serve-json": ("64 connections, GET a small JSON text that is encoded for each", SERVE),
+    "serve-pipelined": ("the same, 16 requests at a time on each connection", SERVE),
+    "http-idle": ("10,000 idle connections that had an answer (--quick: 1,000)", HTTP_IDLE),
+    "slowloris": ("serve-json beside 1,500 clients that never end their requests", SLOW),
     "serve-static": ("64 connections, GET a file of 100 KB", SERVE),
     "download": ("1 GB from nginx to a file (--quick: 100 MB)", DOWNLOAD),
     "spawn-process": ("run /bin/true 1,000 times, 16 at a time (--quick: 100)", PROCESSES),
@@ -105,6 +113,13 @@ TARGETS = [
     ("scrape-hosts", "first", "go", ">=", 1.0),
     ("scrape-hosts", "rate", "go", ">=", 1.0),
     ("inflight", "peak", None, "<=", 150e6),
+    ("serve-json", "rate", "bun", ">=", 1.05),
+    ("serve-json", "rate", "go", ">=", 1.5),
+    ("serve-json", "rate", "node", ">=", 1.5),
+    ("serve-json", "p99", "bun", "<=", 1.0),
+    *[("serve-pipelined", "rate", peer, ">=", 1.0) for peer in ("bun", "go", "node")],
+    ("http-idle", "grown", None, "<=", 48e6),
+    ("slowloris", "share", None, ">=", 0.7),
     ("serve-static", "rate", "nginx", ">=", 0.7),
     ("download", "rate", "curl", ">=", 0.8),
     ("download", "peak", None, "<=", 20e6),

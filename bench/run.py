@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import resource
+import select
 import socket
 import statistics
 import subprocess
@@ -26,7 +27,8 @@ GROUPS = {"core": ["tasks", "sleepers", "startup", "json548", "json5m"],
           "tls-echo": ["tls64", "tls64k", "tlsidle"],
           "http": ["scrape", "scrape-tls", "scrape-hosts", "inflight", "download"],
           "ws": ["ws125", "wsidle"],
-          "server": ["serve-static"],
+          "serve": ["serve-json", "serve-pipelined"],
+          "server": ["serve-static", "http-idle", "slowloris"],
           "process": ["spawn-process"],
           "files": ["files_read", "files_write"],
           "pool": ["pool-trip", "pool-flight", "pool-map", "pool-cpu", "pool-string", "pool-table",
@@ -85,9 +87,14 @@ class Machine:
         return servers.server(argv, preexec_fn=lambda: os.sched_setaffinity(0, pin))
 
 
-def peak_of(pid):
+def memory_of(pid, what):
+    """A figure of /proc/PID/status, in bytes."""
     with open(f"/proc/{pid}/status") as f:
-        return next(int(line.split()[1]) * 1024 for line in f if line.startswith("VmHWM:"))
+        return next(int(line.split()[1]) * 1024 for line in f if line.startswith(what + ":"))
+
+
+def peak_of(pid):
+    return memory_of(pid, "VmHWM")
 
 
 def bench_tasks(machine, who, quick):
@@ -149,21 +156,44 @@ def bench_echo(conns, size, more=()):
     return bench
 
 
-def bench_idle(machine, who, quick):
-    """Memory of a server with 10,000 connections that each had one message and are silent now."""
-    n, port = 1_000 if quick else 10_000, free_port()
+@contextlib.contextmanager
+def many_files():
+    """Lets this process, and those that it starts, have as many files open as is allowed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    with machine.server(who.argv + [str(port)]) as server, contextlib.ExitStack() as held:
-        empty = peak_of(server.pid)
-        for _ in range(n):
-            s = held.enter_context(socket.create_connection(("127.0.0.1", port), 30))
-            s.sendall(b"hello")
-            if s.recv(5, socket.MSG_WAITALL) != b"hello":
-                raise Failed("no echo")
-        peak = peak_of(server.pid)
+    yield
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return {"peak": peak, "each": (peak - empty) / n}
+
+
+def ask(sock, question, end):
+    """Sends `question` and reads until `end` has come."""
+    sock.sendall(question)
+    answer = b""
+    while not answer.endswith(end):
+        piece = sock.recv(4096)
+        if not piece:
+            raise Failed("a connection was closed before it was answered")
+        answer += piece
+
+
+def bench_idle(question, end):
+    """Memory of a server with 10,000 connections of which each had one answer, which ends with
+    `end`, and is silent now."""
+    def bench(machine, who, quick):
+        n, port = 1_000 if quick else 10_000, free_port()
+        with many_files(), machine.server(who.argv + [str(port)]) as server, \
+                contextlib.ExitStack() as held:
+            empty, resident = peak_of(server.pid), memory_of(server.pid, "VmRSS")
+            closed = select.poll()
+            for _ in range(n):
+                s = held.enter_context(socket.create_connection(("127.0.0.1", port), 30))
+                ask(s, question, end)
+                closed.register(s, select.POLLIN)
+            peak, grown = peak_of(server.pid), memory_of(server.pid, "VmRSS") - resident
+            if closed.poll(0):
+                raise Failed("a connection was closed, or had more than its answer")
+        return {"peak": peak, "each": (peak - empty) / n, "grown": grown}
+    return bench
 
 
 def bench_idle_with(*args):
@@ -206,14 +236,38 @@ def bench_inflight(machine, who, quick):
     return {"wall": wall, "cpu": cpu, "peak": peak, "most": most}
 
 
-def wrk(machine, port, path, seconds):
-    """Puts load on a server with wrk: requests a second."""
-    command = [machine.load, "-t1", "-c64", f"-d{seconds}", f"http://127.0.0.1:{port}/{path}"]
+def seconds_of(text):
+    """What wrk calls a time: 812.00us, 1.04ms, 2.1s."""
+    units = {"us": 1e-6, "ms": 1e-3, "s": 1, "m": 60}
+    number = text.rstrip("umsh")
+    return float(number) * units[text[len(number):]]
+
+
+def wrk(machine, port, path, seconds, *more):
+    """Puts load on a server with wrk: requests a second, median and 99th percentile in seconds."""
+    command = [machine.load, "-t1", "-c64", f"-d{seconds}", "--latency", *more,
+               f"http://127.0.0.1:{port}/{path}"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if done.returncode != 0 or "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
         raise Failed("not all requests were answered with 200")
-    line = next(x for x in done.stdout.splitlines() if x.startswith("Requests/sec:"))
-    return float(line.split()[1])
+    found = {words[0]: words[1] for words in map(str.split, done.stdout.splitlines())
+             if len(words) == 2}
+    figures = float(found["Requests/sec:"]), seconds_of(found["50%"]), seconds_of(found["99%"])
+    if not all(figures):
+        raise Failed("too few requests were answered to say how long they take")
+    return figures
+
+
+def under_load(machine, server, port, path, quick, *more):
+    """Warms a server up, and measures what both sides do then."""
+    wrk(machine, port, path, 1, *more)
+    clock = ~server.pid << 3 | 2  # of the CPU time of that process
+    own, cpu = sum(os.times()[2:4]), time.clock_gettime(clock)
+    seconds = 1 if quick else 3
+    rate, median, p99 = wrk(machine, port, path, seconds, *more)
+    cpu, own = time.clock_gettime(clock) - cpu, sum(os.times()[2:4]) - own
+    return {"rate": rate, "cpu": cpu / (rate * seconds) * 1e6, "p50": median, "p99": p99,
+            "peak": peak_of(server.pid), "busy": cpu / seconds * 100, "load": own / seconds * 100}
 
 
 def bench_serve_static(machine, who, quick):
@@ -224,15 +278,36 @@ def bench_serve_static(machine, who, quick):
         with open(os.path.join(folder, "www", "file.bin"), "wb") as f:
             f.write(os.urandom(100_000))
         with machine.server(who.argv + [str(port), folder]) as server:
-            wrk(machine, port, "file.bin", 1)
-            clock = ~server.pid << 3 | 2  # of the CPU time of that process
-            own, cpu = sum(os.times()[2:4]), time.clock_gettime(clock)
-            seconds = 1 if quick else 3
-            rate = wrk(machine, port, "file.bin", seconds)
-            cpu, own = time.clock_gettime(clock) - cpu, sum(os.times()[2:4]) - own
-            peak = peak_of(server.pid)
-    return {"rate": rate, "cpu": cpu / (rate * seconds) * 1e6, "peak": peak,
-            "busy": cpu / seconds * 100, "load": own / seconds * 100}
+            return under_load(machine, server, port, "file.bin", quick)
+
+
+def check_answer(port):
+    """That what is served is what all of them are asked for."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as answer:
+        kind, value = answer.headers.get_content_type(), json.load(answer)
+    if kind != "application/json" or value != {"id": 1, "message": "Hello, World!", "ok": True}:
+        raise Failed(f"it answered {kind}: {value}")
+
+
+def bench_serve(*more):
+    """64 connections, a small JSON text that is encoded for each request."""
+    def bench(machine, who, quick):
+        port = free_port()
+        with machine.server(who.argv + [str(port)]) as server:
+            check_answer(port)
+            return under_load(machine, server, port, "", quick, *more)
+    return bench
+
+
+def bench_slowloris(machine, who, quick):
+    """The same beside 1,500 clients that never end their requests, and without them: `share`."""
+    port = free_port()
+    slow = [sys.executable, peers.script("serve/slow.py"), str(port), "1500"]
+    with many_files(), machine.server(who.argv + [str(port)]) as server:
+        calm = under_load(machine, server, port, "", quick)
+        with servers.server(slow):
+            figures = under_load(machine, server, port, "", quick)
+    return dict(figures, calm=calm["rate"], share=figures["rate"] / calm["rate"])
 
 
 def bench_download(machine, who, quick):
@@ -304,6 +379,11 @@ POOL = {"pool-trip": bench_pool("trip", 20_000), "pool-flight": bench_pool("flig
         "pool-map": bench_pool("map", 200_000), "pool-cpu": bench_pool_cpu,
         "pool-string": bench_pool("string", 100), "pool-table": bench_pool("table", 100),
         "pool-worker": bench_pool_worker}
+
+
+SERVERS = {"serve-json": bench_serve(), "serve-static": bench_serve_static,
+           "serve-pipelined": bench_serve("-s", peers.script("serve/pipeline.lua")),
+           "slowloris": bench_slowloris}
 
 
 def alternate(name, bench, who, rounds, machine, quick):
@@ -398,7 +478,7 @@ def lacking(name, programs):
         return "nginx"
     if name == "inflight" and not programs.go:
         return "go"
-    if name == "serve-static" and not programs.wrk:
+    if name in SERVERS and not programs.wrk:
         return "wrk"
     return None
 
@@ -426,12 +506,15 @@ def run_bench(name, programs, machine, options):
             results, good = alternate(name, bench, who, rounds, machine, options.quick)
     elif name == "wsidle":
         results, good = alternate(name, bench_idle_with(), who, rounds, machine, options.quick)
+    elif name == "http-idle":
+        bench = bench_idle(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", b"}")
+        results, good = alternate(name, bench, who, rounds, machine, options.quick)
     elif name == "ws125":
         machine.load = programs.c("ws/load.c")
         results, good = alternate(name, bench_echo(64, 125), who, rounds, machine, options.quick)
-    elif name == "serve-static":
+    elif name in SERVERS:
         machine.load = programs.wrk
-        results, good = alternate(name, bench_serve_static, who, rounds, machine, options.quick)
+        results, good = alternate(name, SERVERS[name], who, rounds, machine, options.quick)
     elif name.startswith("tls"):
         machine.load = programs.c("tls/load.c", "-lssl", "-lcrypto")
         with servers.certificate() as pair:
@@ -444,7 +527,7 @@ def run_bench(name, programs, machine, options):
         machine.load = programs.c("echo/load.c")
         bench = {"tasks": bench_tasks, "sleepers": bench_sleepers, "startup": bench_startup,
                  "spawn-process": bench_spawn_process,
-                 "idle": bench_idle, "echo64": bench_echo(64, 64),
+                 "idle": bench_idle(b"hello", b"hello"), "echo64": bench_echo(64, 64),
                  "echo64k": bench_echo(8, 65536), "files_read": bench_files("read"),
                  "files_write": bench_files("write")}[name]
         results, good = alternate(name, bench, who, rounds, machine, options.quick)
