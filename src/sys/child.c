@@ -258,6 +258,10 @@ int child_start(rt *r, const spawn_plan *plan, double grace, child **out, spawn_
   return 0;
 }
 
+void child_unhold(child *c) {
+  uv_unref((uv_handle_t *)&c->watch);
+}
+
 void child_unref(child *c) {
   if (!c->is_over) child_stop(c);
   unref(c);
@@ -293,6 +297,7 @@ void child_describe(const task *t, const void *arg, char *buf, size_t n) {
 int child_wait(lua_State *L, child *c, uint64_t when, const wait_ops *ops) {
   if (c->is_over) return ops->done(L, c, 0);
   wait_check(L);
+  uv_ref((uv_handle_t *)&c->watch);
   list_push(&c->waiters, &task_current(L)->wlink);
   return wait_begin_until(L, ops, c, when);
 }

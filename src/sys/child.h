@@ -62,6 +62,9 @@ int child_start(rt *r, const spawn_plan *plan, double grace, child **out, spawn_
 // error: then the process was killed and the memory freed.
 int child_watch(child *c);
 
+// Its end is nothing that the loop must stay alive for, until somebody waits for it. [loop]
+void child_unhold(child *c);
+
 // Let go of the owner's reference: a process that is not over is stopped. [loop] Must not run Lua.
 void child_unref(child *c);
 

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -42,6 +43,18 @@ static int make_pipe(int fds[2]) {
 #endif
 }
 
+// The same of a socket pair.
+static int make_sockets(int fds[2]) {
+#ifdef SOCK_CLOEXEC
+  return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0 ? fail() : 0;
+#else
+  if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) < 0) return fail();
+  fcntl(fds[0], F_SETFD, FD_CLOEXEC);
+  fcntl(fds[1], F_SETFD, FD_CLOEXEC);
+  return 0;
+#endif
+}
+
 // Make a stream of our end, a descriptor that belongs to it from then on.
 static int make_stream(rt *r, io_state *io, const stream_transport *t, const char *program, int i,
                        int fd, pipe_stream **out) {
@@ -62,7 +75,7 @@ static int make_stream(rt *r, io_state *io, const stream_transport *t, const cha
 }
 
 static int open_pipe(rt *r, io_state *io, const child_io_plan *p, int i, child_io_set *set) {
-  int fds[2], rc = make_pipe(fds);
+  int fds[2], rc = p->want[i].kind == CHILD_IO_SOCKET ? make_sockets(fds) : make_pipe(fds);
   if (rc < 0) return rc;
   set->fds[i] = keep(set, fds[i != 0]);
   return make_stream(r, io, &pipe_transport, p->program, i, fds[i == 0], &set->ours[i]);
@@ -101,7 +114,8 @@ static int open_one(rt *r, io_state *io, const child_io_plan *p, int i, child_io
   const child_io_want *w = &p->want[i];
   int fd = -1;
   switch (w->kind) {
-    case CHILD_IO_PIPE: return open_pipe(r, io, p, i, set);
+    case CHILD_IO_PIPE:
+    case CHILD_IO_SOCKET: return open_pipe(r, io, p, i, set);
     case CHILD_IO_INHERIT: return inherit(set, i);
     case CHILD_IO_STDOUT: set->fds[i] = set->fds[1]; return 0;
     case CHILD_IO_FD: return take_fd(set, i, w->fd);
@@ -148,4 +162,18 @@ void child_io_abandon(child_io_set *set) {
     if (set->ours[i]) stream_close(&set->ours[i]->base.s, 0);
     set->ours[i] = NULL;
   }
+}
+
+int child_io_claim(rt *r, io_state *io, pipe_stream **out) {
+  struct stat st;
+  if (fstat(STDIN_FILENO, &st) < 0) return fail();
+  if (!S_ISSOCK(st.st_mode)) return UV_ENOTSOCK;
+  int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+  if (fd < 0) return fail();
+  int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  int rc = null < 0 || dup2(null, STDIN_FILENO) < 0 ? fail() : 0;
+  if (null >= 0) close(null);
+  if (rc == 0) return make_stream(r, io, &pipe_transport, "the pool", 0, fd, out);
+  close(fd);
+  return rc;
 }

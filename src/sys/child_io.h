@@ -14,6 +14,7 @@ typedef enum {
   CHILD_IO_PIPE,     // a pipe to us
   CHILD_IO_INHERIT,  // what this process has
   CHILD_IO_STDOUT,   // where standard output goes (for standard error)
+  CHILD_IO_SOCKET,   // a pipe to us in both directions (for standard input)
   CHILD_IO_PATH,     // a file to be opened
   CHILD_IO_FD,       // a descriptor that stays the caller's
 } child_io_kind;
@@ -49,5 +50,9 @@ void child_io_release(child_io_set *set);
 
 // Close our ends too: nobody took them. [loop]
 void child_io_abandon(child_io_set *set);
+
+// In a process that was started with CHILD_IO_SOCKET: make a stream of it. There is nothing to read
+// from standard input then. [loop] Answers 0, or an error: UV_ENOTSOCK when it has no socket.
+int child_io_claim(rt *r, io_state *io, pipe_stream **out);
 
 #endif

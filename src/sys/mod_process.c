@@ -59,7 +59,7 @@ static char **push_field_vector(lua_State *L, const char *name) {
 }
 
 static void read_want(lua_State *L, const char *name, child_io_want *w) {
-  static const char *const words[] = {"null", "pipe", "inherit", "stdout", NULL};
+  static const char *const words[] = {"null", "pipe", "inherit", "stdout", "socket", NULL};
   switch (lua_getfield(L, SPEC, name)) {
     case LUA_TSTRING: w->kind = (child_io_kind)arg_option(L, -1, NULL, words); break;
     case LUA_TTABLE:
@@ -154,7 +154,11 @@ static int l_spawn(lua_State *L) {
   plan.cwd = lua_tostring(L, -1);
   lua_getfield(L, SPEC, "grace");
   double grace = lua_tonumber(L, -1);
-  lua_pop(L, 2);
+  lua_getfield(L, SPEC, "file");
+  plan.file = lua_tostring(L, -1);
+  lua_getfield(L, SPEC, "background");
+  int is_background = lua_toboolean(L, -1);
+  lua_pop(L, 4);
   read_stdio(L, &io);
   io.program = plan.argv[0];
   child **box = lua_newuserdatauv(L, sizeof *box, 0);
@@ -162,7 +166,8 @@ static int l_spawn(lua_State *L) {
   luaL_setmetatable(L, PROCESS_CLASS);
   io_state *state = io_state_of(L);
   for (int i = 0; i < 3; i++) {
-    if (io.is_pty ? i == 0 : io.want[i].kind == CHILD_IO_PIPE)
+    child_io_kind kind = io.want[i].kind;
+    if (io.is_pty ? i == 0 : kind == CHILD_IO_PIPE || kind == CHILD_IO_SOCKET)
       stream_newbox(L, io.is_pty ? PTY_CLASS : PIPE_CLASS);
     else
       lua_pushnil(L);
@@ -188,6 +193,7 @@ static int l_spawn(lua_State *L) {
     stream *s = &set.ours[i]->base.s;
     ((stream_box *)lua_touserdata(L, STREAMS + i))->s = stream_ref(s);
   }
+  if (is_background) child_unhold(*box);
   interrupt_closable(L);
   lua_settop(L, STREAMS + 2);
   return 4;
@@ -389,6 +395,16 @@ static int l_abandon(lua_State *L) {
 
 // --- The rest --------------------------------------------------------------------------------
 
+// claim(): the stream over the socket that this process was given as its standard input | nil, err
+static int l_claim(lua_State *L) {
+  pipe_stream *p;
+  stream_box *box = stream_newbox(L, PIPE_CLASS);
+  int rc = child_io_claim(rt_of(L), io_state_of(L), &p);
+  if (rc < 0) return err_return_uv(L, rc, "claim", NULL);
+  box->s = stream_ref(&p->base.s);
+  return 1;
+}
+
 // resize(pty stream, cols, rows): true | nil, err
 static int l_resize(lua_State *L) {
   stream *s = stream_check(L, 1, "resize");
@@ -415,18 +431,12 @@ static int l_environment(lua_State *L) {
 }
 
 int luaopen_corun_processcore(lua_State *L) {
-  static const luaL_Reg functions[] = {{"spawn", l_spawn},
-                                       {"wait", l_wait},
-                                       {"own", l_own},
-                                       {"stop", l_stop},
-                                       {"kill", l_kill},
-                                       {"pid", l_pid},
-                                       {"state", l_state},
-                                       {"close", l_close},
-                                       {"abandon", l_abandon},
-                                       {"resize", l_resize},
-                                       {"environment", l_environment},
-                                       {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+    {"spawn", l_spawn}, {"wait", l_wait},     {"own", l_own},
+    {"stop", l_stop},   {"kill", l_kill},     {"pid", l_pid},
+    {"state", l_state}, {"close", l_close},   {"abandon", l_abandon},
+    {"claim", l_claim}, {"resize", l_resize}, {"environment", l_environment},
+    {NULL, NULL}};
   static const luaL_Reg meta[] = {{"__close", l_meta_close}, {"__gc", l_gc}, {NULL, NULL}};
   static const luaL_Reg none[] = {{NULL, NULL}};
   stream_class(L, PIPE_CLASS, "pipe stream", none);

@@ -159,7 +159,7 @@ static int open_folder(const char *cwd, int *out) {
 
 int spawn_start(const spawn_plan *p, pid_t *pid, spawn_stage *stage) {
   char found[PATH_MAX];
-  const char *file = p->argv[0];
+  const char *file = p->file ? p->file : p->argv[0];
   int folder, rc = open_folder(p->cwd, &folder);
   if (rc < 0) {
     *stage = rc == UV_EMFILE || rc == UV_ENFILE ? SPAWN_SYSTEM : SPAWN_CWD;

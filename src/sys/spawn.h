@@ -11,6 +11,7 @@
 
 typedef struct spawn_plan {
   char *const *argv;  // ended by NULL; the first is looked up in PATH unless it has a slash
+  const char *file;   // what is run in place of the first of `argv`; NULL: that
   char *const *env;   // ended by NULL; NULL: that of this process
   const char *cwd;    // NULL: that of this process. A path in argv[0] is looked up from there
   const char *tty;    // terminal that it gets in place of `fds` and is to control; NULL: none
