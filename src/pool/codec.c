@@ -3,6 +3,7 @@
 #include "pool/codec.h"
 
 #include <lauxlib.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -149,6 +150,13 @@ void message_register(lua_State *L, const char *name) {
   lua_pushstring(L, name);
   lua_rawset(L, -3);
   lua_settop(L, mt - 1);
+}
+
+void message_adopt(message *m, unsigned char *p, size_t len) {
+  uint64_t n = len < CODEC_HEAD ? 0 : codec_load(p + 4, 4);
+  m->bytes = p;
+  m->len = len;
+  m->n = n < INT_MAX / 2 ? (int)n : 0;
 }
 
 void message_fini(message *m) {

@@ -44,6 +44,10 @@ int message_decode(lua_State *L, const message *m, unsigned flags);
 // The same, but answers -1 with a sentence pushed for bytes that are no message. [loop]
 int message_try_decode(lua_State *L, const message *m, unsigned flags);
 
+// Make an empty message that holds bytes, from malloc, of one that was encoded elsewhere; they
+// are its own from then on. [any]
+void message_adopt(message *m, unsigned char *p, size_t len);
+
 // Free what the message holds, and empty it. [any]
 void message_fini(message *m);
 

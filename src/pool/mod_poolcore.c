@@ -2,7 +2,10 @@
 // Binding of pools and of what a worker's servers call; lua/corun/pool.lua and worker.lua build on
 // it. The userdata owns its pool; in a worker's runtime the pool that it works for is only lent.
 #include <lauxlib.h>
+#include <limits.h>
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/args.h"
@@ -101,17 +104,23 @@ static int l_gc(lua_State *L) {
 
 // --- Jobs ------------------------------------------------------------------------------------
 
-// pool, function, arguments -> results
-static int start(lua_State *L, job_kind kind) {
-  pool *p = check_pool(L, 1);
-  int n = lua_gettop(L);
+// Push a job for a pool.
+static pool_job *push_job(lua_State *L, const work_type *type, pool *p, job_kind kind) {
   task_checkpoint(L);
   wait_check(L);
-  pool_job *j = (pool_job *)(void *)work_new(L, &pool_job_type, sizeof *j);
+  pool_job *j = (pool_job *)(void *)work_new(L, type, sizeof *j);
   list_init(&j->link);
   j->in = p;
   j->kind = (uint8_t)kind;
   j->w.target = p->name;
+  return j;
+}
+
+// pool, function, arguments -> results
+static int start(lua_State *L, job_kind kind) {
+  pool *p = check_pool(L, 1);
+  int n = lua_gettop(L);
+  pool_job *j = push_job(L, &pool_job_type, p, kind);
   if (message_encode(L, &j->call, 2, n - 1, "argument", 0) < 0)
     return err_misuse(L, "%s", lua_tostring(L, -1));
   worker_block(L);
@@ -124,6 +133,78 @@ static int l_run(lua_State *L) {
 
 static int l_map(lua_State *L) {
   return start(L, JOB_MAP);
+}
+
+// --- Jobs of other processes -----------------------------------------------------------------
+
+// pack(what, ...): the values after it as bytes for a process of this program's; `what` they are is
+// for the message when one cannot cross.
+static int l_pack(lua_State *L) {
+  const char *what = arg_string(L, 1);
+  message m = {.n = 0};
+  if (message_encode(L, &m, 2, lua_gettop(L) - 1, what, MESSAGE_NO_SHARED) < 0)
+    return err_misuse(L, "%s", lua_tostring(L, -1));
+  lua_pushlstring(L, (const char *)m.bytes, m.len);
+  message_fini(&m);
+  return 1;
+}
+
+// relay(pool, kind, bytes): run the job whose function and arguments are in the bytes; its outcome
+// and the bytes of its reply.
+static int l_relay(lua_State *L) {
+  pool *p = check_pool(L, 1);
+  size_t len;
+  int kind = arg_integer(L, 2) == JOB_MAP ? JOB_MAP : JOB_CALL;
+  const char *call = arg_lstring(L, 3, &len);
+  pool_job *j = push_job(L, &pool_relay_type, p, kind);
+  j->flags = MESSAGE_NO_SHARED;
+  unsigned char *copy = malloc(len + 1);
+  if (!copy) return luaL_error(L, "not enough memory");
+  memcpy(copy, call, len);
+  message_adopt(&j->call, copy, len);
+  return work_begin(L, &j->w, TIMER_NEVER);
+}
+
+// conclude(name, outcome, bytes): what the job gave that the pool `name` has run elsewhere: its
+// results, or the error is raised.
+static int l_conclude(lua_State *L) {
+  const char *name = arg_string(L, 1);
+  lua_Integer outcome = arg_integer(L, 2);
+  size_t len;
+  message m = {.n = 0};
+  const char *bytes = arg_lstring(L, 3, &len);
+  message_adopt(&m, (unsigned char *)(uintptr_t)bytes, len);  // the string keeps them
+  return pool_conclude(L, (job_outcome)outcome, &m, name);
+}
+
+// program(): the file of the program that runs, nil if the system does not tell; how many workers a
+// pool has for which no size is given; the options for a worker process's runtime.
+static int l_program(lua_State *L) {
+  const rt_options *o = &rt_of(L)->opts;
+  char path[PATH_MAX];
+  size_t size = sizeof path;
+#ifdef __linux__
+  lua_pushliteral(L, "/proc/self/exe");  // also when the file was replaced
+#else
+  if (uv_exepath(path, &size) == 0)
+    lua_pushlstring(L, path, size);
+  else
+    lua_pushnil(L);
+#endif
+  lua_pushinteger(L, o->threads ? o->threads : uv_available_parallelism());
+  snprintf(path, size, "--grace=%.17g", o->grace);
+  lua_newtable(L);
+  lua_pushstring(L, path);
+  lua_rawseti(L, -2, 1);
+  if (o->threads) {
+    lua_pushfstring(L, "--threads=%d", (int)o->threads);
+    lua_rawseti(L, -2, 2);
+  }
+  if (o->dev) {
+    lua_pushliteral(L, "--dev");
+    lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+  }
+  return 3;
 }
 
 // --- Closing ---------------------------------------------------------------------------------
@@ -182,12 +263,14 @@ static int l_stats(lua_State *L) {
 }
 
 int luaopen_corun_poolcore(lua_State *L) {
-  static const luaL_Reg functions[] = {{"new", l_new},        {"own", l_own},
-                                       {"run", l_run},        {"map", l_map},
-                                       {"close", l_close},    {"join", l_join},
-                                       {"stats", l_stats},    {"init", worker_init},
-                                       {"take", worker_take}, {"perform", worker_perform},
-                                       {"fail", worker_fail}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"new", l_new},           {"own", l_own},
+                                       {"run", l_run},           {"map", l_map},
+                                       {"close", l_close},       {"join", l_join},
+                                       {"stats", l_stats},       {"init", worker_init},
+                                       {"pack", l_pack},         {"relay", l_relay},
+                                       {"conclude", l_conclude}, {"program", l_program},
+                                       {"take", worker_take},    {"perform", worker_perform},
+                                       {"fail", worker_fail},    {NULL, NULL}};
   luaL_newmetatable(L, CLASS);
   lua_pushcfunction(L, l_gc);
   lua_setfield(L, -2, "__gc");

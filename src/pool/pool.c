@@ -193,18 +193,23 @@ void pool_answer(pool_job *j, job_outcome outcome) {
 }
 
 // Raise the error which the job raised, with the tracebacks of both sides.
-static int raise_reply(lua_State *L, pool_job *j) {
-  lua_settop(L, 0);
-  if (j->reply.n < 1 || message_decode(L, &j->reply, 0) < 1)
-    return luaL_error(L, "not enough memory");
-  lua_settop(L, 2);
-  lua_pushfstring(L, "%s%s\nrun in pool %s by\n", lua_isstring(L, 2) ? lua_tostring(L, 2) : "",
-                  lua_isstring(L, 2) ? "" : "(no traceback)", j->in->name);
+static int raise_reply(lua_State *L, const message *reply, const char *name) {
+  int err = lua_gettop(L) + 1, trace = err + 1;
+  if (reply->n < 1 || message_decode(L, reply, 0) < 1) return luaL_error(L, "not enough memory");
+  lua_settop(L, trace);
+  int has_trace = lua_isstring(L, trace);
+  lua_pushfstring(L, "%s%s\nrun in pool %s by\n", has_trace ? lua_tostring(L, trace) : "",
+                  has_trace ? "" : "(no traceback)", name);
   trace_push_here(L);
   lua_concat(L, 2);
-  lua_replace(L, 2);
-  trace_keep(L, 1);
+  lua_replace(L, trace);
+  trace_keep(L, err);
   return lua_error(L);
+}
+
+static int raise_cancelled(lua_State *L, const char *name) {
+  task_checkpoint(L);
+  return err_raise(L, "ECANCELED", "run", name, "the job was cancelled");
 }
 
 static int raise_code(lua_State *L, pool_job *j, int rc) {
@@ -214,39 +219,54 @@ static int raise_code(lua_State *L, pool_job *j, int rc) {
     case UV_EAGAIN: return err_raise(L, "EAGAIN", "run", name, "no worker can be started");
     case UV_ECONNREFUSED: return err_raise(L, "EWORKER", "run", name, "%s", j->in->broken);
     case UV_ENOMEM: return luaL_error(L, "not enough memory");
-    default: break;
+    default: return raise_cancelled(L, name);
   }
-  task_checkpoint(L);
-  return err_raise(L, "ECANCELED", "run", name, "the job was cancelled");
 }
 
-// Push the results; the memory is given back at once, not when the collector finds the job.
-static int give_results(lua_State *L, pool_job *j) {
-  luaL_checkstack(L, j->reply.n + LUA_MINSTACK, "too many results");
-  int n = message_decode(L, &j->reply, 0);
-  message_fini(&j->reply);
-  return n;
+int pool_conclude(lua_State *L, job_outcome outcome, const message *reply, const char *name) {
+  switch (outcome) {
+    case JOB_RETURNED:
+      luaL_checkstack(L, reply->n + LUA_MINSTACK, "too many results");
+      return message_decode(L, reply, 0);
+    case JOB_RAISED: return raise_reply(L, reply, name);
+    case JOB_REFUSED:
+      if (reply->n < 1 || message_decode(L, reply, 0) < 1)
+        return luaL_error(L, "not enough memory");
+      return err_raise(L, "ETRANSFER", NULL, NULL, "%s", lua_tostring(L, -reply->n));
+    default: return raise_cancelled(L, name);
+  }
+}
+
+// What kept a worker from running the job to its end: 0 when one did.
+static int code_of(const pool_job *j, int rc) {
+  if (rc < 0) return rc;
+  switch ((job_outcome)j->outcome) {
+    case JOB_CLOSED: return UV_ESHUTDOWN;
+    case JOB_BROKEN: return UV_ECONNREFUSED;
+    case JOB_UNSTAFFED: return UV_EAGAIN;
+    default: return 0;
+  }
 }
 
 static int done(lua_State *L, work *w, int rc) {
   pool_job *j = (pool_job *)(void *)w;
   worker_unblock(rt_of(L));
+  rc = code_of(j, rc);
   if (rc < 0) return raise_code(L, j, rc);
   message_fini(&j->call);
-  switch ((job_outcome)j->outcome) {
-    case JOB_RETURNED: return give_results(L, j);
-    case JOB_RAISED: return raise_reply(L, j);
-    case JOB_REFUSED:
-      lua_settop(L, 0);
-      if (j->reply.n < 1 || message_decode(L, &j->reply, 0) < 1)
-        return luaL_error(L, "not enough memory");
-      return err_raise(L, "ETRANSFER", NULL, NULL, "%s", lua_tostring(L, 1));
-    case JOB_CLOSED: return raise_code(L, j, UV_ESHUTDOWN);
-    case JOB_BROKEN: return raise_code(L, j, UV_ECONNREFUSED);
-    case JOB_UNSTAFFED: return raise_code(L, j, UV_EAGAIN);
-    case JOB_CANCELLED: break;
-  }
-  return raise_code(L, j, UV_ECANCELED);
+  int n = pool_conclude(L, (job_outcome)j->outcome, &j->reply, j->in->name);
+  message_fini(&j->reply);  // at once, not when the collector finds the job
+  return n;
+}
+
+static int relayed(lua_State *L, work *w, int rc) {
+  pool_job *j = (pool_job *)(void *)w;
+  rc = code_of(j, rc);
+  if (rc < 0) return raise_code(L, j, rc);
+  message_fini(&j->call);
+  lua_pushinteger(L, j->outcome);
+  lua_pushlstring(L, j->reply.bytes ? (const char *)j->reply.bytes : "", j->reply.len);
+  return 2;
 }
 
 static void drop(work *w) {
@@ -258,3 +278,5 @@ static void drop(work *w) {
 static const work_doer workers = {submit, retract};
 
 const work_type pool_job_type = {.op = "a job of pool", .done = done, .drop = drop, .by = &workers};
+const work_type pool_relay_type = {
+  .op = "a job of pool", .done = relayed, .drop = drop, .by = &workers};

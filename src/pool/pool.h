@@ -39,6 +39,7 @@ typedef struct pool_job {
   scope *s;    // what it runs in. [the worker's loop]
   message call, reply;
   uint8_t kind, outcome;
+  uint8_t flags;  // of the codec, for what goes back to the caller (message.h)
   uint8_t asked;  // to end early. Guarded by the lock
   uint8_t told;   // its scope was cancelled for that. [the worker's loop]
 } pool_job;
@@ -69,6 +70,10 @@ struct pool {
 
 extern const work_type pool_job_type;
 
+// The type of a job whose call came encoded, from another process: what it gives the task that
+// waits is the outcome and the bytes of the reply, unless no worker has run it.
+extern const work_type pool_relay_type;
+
 // Make an open pool for the runtime of `L`, held by it and by the caller. [loop] Answers NULL on
 // out of memory. The caller fills in what it is made with.
 pool *pool_new(lua_State *L);
@@ -82,6 +87,10 @@ void pool_unref(pool *p);
 
 // The job at the head of the queue becomes the worker's; NULL when there is none. The lock is held.
 pool_job *pool_take(pool *p, worker *w);
+
+// Give what a reply holds: push the results, or raise the error, as run in the pool `name`. To be
+// returned from a lua_CFunction. [loop, in a task]
+int pool_conclude(lua_State *L, job_outcome outcome, const message *reply, const char *name);
 
 // Say how the job that the worker took has ended. [the worker's loop] It may be gone afterwards.
 void pool_answer(pool_job *j, job_outcome outcome);

@@ -132,12 +132,12 @@ static void reply_error(lua_State *L, worker *w, pool_job *j) {
   } else {
     trace_push(L, err);
   }
-  if (message_encode(L, &j->reply, err, 2, "error", 0) == 0) return;
+  if (message_encode(L, &j->reply, err, 2, "error", j->flags) == 0) return;
   lua_settop(L, err + 1);
   lua_insert(L, err);
   to_text(L);
   lua_insert(L, err);
-  message_encode(L, &j->reply, err, 2, "error", 0);
+  message_encode(L, &j->reply, err, 2, "error", j->flags);
 }
 
 #define RESULTS 4  // the frame: the job, its scope, the message handler, results or error
@@ -146,7 +146,7 @@ static job_outcome conclude(lua_State *L, worker *w, pool_job *j, scope_outcome 
   int top = lua_gettop(L);
   switch (o) {
     case SCOPE_OK:
-      if (message_encode(L, &j->reply, RESULTS, top - RESULTS + 1, "result", 0) == 0)
+      if (message_encode(L, &j->reply, RESULTS, top - RESULTS + 1, "result", j->flags) == 0)
         return JOB_RETURNED;
       message_encode(L, &j->reply, lua_gettop(L), 1, "error", 0);
       return JOB_REFUSED;
