@@ -15,6 +15,9 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
 
 #include "core/error.h"
 #include "core/host.h"
@@ -32,6 +35,8 @@
 
 #define MOST_OTHERS 10  // further failures that a report shows
 #define MOST_CAUSES 8
+
+#define WORKER "--worker="  // then the name of its pool: how process_child.lua starts a worker
 
 enum { EXIT_USAGE = 2, EXIT_DEADLOCK = 13, EXIT_INTERNAL = 70, EXIT_TIMEOUT = 124 };
 
@@ -90,6 +95,7 @@ typedef struct options {
   char **argv;
   double timeout;
   int stats, is_test;
+  int is_worker;  // of a pool of processes, whose socket is standard input
   int script;     // index of the script in argv, of the end when there is none
   int preludes;   // number of -e and -l
   int no_script;  // the script's file cannot be read
@@ -164,6 +170,10 @@ static int take_option(char **argv, int *i, options *o) {
     *flag = 1;
     return 0;
   }
+  if (strncmp(a, WORKER, strlen(WORKER)) == 0) {
+    o->is_worker = 1;
+    return 0;
+  }
   int status = take_seconds(argv, i, "--timeout", &o->timeout);
   if (status < 0) status = take_seconds(argv, i, "--grace", &o->rt.grace);
   if (status < 0) status = take_threads(argv, i, &o->rt.threads);
@@ -193,7 +203,7 @@ static int parse(char **argv, options *o) {
   if (argv[i] && strcmp(argv[i], "test") == 0) o->is_test = 1;
   if (argv[i] && strcmp(argv[i], "run") == 0) i++;
   o->script = i;
-  if (argv[i] || (o->preludes && strcmp(argv[i - 1], "run") != 0)) return -1;
+  if (o->is_worker || argv[i] || (o->preludes && strcmp(argv[i - 1], "run") != 0)) return -1;
   fputs(usage, stderr);
   return EXIT_USAGE;
 }
@@ -249,6 +259,10 @@ static void load_preludes(lua_State *L, const options *o) {
 // Push the function of the script, or of `corun test`; answer whether there is one.
 static int load_script(lua_State *L, options *o) {
   const char *name = o->argv[o->script];
+  if (o->is_worker) {
+    load_code(L, "return require('corun.process_worker')(...)", "=[corun main]");
+    return 1;
+  }
   if (!name) return 0;
   if (o->is_test) {
     load_code(L, "return require('corun.test')(...)", "=[corun main]");
@@ -424,6 +438,13 @@ static void set_signals(void) {
   signal(SIGCHLD, SIG_DFL);
 }
 
+// A worker is started as /proc/self/exe, by whose last part it would be listed.
+static void set_name(void) {
+#ifdef __linux__
+  prctl(PR_SET_NAME, "corun");
+#endif
+}
+
 // Without a descriptor 0, 1 or 2 the next file opened would become the script's input or output.
 // What takes the place is open in the wrong direction, so that reading and writing still fail.
 static void fill_standard_descriptors(void) {
@@ -458,6 +479,7 @@ int main(int argc, char **argv) {
   if (argc < 1) return EXIT_USAGE;
   int status = parse(argv, &o);
   if (status >= 0) return status;
+  if (o.is_worker) set_name();
   fill_standard_descriptors();
   uint64_t fail_alloc;
   if (env_number("CORUN_SEED", &o.rt.seed) < 0 || env_number("CORUN_FAIL_ALLOC", &fail_alloc) < 0)

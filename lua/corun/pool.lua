@@ -22,9 +22,11 @@ local pool = {channel = share.channel, buffer = share.buffer, counter = share.co
 local methods = {}
 local class = {__name = "pool", __index = methods}
 
+-- A pool has what does its work (`by`: corun.poolcore or corun.process_pool) and what that knows it
+-- by (`core`).
 local function check(self, method)
   options.self(self, class, method)
-  return self.core
+  return self.by, self.core
 end
 
 local function check_function(fn, operation)
@@ -37,9 +39,9 @@ end
 
 ---Call `fn(...)` in a worker and return what it returns.
 function methods:run(fn, ...)
-  local p = check(self, "run")
+  local by, p = check(self, "run")
   check_function(fn, "run")
-  return core.run(p, fn, ...)
+  return by.run(p, fn, ...)
 end
 
 -- map -------------------------------------------------------------------------------------------
@@ -68,10 +70,10 @@ end
 
 ---Call fn with each item in the workers; results in order.
 function methods:map(src, fn, o)
-  local p = check(self, "map")
+  local by, p = check(self, "map")
   o = options.check(o, "map", MAP)
   check_function(fn, "map")
-  local size = core.stats(p).size
+  local size = by.stats(p).size
   local next_item, closer = source.open(src, "map")
   local _ <close> = closer
   local out, n = {}, 0
@@ -83,7 +85,7 @@ function methods:map(src, fn, o)
     for i = 1, count do out[at + i] = results[i] end
   end
   local function run(at, items, count)
-    keep(at, count, core.map(p, fn, unpack(items, 1, count)))
+    keep(at, count, by.map(p, fn, unpack(items, 1, count)))
   end
   scope(function(s)
     local more = true
@@ -113,11 +115,11 @@ local EACH = {limit = "count"}
 
 ---Call fn with each item in the workers; iterate over item and results as they come.
 function methods:each(src, fn, o)
-  local p = check(self, "each")
+  local by, p = check(self, "each")
   o = options.check(o, "each", EACH)
   check_function(fn, "each")
-  return combine.each(src, function(item) return core.run(p, fn, item) end,
-    {limit = o.limit or 2 * core.stats(p).size})
+  return combine.each(src, function(item) return by.run(p, fn, item) end,
+    {limit = o.limit or 2 * by.stats(p).size})
 end
 
 -- once ------------------------------------------------------------------------------------------
@@ -160,13 +162,13 @@ end
 local CLOSE = {cancel = "boolean"}
 
 local function close(self, cancel)
-  core.close(self.core, cancel)
+  self.by.close(self.core, cancel)
   if self.ended then
     self.ended:wait()
     return
   end
   self.ended = require("corun.sync").event()
-  core.join(self.core)
+  self.by.join(self.core)
   self.ended:set()
 end
 
@@ -183,13 +185,14 @@ end
 
 ---Counts of the pool at this moment.
 function methods:stats()
-  local counts = core.stats(check(self, "stats"))
+  local by, p = check(self, "stats")
+  local counts = by.stats(p)
   counts.name = self.name
   return counts
 end
 
 function class:__tostring()
-  local c = core.stats(self.core)
+  local c = self.by.stats(self.core)
   return ("pool %s (%d of %d workers, %d jobs run, %d wait)"):format(self.name, c.workers, c.size,
     c.running, c.queued)
 end
@@ -197,17 +200,41 @@ end
 -- Making ----------------------------------------------------------------------------------------
 
 local NEW = {size = "count", init = "string|function", name = "string", memory = "count",
-  idle = "duration"}
+  idle = "duration", kind = "string"}
+local NEW_OF_PROCESSES = {max_jobs = "count", retries = "amount", crash_limit = "count",
+  grace = "duration", program = "string"}
+for name, kind in pairs(NEW) do NEW_OF_PROCESSES[name] = kind end
 
 local made = 0
 
+-- Raise where the options are those of another kind of pool.
+local function check_new(o)
+  local kind = type(o) == "table" and o.kind or "thread"
+  if kind == "process" then return options.check(o, "pool.new", NEW_OF_PROCESSES, 3) end
+  if kind ~= "thread" then
+    options.misuse('option "kind" for pool.new must be "thread" or "process", got '
+      .. options.show(kind), 3)
+  end
+  for name in pairs(type(o) == "table" and o or {}) do
+    if NEW_OF_PROCESSES[name] and not NEW[name] then
+      options.misuse(('option "%s" for pool.new needs kind = "process"'):format(name), 3)
+    end
+  end
+  return options.check(o, "pool.new", NEW, 3)
+end
+
 ---Make a pool of workers.
 function pool.new(o)
-  o = options.check(o, "pool.new", NEW)
+  o = check_new(o)
   made = made + 1
-  local name = o.name or tostring(made)
-  local p = core.new{size = o.size, init = o.init, name = name, memory = o.memory, idle = o.idle}
-  return setmetatable({core = p, name = name}, class)
+  local spec = {size = o.size, init = o.init, name = o.name or tostring(made), memory = o.memory,
+    idle = o.idle}
+  local by = core
+  if o.kind == "process" then
+    by = require "corun.process_pool"
+    for name in pairs(NEW_OF_PROCESSES) do spec[name] = spec[name] or o[name] end
+  end
+  return setmetatable({by = by, core = by.new(spec), name = spec.name}, class)
 end
 
 -- The default pool; in a worker the one that it works for.
@@ -216,7 +243,8 @@ local default
 local function get_default()
   if not default then
     local own = core.own()
-    default = setmetatable({core = own or core.new{name = "default"}, name = "default"}, class)
+    default = setmetatable({by = core, core = own or core.new{name = "default"},
+      name = "default"}, class)
   end
   return default
 end

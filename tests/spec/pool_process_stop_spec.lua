@@ -1,0 +1,198 @@
+-- SPDX-License-Identifier: MIT
+-- Pools of processes: cancelling jobs, closing pools.
+local corun = require "corun"
+local children = dofile("tests/spec/support/children.lua")
+local pools = dofile("tests/spec/support/process_pools.lua")
+local outcomes = dofile("tests/spec/support/outcomes.lua")
+
+local scope, sleep = corun.scope, corun.sleep
+local new, eventually, raised = pools.new, pools.eventually, pools.raised
+local crash, pid = pools.crash, pools.pid
+
+-- An `it` that leaves no descriptor and no child behind.
+local function test(name, fn)
+  it(name, children.checked(fn))
+end
+
+describe("cancelling a job in a process", function()
+  test("S16 reaches one that waits and one that spins; the worker lives", function()
+    local p <close> = new()
+    local first = p:run(pid)
+    for _, job in ipairs{
+      function() require("corun").sleep(100) end,
+      function() while true do end end,
+      function() while true do pcall(require("corun").sleep, 1) end end,
+      function() require("corun").pool.run(function() while true do end end) end,
+      function() require("corun").process.run{"sleep", "100"} end,
+    } do
+      local ok, err = corun.timeout(0.05, p.run, p, job)
+      assert.is_nil(ok)
+      assert.equal("ETIMEDOUT", err.code)
+      assert.equal(0, p:stats().running)
+    end
+    assert.equal(first, p:run(pid))
+    assert.equal(5, p:stats().cancelled)
+  end)
+
+  test("runs the clean-up of the job first", function()
+    local p <close> = new()
+    p:run(function() end)
+    assert.is_nil((corun.timeout(0.05, p.run, p, function()
+      local c = require "corun"
+      local _ <close> = c.defer(function()
+        c.sleep(0.05)
+        rawset(_G, "cleaned", true)
+      end)
+      c.sleep(10)
+    end)))
+    assert.is_true(p:run(function() return rawget(_G, "cleaned") end))
+  end)
+
+  test("takes one that waits for a worker out, and never runs it", function()
+    local p <close> = new()
+    scope(function(s)
+      local first = s:async(p.run, p, function() require("corun").sleep(100) end)
+      eventually(function() return p:stats().running == 1 end)
+      local second = s:async(p.run, p, function() rawset(_G, "second", true) end)
+      eventually(function() return p:stats().queued == 1 end)
+      second:cancel()
+      eventually(function() return p:stats().queued == 0 end)
+      first:cancel()
+    end)
+    assert.is_nil(p:run(function() return rawget(_G, "second") end))
+  end)
+
+  test("kills the process when the job does not end within the grace", function()
+    local p <close> = new{grace = 0.1}
+    local first = p:run(pid)
+    local began = corun.now()
+    assert.is_nil((corun.timeout(0.05, p.run, p, function(library)
+      package.loadlib(library, "luaopen_crash")().hold(1000)
+    end, crash)))
+    assert.is_true(corun.now() - began < 10)
+    assert.is_false(children.runs(first))
+    assert.are_not.equal(first, p:run(pid))
+  end)
+
+  test("S13 may come at each moment, and leaves nothing behind", function()
+    local p <close> = new{size = 2}
+    for i = 1, 60 do
+      corun.timeout(i / 4000, p.run, p, function(n)
+        if n % 2 == 0 then require("corun").sleep(10) end
+        return n
+      end, i)
+    end
+    for _ = 1, 20 do
+      scope(function(s)
+        for i = 1, 20 do
+          s:spawn(p.run, p, function(n)
+            if n % 2 == 0 then require("corun").sleep(10) end
+            return n
+          end, i)
+        end
+        sleep(0)
+        s:cancel()
+      end)
+    end
+    local counts = p:stats()
+    assert.equal(0, counts.queued)
+    assert.equal(0, counts.running)
+    assert.equal(460, counts.done + counts.cancelled)
+    assert.equal(2, p.core.turns and #p.core.turns)
+    assert.equal("lives", p:run(function() return "lives" end))
+  end)
+end)
+
+describe("closing a pool of processes", function()
+  test("lets the jobs end first, and refuses others", function()
+    local p = new()
+    local results = {}
+    scope(function(s)
+      for i = 1, 3 do
+        s:spawn(function()
+          results[i] = p:run(function(x)
+            require("corun").sleep(0.02)
+            return x
+          end, i)
+        end)
+      end
+      eventually(function()
+        local c = p:stats()
+        return c.running + c.queued + c.done == 3
+      end)
+      p:close()
+      assert.equal(0, p:stats().workers)
+      sleep(0)
+    end)
+    assert.same({1, 2, 3}, results)
+    raised("ECLOSED", p.run, p, function() end)
+    raised("ECLOSED", p.map, p, {1}, function() end)
+    p:close()
+    p:close{cancel = true}
+  end)
+
+  test("cancels them when it is told to, or left by an error", function()
+    local p = new()
+    local errors = {}
+    scope(function(s)
+      for i = 1, 3 do
+        s:spawn(function()
+          local _, err = pcall(p.run, p, function() while true do end end)
+          errors[i] = err.code
+        end)
+      end
+      eventually(function() return p:stats().running == 1 and p:stats().queued == 2 end)
+      p:close{cancel = true}
+    end)
+    table.sort(errors)
+    assert.same({"ECANCELED", "ECLOSED", "ECLOSED"}, errors)
+    local q
+    local ok = pcall(function()
+      local r <close> = new()
+      q = r
+      corun.daemon(function() pcall(r.run, r, function() while true do end end) end)
+      eventually(function() return r:stats().running == 1 end)
+      error("out")
+    end)
+    assert.is_false(ok)
+    assert.equal(0, q:stats().workers)
+  end)
+
+  test("can be hastened by a second close", function()
+    local p = new()
+    scope(function(s)
+      local job = s:async(p.run, p, function() require("corun").sleep(100) end)
+      eventually(function() return p:stats().running == 1 end)
+      local first = s:async(p.close, p)
+      corun.yield()
+      p:close{cancel = true}
+      first:await()
+      outcomes.assert_error("ECANCELED", "run", corun.try(job.await, job))
+    end)
+  end)
+
+  test("kills what does not end within the grace", function()
+    local p = new{grace = 0.1}
+    scope(function(s)
+      local job = s:async(p.run, p, function(library)
+        package.loadlib(library, "luaopen_crash")().hold(1000)
+      end, crash)
+      eventually(function() return p:stats().running == 1 end)
+      local began = corun.now()
+      p:close{cancel = true}
+      assert.is_true(corun.now() - began < 10)
+      outcomes.assert_error("ECANCELED", "run", corun.try(job.await, job))
+    end)
+  end)
+
+  test("stops workers that begin", function()
+    local p = new{init = function() require("corun").sleep(100) end}
+    scope(function(s)
+      local job = s:async(p.run, p, function() end)
+      eventually(function() return p:stats().workers == 1 end)
+      sleep(0.1)
+      p:close{cancel = true}
+      outcomes.assert_error("ECLOSED", "run", corun.try(job.await, job))
+    end)
+  end)
+end)

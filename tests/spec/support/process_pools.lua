@@ -1,0 +1,50 @@
+-- SPDX-License-Identifier: MIT
+-- For specs of pools of processes.
+local corun = require "corun"
+local assert = require "luassert"
+local program = dofile("tests/fixtures/cli/program.lua")
+
+local pools = {}
+
+---The path of tests/ext/crash.c as a library, for package.loadlib in a job.
+pools.crash = program.path:gsub("[^/]*$", "ext/crash.so")
+
+---A pool of one worker, if `o` says no more. Its grace is longer than a loaded machine needs.
+function pools.new(o)
+  o = o or {}
+  o.kind, o.size, o.grace = "process", o.size or 1, o.grace or 60
+  return corun.pool.new(o)
+end
+
+---Wait until `fn` gives a true value.
+function pools.eventually(fn)
+  local give_up = corun.now() + 60
+  while not fn() do
+    assert(corun.now() < give_up, "it never came true")
+    corun.sleep(0.001)
+  end
+end
+
+---The error with this code that `fn(...)` raises.
+function pools.raised(code, fn, ...)
+  local ok, err = pcall(fn, ...)
+  assert.is_false(ok)
+  assert.equal(code, type(err) == "table" and err.code or err)
+  return err
+end
+
+---The number of the process in which it is called.
+function pools.pid()
+  local f <close> = io.open("/proc/self/stat")
+  return f:read("n")
+end
+
+---Run a script in a program of its own; all that it printed, and its status.
+function pools.script(text, ...)
+  local words = {...}
+  words[#words + 1], words[#words + 2] = "-e", text
+  local r = program.run(words)
+  return r.out .. r.err, r.status
+end
+
+return pools
