@@ -124,7 +124,8 @@ local function connect_secure(route, timeout)
   local connected = now()
   local left = math.max(0, timeout - (connected - start))
   local secure
-  secure, err = tls().handshake(stream, client, route.host, route.name, left)
+  local within = route.proxy and route.proxy.client ~= nil
+  secure, err = tls().handshake(stream, client, route.host, route.name, left, within)
   if not secure then return nil, err end
   secure, err = check_protocol(secure, client, route)
   return secure, err, connected

@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: MIT
 -- Proxies: what the option says, and the way through one. A request for http goes to an http proxy
 -- as it is, with its whole URL (RFC 9112, 3.2.2); one for https through a tunnel that CONNECT opens
--- (RFC 9110, 9.3.6), and TLS is then spoken with the server itself; SOCKS5 (http_socks.lua) opens
--- tunnels for both. Credentials are sent to the proxy alone, and stand in no error. Owns nothing;
--- what it has opened belongs to the caller.
+-- (RFC 9110, 9.3.6), and TLS is then spoken with the server itself, within that of a proxy which
+-- speaks it too; SOCKS5 (http_socks.lua) opens tunnels for both. Credentials are sent to the proxy
+-- alone, and stand in no error. Owns nothing; what it has opened belongs to the caller.
 local task = require "corun.task"
 local codec = require "corun.codec"
 local netcore = require "corun.netcore"
@@ -224,10 +224,6 @@ end
 function proxy.open(route, timeout, dial)
   local p, deadline = route.proxy, now() + timeout
   if route.prefix then return reach(p, timeout, dial) end
-  if p.client then
-    return nil, task.err("ENOTSUP", "https through a proxy that itself speaks TLS is not supported",
-      {op = "proxy", target = p.name})
-  end
   local hosts, err = {route.address.host}, nil
   if p.scheme == "socks5" then hosts, err = addresses(hosts[1], deadline) end
   if not hosts then return nil, err end

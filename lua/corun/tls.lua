@@ -305,10 +305,12 @@ end
 ---@param host string whom the certificate must be for, if the options do not say
 ---@param target string whom sessions are kept for
 ---@param timeout number
-function tls.handshake(stream, client, host, target, timeout)
+---@param within boolean? the stream may have TLS already: this is spoken inside of it
+function tls.handshake(stream, client, host, target, timeout, within)
   local name = client.own.server_name or host
   local seconds = math.min(client.own.timeout or math.huge, timeout)
-  return tlscore.start(stream, client.context, name, target .. " " .. name, seconds, "handshake")
+  return tlscore.start(stream, client.context, name, target .. " " .. name, seconds, "handshake",
+    within)
 end
 
 ---Switch TLS on. The body of the stream method of this name.

@@ -41,8 +41,7 @@ local http = {}
 ---   the middle of it; `EPROTO` for an answer that is malformed, also in its coding (`err.op` is
 ---   `"decode"`); `EMSGSIZE` for one over a limit (16 KiB of headers, `max_body`); `ECLOSED` when
 ---   the session was closed meanwhile; `EHTTP` with `check`; `EPROXY` when a proxy refuses to lead
----   to the server (`err.status` where it has one), `ENOTSUP` for https through a proxy that itself
----   speaks TLS; what the source of the body failed with.
+---   to the server (`err.status` where it has one); what the source of the body failed with.
 --- - Source: RFC 9110, RFC 9112, RFC 1928, RFC 1929.
 ---@async
 ---@param method string

@@ -154,7 +154,7 @@ static int l_is_name(lua_State *L) {
 
 // --- The handshake: the frame is what start was given ----------------------------------------
 
-enum { STREAM = 1, CONTEXT, NAME, KEY, SECONDS, OP };
+enum { STREAM = 1, CONTEXT, NAME, KEY, SECONDS, OP, WITHIN };
 
 static int fail(lua_State *L, stream *s, int rc) {
   const char *op = lua_tostring(L, OP);
@@ -204,7 +204,8 @@ static void refuse_twice(lua_State *L, const stream *s, const char *op) {
   const tls *x = tls_of(s);
   if (x && x->state == TLS_SHAKING)
     err_raise(L, "EBUSY", op, NULL, "another task's TLS handshake is under way");
-  if (s->layer) err_misuse(L, "%s: the stream has TLS already", op);
+  if (x && (x->outer || !lua_toboolean(L, WITHIN)))
+    err_misuse(L, "%s: the stream has TLS already", op);
 }
 
 static int begin(lua_State *L, stream *s) {
@@ -247,12 +248,13 @@ static int on_written(lua_State *L, void *arg, int rc) {
   return rc < 0 ? fail(L, s, rc) : begin_drained(L, s);
 }
 
-// start(stream, context, name, key, seconds, op)
+// start(stream, context, name, key, seconds, op[, within]): with `within` also inside of the TLS
+// that the stream may have.
 static int l_start(lua_State *L) {
   const char *op = arg_string(L, OP);
   stream *s = stream_check(L, STREAM, op);
   check_context(L, CONTEXT);
-  lua_settop(L, OP);
+  lua_settop(L, WITHIN);
   refuse_twice(L, s, op);
   if (!tls_is_possible(s)) arg_type_error(L, STREAM, "stream over a socket");
   if (s->shut) return err_raise(L, "ECLOSED", op, NULL, "the write side was shut down");

@@ -28,30 +28,70 @@ tls *tls_of(const stream *s) {
 }
 
 int tls_is_possible(const stream *s) {
-  return s->t->start == stream_uv_start;
+  return stream_base(s)->start == stream_uv_start;
+}
+
+// Which gets what comes from the network.
+static tls *outermost(tls *x) {
+  return x->outer ? x->outer : x;
 }
 
 // --- OpenSSL's other side --------------------------------------------------------------------
 
-static int on_bio_read(BIO *bio, char *p, int n) {
-  const openssl_tls *f = openssl_tls_load();
-  tls *x = f->BIO_get_data(bio);
-  size_t take = (size_t)n < x->input_left ? (size_t)n : x->input_left;
-  f->BIO_clear_flags(bio, BIO_FLAGS_RWS | BIO_FLAGS_SHOULD_RETRY);
-  if (!take) {
-    f->BIO_set_flags(bio, BIO_FLAGS_READ | BIO_FLAGS_SHOULD_RETRY);
-    return -1;
+// The outer connection is entered while OpenSSL is in the inner one, which must find no error there
+// but the one in `why`. 0: more must arrive first; -1: never.
+static int outer_failed(tls *x, int rc) {
+  char text[256];
+  switch (x->f->SSL_get_error(x->outer->ssl, rc)) {
+    case SSL_ERROR_WANT_READ: return 0;
+    case SSL_ERROR_ZERO_RETURN:
+      if (!x->why) x->why = strdup("the connection around this one has ended");
+      return -1;
+    default:
+      tls_explain_failure(x->f, 0, text, sizeof text);
+      if (!x->why) x->why = strdup(text);
+      return -1;
   }
+}
+
+// What the outer connection has had in it: a number of bytes, or as outer_failed.
+static int read_outer(tls *x, char *p, int n) {
+  x->outer->output = x->output;  // for its own answers, to be sent in their order
+  int rc = x->f->SSL_read(x->outer->ssl, p, n);
+  return rc > 0 ? rc : outer_failed(x, rc);
+}
+
+// What has come from the network: a number of bytes, 0: none.
+static int read_input(tls *x, char *p, int n) {
+  size_t take = (size_t)n < x->input_left ? (size_t)n : x->input_left;
+  if (!take) return 0;
   memcpy(p, x->input, take);
   x->input += take;
   x->input_left -= take;
   return (int)take;
 }
 
+static int on_bio_read(BIO *bio, char *p, int n) {
+  const openssl_tls *f = openssl_tls_load();
+  tls *x = f->BIO_get_data(bio);
+  f->BIO_clear_flags(bio, BIO_FLAGS_RWS | BIO_FLAGS_SHOULD_RETRY);
+  int rc = x->outer ? read_outer(x, p, n) : read_input(x, p, n);
+  if (rc == 0) f->BIO_set_flags(bio, BIO_FLAGS_READ | BIO_FLAGS_SHOULD_RETRY);
+  return rc > 0 ? rc : -1;
+}
+
+static int write_outer(tls *x, const char *p, int n) {
+  x->outer->output = x->output;
+  int rc = x->f->SSL_write(x->outer->ssl, p, n);
+  if (rc != n) outer_failed(x, rc);
+  return rc == n ? n : -1;
+}
+
 static int on_bio_write(BIO *bio, const char *p, int n) {
   const openssl_tls *f = openssl_tls_load();
   tls *x = f->BIO_get_data(bio);
   f->BIO_clear_flags(bio, BIO_FLAGS_RWS | BIO_FLAGS_SHOULD_RETRY);
+  if (x->outer) return write_outer(x, p, n);
   return buffer_append(x->output, p, (size_t)n) < 0 ? -1 : n;
 }
 
@@ -114,7 +154,14 @@ static void rest(tls *x) {
 // OpenSSL keeps its buffer of 16 KB after a session ticket. Between two records it may go; in the
 // middle of one, SSL_free_buffers of older releases would take it away too (CVE-2024-4741).
 static void release(const tls *x) {
+  if (x->outer) release(x->outer);
   if (strcmp(x->f->SSL_rstate_string(x->ssl), "RH") == 0) x->f->SSL_free_buffers(x->ssl);
+}
+
+// Whether a further call may find something. What an outer connection has decrypted and not given
+// out yet shows when it is asked.
+static int may_have_more(const tls *x) {
+  return x->outer || x->input_left || x->f->SSL_pending(x->ssl);
 }
 
 static void decrypt(tls *x) {
@@ -131,8 +178,8 @@ static void decrypt(tls *x) {
     if (n > 0) {
       x->heard = 1;
       stream_fed(s, room.base, (size_t)n);
-      if (x->input_left || x->f->SSL_pending(x->ssl)) continue;
-      release(x);  // a further call would find nothing
+      if (may_have_more(x)) continue;
+      release(x);
       return;
     }
     switch (x->f->SSL_get_error(x->ssl, n)) {
@@ -146,14 +193,15 @@ static void decrypt(tls *x) {
 // Give OpenSSL ciphertext, as far as there is room for what is in it; answers how much it took.
 static size_t digest(tls *x, const char *base, size_t n) {
   int was_ready = x->state == TLS_READY;
-  x->input = base;
-  x->input_left = n;
+  tls *first = outermost(x);
+  first->input = base;
+  first->input_left = n;
   x->output = &x->out;
   if (x->state == TLS_SHAKING) shake(x);
   if (x->state == TLS_READY) decrypt(x);
-  size_t left = x->input_left;
-  x->input = NULL;
-  x->input_left = 0;
+  size_t left = first->input_left;
+  first->input = NULL;
+  first->input_left = 0;
   tls_send(x);
   if (!was_ready && x->state == TLS_READY) tls_advance(x);
   if (buffer_len(&x->out) > CHATTER && x->state != TLS_FAILED) {
@@ -209,6 +257,7 @@ static int start(stream *s) {
 // --- Closing ---------------------------------------------------------------------------------
 
 static void free_tls(tls *x) {
+  if (x->outer) free_tls(x->outer);
   if (x->ssl) x->f->SSL_free(x->ssl);
   x->f->ERR_clear_error();
   tls_context_unref(x->ctx);
@@ -302,6 +351,14 @@ static int set_up(tls *x, const char *name, const char *key) {
   return 0;
 }
 
+// Put the TLS that a stream has around the new one.
+static void enclose(tls *x, tls *outer) {
+  x->outer = outer;
+  x->in = outer->in;  // what was read of the network, and not looked at
+  buffer_init(&outer->in);
+  x->layer.under = outer->layer.under;
+}
+
 int tls_attach(stream *s, tls_context *c, const char *name, const char *key) {
   size_t n;
   const char *early = stream_peek(s, &n);
@@ -318,7 +375,10 @@ int tls_attach(stream *s, tls_context *c, const char *name, const char *key) {
   }
   stream_consume(s, n);
   x->full = 1;  // there may be something to begin with
-  x->layer.under = s->t;
+  if (s->layer)
+    enclose(x, tls_of(s));
+  else
+    x->layer.under = s->t;
   s->layer = &x->layer;
   s->t = &tls_transport;
   return 0;

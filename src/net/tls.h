@@ -15,16 +15,19 @@
 #include "io/stream_uv.h"
 #include "net/tls_context.h"
 
-typedef struct tls {
+typedef struct tls tls;
+
+struct tls {
   stream_layer layer;
   stream *s;
+  tls *outer;  // in whose records this one's ciphertext travels, NULL; only its SSL is used
   tls_context *ctx;
   const openssl_tls *f;
   SSL *ssl;
   char *name;         // whom the certificate must be for, NULL
   char *key;          // of the sessions to this peer, NULL: none is kept
   char *why;          // what went wrong first, a sentence
-  const char *input;  // ciphertext that OpenSSL is to take
+  const char *input;  // ciphertext that OpenSSL is to take; that of `outer` where there is one
   size_t input_left;
   buffer *output;      // where its ciphertext goes: `out`, or the context's scratch
   buffer in;           // ciphertext for whose contents there was no room
@@ -46,13 +49,14 @@ typedef struct tls {
   unsigned broken : 1;   // what was queued did not get out
   unsigned heard : 1;    // the peer has sent data
   unsigned lingers : 1;  // closing: drops what comes until the peer's end
-} tls;
+};
 
 enum { TLS_SHAKING, TLS_READY, TLS_FAILED };
 
 // Put TLS on an open stream over libuv that has nothing queued. Takes bytes that a client has sent
-// already as the begin of its handshake; for a client there must be none. [loop] 0; UV_EINVAL when
-// no host can have this name; UV_ENOMEM. After an error the stream is as it was.
+// already as the begin of its handshake; for a client there must be none. A stream that has TLS
+// already, and is ready, gets TLS within TLS. [loop] 0; UV_EINVAL when no host can have this name;
+// UV_ENOMEM. After an error the stream is as it was.
 int tls_attach(stream *s, tls_context *c, const char *name, const char *key);
 
 // Suspend until the handshake has ended, the stream is closed, or the instant `when`. `ops` has
@@ -68,7 +72,7 @@ int tls_finish(stream *s, int rc);
 // The TLS of a stream, NULL when it has none. [loop]
 tls *tls_of(const stream *s);
 
-// Say whether TLS can stand on this stream: it is one over libuv. [loop]
+// Say whether TLS can stand on this stream: it is one over libuv, maybe with TLS already. [loop]
 int tls_is_possible(const stream *s);
 
 // Close the handle of a stream that has TLS, and free that. [loop]

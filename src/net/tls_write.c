@@ -43,7 +43,7 @@ static void lose(tls *x, int rc) {
 // --- Ciphertext ------------------------------------------------------------------------------
 
 static void on_sent(uv_write_t *req, int status) {
-  tls *x = tls_of(req->handle->data);
+  tls *x = list_entry(req, tls, req);
   x->busy = 0;
   buffer_fini(&x->sending);
   if (x->s->gone) return;
@@ -237,6 +237,10 @@ static void say_farewell(tls *x) {
   x->f->ERR_clear_error();
   x->output = &x->out;
   x->f->SSL_shutdown(x->ssl);
+  x->f->ERR_clear_error();
+  if (!x->outer) return;
+  x->outer->output = &x->out;
+  x->f->SSL_shutdown(x->outer->ssl);
   x->f->ERR_clear_error();
 }
 
