@@ -1,7 +1,9 @@
 -- SPDX-License-Identifier: MIT
--- Proxies that others wrote: tinyproxy and microsocks, with and without passwords.
+-- Proxies that others wrote: tinyproxy, squid and microsocks, with and without passwords; squid
+-- also over TLS, and tinyproxy behind a socat that speaks it.
 
 local corun = require("corun")
+local dial = require("corun.http_dial")
 local http = require("corun.http")
 local net = require("corun.net")
 local support = require("tests.spec.support.http")
@@ -23,13 +25,38 @@ local function start(line, port, path)
   return peer, address
 end
 
+local function write(path, text)
+  local f <close> = assert(io.open(path, "w"))
+  assert(f:write(text))
+end
+
 local function start_tinyproxy(more)
   local port, path = support.free_port(), os.tmpname()
-  local f <close> = assert(io.open(path, "w"))
-  f:write(("Port %d\nListen 127.0.0.1\nTimeout 60\nMaxClients 50\nLogLevel Critical\n%s\n"):format(
-    port, more or ""))
-  f:close()
+  write(path, ("Port %d\nListen 127.0.0.1\nTimeout 60\nMaxClients 50\nLogLevel Critical\n%s\n")
+    :format(port, more or ""))
   local peer, address = start("tinyproxy -d -c $2", port, path)
+  return peer, address, path
+end
+
+-- A squid, which keeps nothing; with `port` it is where that says, else where it is found out.
+local function start_squid(what, more)
+  local port, path = support.free_port(), os.tmpname()
+  write(path, ([[
+    %s
+    pid_filename none
+    cache deny all
+    cache_log /dev/null
+    access_log none
+    coredump_dir /tmp
+    pinger_enable off
+    server_persistent_connections off
+    shutdown_lifetime 0 seconds
+    visible_hostname squid.test
+    %s
+    acl here src 127.0.0.1
+    http_access allow here
+    http_access deny all]]):format(what:format(port), more or ""))
+  local peer, address = start("squid -N -f $2", port, path)
   return peer, address, path
 end
 
@@ -65,6 +92,7 @@ describe("http through", function()
   -- Requests for http and, where there are certificates, https, one after the other and at once.
   local function works(proxy)
     local s <close> = http.session({proxy = proxy, tls = trust, timeout = 20})
+    if s.proxy.scheme == "https" then s.proxy.client = dial.client(trust) end
     for _, url in ipairs({plain_url, folder and secure_url or plain_url}) do
       for i = 1, 5 do
         local body = assert(s:post(url .. "/" .. i, {body = "sent"})).body
@@ -115,6 +143,69 @@ describe("http through", function()
     local _ <close> = corun.defer(function() os.remove(other_path) end)
     local _ <close> = corun.defer(other.stop)
     assert.equal(403, refused("http://" .. forbidding, secure_url, "403").status)
+  end)
+
+  it("squid", function()
+    if not support.has("squid") then return pending("squid is not installed") end
+    local peer, address, path = start_squid("http_port 127.0.0.1:%d")
+    local _ <close> = corun.defer(function() os.remove(path) end)
+    local _ <close> = corun.defer(peer.stop)
+    works("http://" .. address)
+    assert.equal(503, refused("http://" .. address, "https://127.0.0.1:1/", "answered 503").status)
+    local s <close> = http.session({proxy = "http://" .. address})
+    assert.equal(503, assert(s:get("http://127.0.0.1:1/")).status)
+  end)
+
+  it("squid with a password", function()
+    if not support.has("squid") then return pending("squid is not installed") end
+    if not folder then return pending("the openssl command is not installed") end
+    local helper = os.tmpname()
+    write(helper, "#!/bin/sh\nwhile read -r pair; do\n" ..
+      "[ \"$pair\" = 'user se%20cret' ] && echo OK || echo ERR\ndone\n")
+    assert(os.execute("chmod 755 " .. helper))
+    local _ <close> = corun.defer(function() os.remove(helper) end)
+    local peer, address, path = start_squid("http_port 127.0.0.1:%d", ([[
+      auth_param basic program %s
+      auth_param basic children 1
+      acl known proxy_auth REQUIRED
+      http_access deny !known]]):format(helper))
+    local _ <close> = corun.defer(function() os.remove(path) end)
+    local _ <close> = corun.defer(peer.stop)
+    works("http://user:se%20cret@" .. address)
+    assert.equal(407, refused("http://" .. address, secure_url, "wants a user").status)
+    assert.equal(407, refused("http://user:secret@" .. address, secure_url, "not accept").status)
+    local s <close> = http.session({proxy = "http://" .. address})
+    assert.equal(407, assert(s:get(plain_url)).status)
+  end)
+
+  it("squid that speaks TLS", function()
+    if not support.has("squid") then return pending("squid is not installed") end
+    if not folder then return pending("the openssl command is not installed") end
+    assert(os.execute(("chmod -R a+rX %s"):format(folder))) -- it leaves root behind
+    local peer, address, path = start_squid(
+      ("https_port 127.0.0.1:%%d tls-cert=%sgood.pem tls-key=%skey.pem"):format(folder, folder))
+    local _ <close> = corun.defer(function() os.remove(path) end)
+    local _ <close> = corun.defer(peer.stop)
+    works("https://" .. address)
+    local s <close> = http.session({proxy = "https://" .. address, tls = trust, timeout = 20})
+    local _, err = s:get(secure_url) -- whose certificate no system trusts
+    assert.equal("ETLS", err.code)
+    assert.equal("proxy", err.op)
+  end)
+
+  it("tinyproxy behind a program that speaks TLS", function()
+    if not (support.has("tinyproxy") and support.has("socat")) then
+      return pending("tinyproxy and socat are not installed")
+    end
+    if not folder then return pending("the openssl command is not installed") end
+    local peer, behind, path = start_tinyproxy()
+    local _ <close> = corun.defer(function() os.remove(path) end)
+    local _ <close> = corun.defer(peer.stop)
+    local front, address = start(("socat OPENSSL-LISTEN:$1,bind=127.0.0.1,reuseaddr,fork," ..
+      "cert=%sgood.pem,key=%skey.pem,verify=0 TCP:%s"):format(folder, folder, behind),
+      support.free_port(), "")
+    local _ <close> = corun.defer(front.stop)
+    works("https://" .. address)
   end)
 
   it("microsocks", function()
