@@ -429,12 +429,14 @@ static void ignore_signal(int number) {
   (void)number;
 }
 
-// SIGPIPE gets a handler instead of SIG_IGN, which the programs that a script starts would inherit.
+// A write that finds no reader, or a file at its limit (ulimit -f), is an error of that write. The
+// signals get a handler instead of SIG_IGN, which the programs that a script starts would inherit.
 // A parent that ignores SIGCHLD passes that on: nothing could be said of how they ended.
 static void set_signals(void) {
   struct sigaction sa = {.sa_handler = ignore_signal, .sa_flags = SA_RESTART};
   sigemptyset(&sa.sa_mask);
   sigaction(SIGPIPE, &sa, NULL);
+  sigaction(SIGXFSZ, &sa, NULL);
   signal(SIGCHLD, SIG_DFL);
 }
 

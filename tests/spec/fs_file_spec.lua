@@ -252,7 +252,7 @@ describe("an open file", function()
 
   it("writes nothing twice after an error: what was refused is the caller's", function()
     local _ <close>, dir = folder()
-    local r = files.sh(([[ulimit -f 100; trap '' XFSZ; exec "$CORUN" -e '
+    local r = files.sh(([[ulimit -f 100; exec "$CORUN" -e '
       local fs = require "corun.fs"
       local f = fs.open("%s/f", "w")
       local said = 0
