@@ -202,18 +202,20 @@ end
 -- the next is received.
 local function pass(d, res, file, range, last, scope)
   local at, block, other = range.from, core.block(d.block_size), core.block(d.block_size)
-  local piece, why, writing, ok, err
+  local piece, why, writing, fault
+  local function put(bytes) -- its failure is for this task alone, also when it no longer waits
+    local ok, err = write(d, file, range, bytes)
+    if not ok then fault = err end
+  end
   repeat
     piece, why = response.fill(res, block)
-    if writing then
-      ok, err = writing:await()
-      if not ok then return nil, err end
-    end
+    if writing then writing:await() end
+    if fault then return nil, fault end
     at = at + (piece and #piece or 0)
     if last and at - 1 > last then
       return failure(d, "EPROTO", "the server sent more bytes than it announced")
     end
-    writing = piece and #piece > 0 and scope:async(write, d, file, range, piece)
+    writing = piece and #piece > 0 and scope:async(put, piece)
     block, other = other, block
   until not piece
   return why == nil, why
@@ -419,8 +421,8 @@ local function leave(d)
   if not d.begun then return end
   task.shield(function()
     local is_kept = d.resume and is_resumable(d) and d.ranges and not d.is_stale and d.bytes > 0
-    if not is_kept then return d.part:discard() end
-    save(d)
+      and (save(d) or d.part.noted)
+    if not is_kept then d.part:discard() end
   end)
 end
 

@@ -3,7 +3,8 @@
 -- version of what it holds and of which ranges are missing. Owns both, and holds the file open.
 -- Invariants: the target is touched by one rename; what the note does not call missing is on the
 -- disk, and of its version; a file that another program has put in this one's place is left alone.
--- It is told by its inode, which is nobody else's as long as the file is open.
+-- It is told by its inode, which is nobody else's as long as the file is open. `noted`: there is a
+-- note that is true.
 local core = require "corun.httpcore"
 local fs = require "corun.fs"
 local json = require "corun.json"
@@ -105,6 +106,7 @@ function partial:load(name)
   local st = self:find()
   if not st or st.size < least_size(note) then return nil end
   self.file = self:open()
+  self.noted = self.file ~= nil
   return self.file and note
 end
 
@@ -122,8 +124,10 @@ function partial:save(version, missing)
     coding = version.coding, length = version.length, ino = self.ino, dev = self.dev,
     missing = json.array(missing),
   }), {mode = "600"})
-  if not ok then return nil, err end
-  return fs.rename(self.draft, self.note)
+  if ok then ok, err = fs.rename(self.draft, self.note) end
+  if not ok then fs.remove(self.draft) end
+  self.noted = self.noted or ok
+  return ok, err
 end
 
 -- The file ----------------------------------------------------------------------------------------
@@ -132,6 +136,7 @@ end
 function partial:create()
   self:close()
   drop(self)
+  self.noted = false
   local st, err
   self.file, err = fs.open(self.path, "wx", {mode = self.mode})
   if not self.file and err.code == "EEXIST" then return taken(self) end

@@ -34,14 +34,43 @@ describe("http.download that is stopped", function()
   it("a disk that is full is an error, and the target as it was", function()
     local it = {text = TEXT, etag = '"1"'}
     local server <close>, url = file_server(it)
-    assert(fs.write(path, "old"))
-    -- A limit of the size of files stands for the disk.
-    local out, ok = support.run("sh", "-c", [[ulimit -f 1024; exec "$0" -e "$1"]],
-      support.corun(), ([[print(require("corun.http").download(%q, %q))]]):format(url, path))
-    assert.is_true(ok, out)
-    assert.matches("^nil\t.*EFBIG", out)
-    assert.equal("old", fs.read(path))
+    for _, parts in ipairs{1, 4} do -- of several, several fail
+      assert(fs.write(path, "old"))
+      -- A limit of the size of files stands for the disk.
+      local out, ok = support.run("sh", "-c", [[ulimit -f 1024; exec "$0" -e "$1"]],
+        support.corun(), ([[for _ = 1, 20 do
+          print(require("corun.http").download(%q, %q, {parts = %d}))
+        end]]):format(url, path, parts))
+      assert.is_true(ok, out)
+      assert.matches("^nil\t[^\n]*EFBIG", out)
+      assert.equal(20, select(2, out:gsub("nil\t[^\n]*EFBIG[^\n]*\n", "")), out)
+      assert.equal("old", fs.read(path))
+      assert.equal(#TEXT, download(url))
+      check_saved(TEXT)
+    end
+    server:close()
+  end)
+
+  it("without room for a note what came is of no use, and goes", function()
+    local it = {text = TEXT, etag = '"1"', cut = 2000000}
+    local server <close>, url = file_server(it)
+    local in_the_way = path .. ".part.json.new" -- stands for the full disk
+    assert(fs.mkdir(in_the_way .. "/x", {parents = true}))
+    local _, err = download(url)
+    assert.equal("EOF", err.code)
+    assert.same({"file.part.json.new"}, fs.list(folder:path()))
+    assert(fs.remove(in_the_way, {recursive = true}))
+
+    assert.is_nil((download(url)))
+    assert(fs.mkdir(in_the_way .. "/x", {parents = true}))
+    it.cut = 500000
+    assert.is_nil((download(url))) -- the note of before is still true
+    assert.same({"file.part", "file.part.json", "file.part.json.new"}, fs.list(folder:path()))
+    assert(fs.remove(in_the_way, {recursive = true}))
+    it.cut, it.seen = nil, {}
     assert.equal(#TEXT, download(url))
+    assert.equal(1, #it.seen)
+    assert.not_matches("^0", it.seen[1])
     check_saved(TEXT)
     server:close()
   end)

@@ -75,7 +75,8 @@ describe("process.run", function()
   end)
 
   test("names the signal that ended it", function()
-    for _, name in ipairs{"SIGKILL", "SIGTERM", "SIGUSR1", "SIGPIPE", "SIGXFSZ", "SIGHUP"} do
+    for _, name in ipairs{"SIGKILL", "SIGTERM", "SIGSEGV", "SIGUSR1", "SIGPIPE", "SIGXFSZ",
+        "SIGHUP"} do
       local r = assert(process.run{shell = "kill -" .. name:sub(4) .. " $$"})
       assert.is_false(r.ok)
       assert.is_nil(r.code)
