@@ -488,6 +488,7 @@ return function(session, url, path, o, request_options)
   if type(path) ~= "string" then
     options.misuse("the path must be a string, got " .. type(path))
   end
+  if path == "" then options.misuse("the path must not be empty") end
   o = options.check(o, "download", spec_of(request_options))
   local d = new(session, url, o)
   local err

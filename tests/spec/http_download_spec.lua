@@ -401,6 +401,7 @@ describe("http.download", function()
     for text, call in pairs({
       ["the URL must be a string"] = function() http.download(5, "x") end,
       ["the path must be a string"] = function() http.download("http://h/") end,
+      ["the path must not be empty"] = function() http.download("http://h/", "") end,
       ['unknown option "resum" for download (did you mean "resume"'] = function()
         http.download("http://h/", "x", {resum = true})
       end,
