@@ -44,9 +44,12 @@ local function parameters(s, at)
   return params, s:match("^[ \t]*()", at)
 end
 
-local function add(list, target, params, base)
+local function add(list, refused, target, params, base)
   local where = url.join(base, target)
   local anchor = params.anchor and url.join(base, params.anchor)
+  for name in params.rel:lower():gmatch("%S+") do
+    if not where then refused[name] = refused[name] or target end
+  end
   if not where or params.anchor and not anchor then return end
   for name in params.rel:lower():gmatch("%S+") do
     local link = {url = where, rel = name, anchor = anchor, params = params,
@@ -65,17 +68,18 @@ end
 ---@param value string? nil: the header is absent
 ---@param base string the URL of the response
 ---@return table list
+---@return table<string, string> refused by relation the target of the first link that cannot be
 function links.parse(value, base)
-  local list, at = {}, 1
+  local list, refused, at = {}, {}, 1
   while value do
     local target, stop = value:match("^[ \t,]*<([^>]*)>()", at)
     if not target then break end
     local params
     params, at = parameters(value, stop)
-    if params.rel then add(list, target, params, base) end
+    if params.rel then add(list, refused, target, params, base) end
     if value:byte(at) ~= 44 then break end
   end
-  return list
+  return list, refused
 end
 
 return links

@@ -5,6 +5,7 @@
 local callable = require("corun.source").is_callable
 local http_url = require "corun.http_url"
 local inside = require "corun.inside"
+local links = require "corun.http_links"
 local null = require("corun.json").null
 local options = require "corun.options"
 local policies = require "corun.http_policies"
@@ -16,9 +17,17 @@ local merge_query = http_url.merge_query
 local pages = {__name = "http pages"}
 pages.__index = pages
 
+local function malformed(res, target)
+  return task.err("EURL", "the URL of the next page is none of http: " .. target,
+    {op = "paginate", target = res.url})
+end
+
+-- A link that cannot be followed is not the end of the list.
 local function by_link(res)
   local link = res.links.next
-  return link and link.url
+  if link then return link.url end
+  local _, refused = links.parse(res.headers.link, res.url)
+  if refused.next then return nil, malformed(res, refused.next) end
 end
 
 -- The URL without those parameters that `query` gives anew.
@@ -48,9 +57,9 @@ local function following(self)
     options.misuse("next must give a URL, a query or nil, got " .. type(found))
   end
   o.query = nil -- the URL has it
-  found, err = url.join(res.url, found)
-  if not found then error(err, 0) end
-  return found, o
+  local target = url.join(res.url, found)
+  if not target or not http_url.is_absolute(target) then error(malformed(res, found), 0) end
+  return target, o
 end
 
 local function check_new(self, target, o)

@@ -151,6 +151,34 @@ describe("http.paginate", function()
     server:close()
   end)
 
+  it("a next page whose URL cannot be followed is an error, and not the end", function()
+    local next = ""
+    local server <close>, url = paged(function()
+      return ok("page", ('link: <%s>; rel="first next", <?page=9>; rel=last\r\n'):format(next))
+    end)
+    local sessions = {http.session(), http.session({base = url})}
+    for _, target in ipairs({"http://[::bad", "http://h:99999/", "javascript:alert(1)",
+        "mailto:x@y"}) do
+      next = target
+      for _, s in ipairs(sessions) do
+        for _, by in ipairs({false, function() return target end}) do
+          local n = 0
+          local good, err = pcall(function()
+            for _ in s:paginate(url .. "/items", by or nil) do n = n + 1 end
+          end)
+          assert.is_false(good)
+          assert.equal("EURL", err.code)
+          assert.equal("paginate", err.op)
+          assert.equal(url .. "/items", err.target)
+          assert.matches(target, err.message, 1, true)
+          assert.equal(1, n)
+        end
+      end
+    end
+    for _, s in ipairs(sessions) do s:close() end
+    server:close()
+  end)
+
   it("credentials do not go to a page of another origin", function()
     local other <close>, other_url, other_seen = paged(function() return ok("there") end)
     local server <close>, url = paged(function()
