@@ -25,6 +25,7 @@ local opt = corun.args{
 
 local ROWS = 12 -- of the drawing at most
 local STEP = math.log(1.01) -- latencies are kept to 1 %
+local WHOLE = 1 << 20 -- bytes of an answer that may be in memory
 local TICK = 0.002 -- seconds by which a sleep may end late: the clock's fault, not the server's
 
 local function refuse(message)
@@ -185,9 +186,34 @@ local function mistake(err)
   return err.code == "EURL" and tostring(err) or nil
 end
 
+-- A request whose answer is thrown away as it comes.
+local function ask_in_pieces(session, method, body)
+  local res <close>, err = session:request(method, opt.url, {body = body, stream = true,
+    max_body = math.maxinteger})
+  if not res then return nil, err end
+  local piece
+  repeat
+    piece, err = res:recv()
+  until not piece
+  if err then return nil, err end
+  return res
+end
+
+-- To take an answer whole costs half as much, until one is too large for that: it is asked for once
+-- more, and all others in pieces.
+local is_large = false
+local function ask(session, method, o)
+  if not is_large then
+    local res, err = session:request(method, opt.url, o)
+    if res or err.code ~= "EMSGSIZE" then return res, err end
+    is_large = true
+  end
+  return ask_in_pieces(session, method, o and o.body)
+end
+
 local function work(session, method, o, progress)
   for since in turn do
-    local res, err = corun.try(session.request, session, method, opt.url, o)
+    local res, err = corun.try(ask, session, method, o)
     local now = corun.now()
     if res then
       answered = answered + 1
@@ -208,7 +234,7 @@ local body = read_body()
 local method = opt.method or body and "POST" or "GET"
 local session <close>, why = corun.try(http.session, {
   limit = opt.connections, headers = read_headers(), timeout = opt.timeout, redirects = 0,
-  cookies = false, decode = false, max_body = 1 << 30,
+  cookies = false, decode = false, max_body = WHOLE,
   tls = opt.insecure and {insecure = true} or nil,
 })
 if not session then refuse(mistake(why) or tostring(why)) end

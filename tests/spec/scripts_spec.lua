@@ -3,6 +3,7 @@
 
 local corun = require "corun"
 local fs = require "corun.fs"
+local net = require "corun.net"
 local process = require "corun.process"
 local program = dofile("tests/fixtures/cli/program.lua")
 
@@ -350,6 +351,28 @@ describe("scripts/load.lua", function()
     assert.equal(1, r.code)
     assert.matches("\nrequests   0 answered in [^\n]*\nreceived   0.00 B, 0.00 B/s\n" ..
       "errors     ECONNREFUSED %(connect%): 3\n$", r.stdout)
+  end)
+
+  it("keeps nothing of what it gets, and hears when an answer is cut #heavy", function()
+    local size = 64 << 20
+    local server <close> = assert(net.serve("127.0.0.1:0", function(s)
+      local head = s:read_until("\r\n\r\n")
+      if not head then return end
+      s:write(("HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n"):format(size))
+      local piece = ("x"):rep(1 << 20)
+      for _ = 1, (head:find("/cut", 1, true) and size // 2 or size) >> 20 do s:write(piece) end
+    end))
+    local url = "http://" .. server:address()
+    local r = assert(process.run{program.path, "--timeout=60", "scripts/load.lua", "-c3", "-n3",
+      url .. "/all"})
+    assert.equal(0, r.code, r.stderr)
+    assert.matches("\nrequests   3 answered in ", r.stdout)
+    assert.matches("\nreceived   20[12] MB, ", r.stdout)
+    assert.is_true(r.usage.max_rss < 2 * size, r.usage.max_rss)
+    r = assert(process.run{program.path, "--timeout=60", "scripts/load.lua", "-c3", "-n3",
+      url .. "/cut"})
+    assert.equal(1, r.code)
+    assert.matches("\nerrors     EOF %(read%): 3\n", r.stdout)
   end)
 
   it("says what is wrong before it sends anything", function()
