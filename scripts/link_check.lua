@@ -197,6 +197,13 @@ if not start or start.scheme ~= "http" and start.scheme ~= "https" then
   corun.exit(2)
 end
 start.fragment = nil
+for _, pattern in ipairs(opt.ignore) do
+  local is_pattern, why = pcall(string.find, "", pattern)
+  if not is_pattern then
+    io.stderr:write(("link_check.lua: --ignore=%s: %s (--help tells more)\n"):format(pattern, why))
+    corun.exit(2)
+  end
+end
 
 local function origin_of(target)
   return target:match("^%a+://[^/?#]*")
@@ -358,6 +365,11 @@ local function broken_on(page)
   return list
 end
 
+-- What a page says is shown, not obeyed, by a terminal.
+local function visible(text)
+  return (text:gsub("%c", function(c) return ("\\x%02X"):format(c:byte()) end))
+end
+
 local began = corun.now()
 local total = crawl()
 local broken = {}
@@ -380,8 +392,8 @@ else
   for _, link in ipairs(broken) do
     if link.page ~= page then print(bold .. link.page .. plain) end
     page = link.page
-    print(link.link and ("  line %d: <%s> %s: %s%s%s"):format(link.line, link.element, link.link,
-      red, link.cause, plain) or ("  %s%s%s"):format(red, link.cause, plain))
+    print(link.link and ("  line %d: <%s> %s: %s%s%s"):format(link.line, link.element,
+      visible(link.link), red, link.cause, plain) or ("  %s%s%s"):format(red, link.cause, plain))
   end
   print(("links: %d, pages: %d%s, broken: %d, left out: %d; %.1f s"):format(total, #pages,
     is_cut and " (and more, see --max-pages)" or "", #broken, skipped, corun.now() - began))

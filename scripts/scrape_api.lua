@@ -48,9 +48,12 @@ local fields
 if opt.fields then
   fields = {}
   for name in opt.fields:gmatch("[^,]+") do fields[#fields + 1] = name end
+  if #fields == 0 then refuse("--fields has no names") end
 end
 local origin = opt.url:match("^https?://[^/?#]+")
 if not origin then refuse("the URL must begin with http:// or https://") end
+local parsed, fault = url.parse(opt.url)
+if not parsed then refuse(fault.message) end
 if opt.output and not is_csv and not opt.output:find("%.jsonl$") then
   refuse("--output is a NAME.jsonl or a NAME.csv")
 end

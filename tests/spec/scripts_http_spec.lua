@@ -301,6 +301,8 @@ describe("scripts/scrape_api.lua", function()
   it("refuses a command line that makes no sense", function()
     for _, case in ipairs{
       {{"ftp://h/"}, "the URL must begin with http:// or https://"},
+      {{"http://a b/"}, "the host has a character that is not allowed"},
+      {{"http://h/", "--fields=,"}, "--fields has no names"},
       {{"http://h/", "-o", "x.xml"}, "--output is a NAME.jsonl or a NAME.csv"},
       {{"http://h/", "-o", "x.csv"}, "CSV needs --fields"},
       {{"http://h/", "--cursor=c"}, "--cursor needs --next"},
@@ -432,9 +434,19 @@ links: 7, pages: 3, broken: 5, left out: 0
     assert.equal(0, r.code)
   end)
 
-  it("refuses a URL that is none", function()
+  it("shows what a page says to a terminal, so that none obeys it", function()
+    local r = report_on({["/"] = page'<a href="/\27[31mred\7"><a href="http://[\27]0;x">'})
+    assert.equal(1, r.code)
+    assert.matches("<a> /\\x1B[31mred\\x07: the server answered 404", r.stdout, 1, true)
+    assert.not_matches("[^%g \n]", r.stdout)
+  end)
+
+  it("refuses a URL that is none, and a pattern that is none", function()
     local r = check("ftp://h/")
     assert.equal(2, r.code)
     assert.matches("^link_check.lua: the URL must be one of http or https", r.stderr)
+    r = check("--ignore=[", "http://127.0.0.1:1/")
+    assert.equal(2, r.code)
+    assert.matches("^link_check.lua: %-%-ignore=%[: malformed pattern", r.stderr)
   end)
 end)
