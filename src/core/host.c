@@ -43,7 +43,7 @@ typedef struct watched {
 static struct {
   pthread_mutex_t lock;
   watched *list;
-  rt *owner;  // of the signals
+  _Atomic(rt *) owner;  // of the signals
   int started, pipe[2];
   atomic_int parked, stops, quits, signal;
   atomic_int has_pool;  // libuv's threads run, or can
@@ -262,7 +262,7 @@ void host_die(int sig) {
 
 void host_ask(rt *r) {
   atomic_fetch_add(&r->intr.asks, 1);
-  uv_async_send(&r->wakeup);
+  wakeup_send(&r->wakeup);
 }
 
 void host_deliver(rt *r) {
@@ -339,7 +339,7 @@ static int inspect(watched *w, uint64_t now) {
   if (r == host.owner) {
     stop |= atomic_load(&host.stops) != atomic_load(&r->intr.stops_seen);
     quit = atomic_load(&host.quits) != atomic_load(&r->intr.quits_seen);
-    if (stop || quit) uv_async_send(&r->wakeup);
+    if (stop || quit) wakeup_send(&r->wakeup);
   }
   uint64_t step = atomic_load_explicit(&r->intr.steps, memory_order_relaxed);
   if (step != w->step || !atomic_load_explicit(&r->intr.running, memory_order_relaxed)) {

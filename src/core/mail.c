@@ -2,15 +2,23 @@
 // Mail. See mail.h.
 #include "core/mail.h"
 
+#include <sched.h>
+
 #include "core/runtime.h"
 
 void mail_post(rt *r, letter *l) {
+  atomic_fetch_add_explicit(&r->posting, 1, memory_order_relaxed);
   letter *first = atomic_load_explicit(&r->mail, memory_order_relaxed);
   do {
     l->next = first;
   } while (!atomic_compare_exchange_weak_explicit(&r->mail, &first, l, memory_order_release,
                                                   memory_order_relaxed));
-  uv_async_send(&r->wakeup);
+  wakeup_send(&r->wakeup);
+  atomic_fetch_sub_explicit(&r->posting, 1, memory_order_release);
+}
+
+void mail_settle(rt *r) {
+  while (atomic_load_explicit(&r->posting, memory_order_acquire)) sched_yield();
 }
 
 void mail_deliver(rt *r) {

@@ -12,9 +12,12 @@ typedef struct letter {
   void (*deliver)(struct letter *l);  // on the loop; must not run Lua, may free the letter
 } letter;
 
-// Post a letter that is not under way. The runtime must be alive: who posts holds a lock without
-// which it cannot go. [any]
+// Post a letter that is not under way. [any] The runtime must not be closed before the letter has
+// come: it waits for what posts it, or that holds a lock without which it cannot go.
 void mail_post(rt *r, letter *l);
+
+// Wait until nobody is still busy with posting what has come already. [loop, when it closes]
+void mail_settle(rt *r);
 
 // Deliver what has come. [loop] Must not run Lua.
 void mail_deliver(rt *r);

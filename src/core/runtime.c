@@ -80,13 +80,28 @@ static void on_warning(void *ud, const char *text, int to_be_continued) {
   r->warn_continues = to_be_continued;
 }
 
-static void on_wakeup(uv_async_t *h) {
-  rt *r = h->data;
+// Look at what signals and other threads left.
+static void look(rt *r) {
   if (!r->closing) host_deliver(r);
-  work_deliver(r);
   mail_deliver(r);
-  if (r->closing && !r->nworks && !uv_is_closing((uv_handle_t *)h))
-    uv_close((uv_handle_t *)h, NULL);
+  uv_handle_t *h = (uv_handle_t *)&r->wakeup.poll;
+  if (r->closing && !r->nworks && !uv_is_closing(h)) uv_close(h, NULL);
+}
+
+// Run the loop until something happens; it looks before it sleeps and after.
+static void sleep_in_loop(rt *r) {
+  uv_run(&r->loop, wakeup_sleep(&r->wakeup) ? UV_RUN_ONCE : UV_RUN_NOWAIT);
+  if (wakeup_rise(&r->wakeup)) look(r);
+}
+
+// Only a runtime that closes sleeps without looking by itself: there is nothing else that it does.
+static void on_wakeup(wakeup *w) {
+  rt *r = w->poll.data;
+  if (!r->closing) return;
+  do {
+    wakeup_rise(w);
+    look(r);
+  } while (!wakeup_sleep(w));
 }
 
 static int open_loop(rt *r) {
@@ -95,15 +110,14 @@ static int open_loop(rt *r) {
   r->loop.data = r;
   uv_timer_init(&r->loop, &r->clock);
   uv_unref((uv_handle_t *)&r->clock);
-  rc = uv_async_init(&r->loop, &r->wakeup, on_wakeup);
+  rc = wakeup_open(&r->wakeup, &r->loop, on_wakeup);
   if (rc < 0) {
     uv_close((uv_handle_t *)&r->clock, NULL);
     uv_run(&r->loop, UV_RUN_NOWAIT);
     uv_loop_close(&r->loop);
     return rc;
   }
-  r->wakeup.data = r;
-  uv_unref((uv_handle_t *)&r->wakeup);
+  r->wakeup.poll.data = r;
   return 0;
 }
 
@@ -147,7 +161,7 @@ fail:
 // work has come back through it.
 static void close_handle(uv_handle_t *h, void *arg) {
   rt *r = arg;
-  if (h == (uv_handle_t *)&r->wakeup && r->nworks)
+  if (h == (uv_handle_t *)&r->wakeup.poll && r->nworks)
     uv_ref(h);
   else if (!uv_is_closing(h) && h != (uv_handle_t *)&r->clock)
     uv_close(h, NULL);
@@ -175,9 +189,11 @@ int rt_close(rt *r, double seconds) {
   r->closing = 1;
   if (r->L) lua_close(r->L);  // handles that scripts left open begin to close here
   r->L = NULL;
-  mail_deliver(r);
   handle_close_all(r);
+  on_wakeup(&r->wakeup);
   if (drain(r, seconds) < 0) return UV_ETIMEDOUT;
+  mail_settle(r);
+  wakeup_fini(&r->wakeup);
   int rc = uv_loop_close(&r->loop);
   assert(rc == 0);
   (void)rc;
@@ -234,13 +250,13 @@ static int wait_for_events(rt *r) {
     return 1;
   }
   if (e && r->is_virtual) {  // real time passes while the world is waited for
-    uv_run(&r->loop, UV_RUN_ONCE);
+    sleep_in_loop(r);
     return 1;
   }
   timer_schedule(r);
-  uv_handle_t *keep = (uv_handle_t *)(e ? (void *)&r->clock : (void *)&r->wakeup);
+  uv_handle_t *keep = (uv_handle_t *)(e ? (void *)&r->clock : (void *)&r->wakeup.poll);
   if (!alive || r->njobs) uv_ref(keep);
-  uv_run(&r->loop, UV_RUN_ONCE);
+  sleep_in_loop(r);
   uv_unref(keep);
   return 1;
 }
@@ -265,9 +281,11 @@ static void poll_events(rt *r) {
   timer_expire(r);  // what is due comes before what the poll may bring
   if (r->alloc.dead) alloc_release(&r->alloc);
   if (r->ready.count || r->alloc.dead) {
-    uv_ref((uv_handle_t *)&r->wakeup);  // libuv does not even look when nothing keeps it alive
+    uv_handle_t *keep = (uv_handle_t *)&r->wakeup.poll;
+    uv_ref(keep);  // libuv does not even look when nothing keeps it alive
     uv_run(&r->loop, UV_RUN_NOWAIT);
-    uv_unref((uv_handle_t *)&r->wakeup);
+    uv_unref(keep);
+    if (wakeup_rise(&r->wakeup)) look(r);
   } else if (!wait_for_events(r)) {
     end_deadlock(r);
   }

@@ -20,6 +20,7 @@
 #include "core/thread.h"
 #include "core/timer.h"
 #include "core/types.h"
+#include "core/wakeup.h"
 
 // Values the core keeps in the registry, as references made once.
 typedef struct rt_refs {
@@ -50,8 +51,8 @@ typedef struct rt_stats {
 struct rt {
   lua_State *L;  // the main state: parent of all coroutines, runs no script itself
   uv_loop_t loop;
-  uv_timer_t clock;   // the one timer of libuv, unreferenced
-  uv_async_t wakeup;  // signals and other threads, unreferenced
+  uv_timer_t clock;  // the one timer of libuv, unreferenced
+  wakeup wakeup;     // by signals and other threads
   queue ready;
   heap timers;
   uint64_t vnow;  // the virtual clock
@@ -65,10 +66,9 @@ struct rt {
   list jobs;        // operations outstanding on other threads (core/job.h)
   uint32_t ntasks;  // alive
   uint32_t njobs;
-  uint32_t nworks;    // those of them that are work (core/work.h)
-  list works;         // the same
-  work *ended_works;  // to be delivered, newest first; guarded by the pool's lock
-  list slices;        // of long operations on libuv's threads, waiting for their turn (sys/fs_op.h)
+  uint32_t nworks;  // those of them that are work (core/work.h)
+  list works;       // the same
+  list slices;      // of long operations on libuv's threads, waiting for their turn (sys/fs_op.h)
   uint32_t nslices, most_slices;  // that run, and may run at once: the loop keeps a core
   uint64_t next_id;               // tasks and scopes
   uint64_t random;                // state of the seeded generator
@@ -87,6 +87,7 @@ struct rt {
   rt_stats stats;
   interrupt intr;
   _Atomic(struct letter *) mail;  // from other threads, newest first (core/mail.h)
+  atomic_uint posting;            // that are about to post
   void *role;                // what this runtime is to others: a worker of a pool (pool/worker.h)
   void (*on_wakeup)(rt *r);  // the role's part in a wake-up by another thread; must not run Lua
   const struct luaL_Reg *modules;  // those in C that require finds

@@ -44,20 +44,6 @@ static work *shift(work_pool *p) {
   return w;
 }
 
-// Hand the work back to its runtime. The lock is held until the loop was told: once the runtime
-// could see the work, it might close the handle.
-void work_ended(work *w) {
-  work_pool *p = host_work_pool();
-  rt *r = w->r;
-  pthread_mutex_lock(&p->lock);
-  if (w->phase == LOST) p->lost--;
-  w->phase = ENDED;
-  w->next = r->ended_works;
-  r->ended_works = w;
-  uv_async_send(&r->wakeup);
-  pthread_mutex_unlock(&p->lock);
-}
-
 // How many threads may work at once. The lock is held.
 static unsigned most(const work_pool *p) {
   unsigned n = uv_available_parallelism();
@@ -76,6 +62,10 @@ static void *serve(void *arg) {
     work *w = shift(p);
     pthread_mutex_unlock(&p->lock);
     w->type->run(w);
+    pthread_mutex_lock(&p->lock);
+    if (w->phase == LOST) p->lost--;
+    w->phase = ENDED;
+    pthread_mutex_unlock(&p->lock);
     work_ended(w);
   }
   p->threads--;
@@ -185,23 +175,16 @@ static void finish(work *w) {
   work_unref(w);
 }
 
-void work_deliver(rt *r) {
-  work_pool *p = host_work_pool();
-  pthread_mutex_lock(&p->lock);
-  work *w = r->ended_works, *next, *in_order = NULL;
-  r->ended_works = NULL;
-  pthread_mutex_unlock(&p->lock);
-  for (; w; w = next) {
-    next = w->next;
-    w->next = in_order;
-    in_order = w;
-  }
-  for (w = in_order; w; w = next) {
-    next = w->next;
-    if (w->t) wait_wake(w->t, 0);
-    w->t = NULL;
-    finish(w);
-  }
+static void deliver(letter *l) {
+  work *w = (work *)(void *)((char *)l - offsetof(work, end));
+  if (w->t) wait_wake(w->t, 0);
+  w->t = NULL;
+  finish(w);
+}
+
+void work_ended(work *w) {
+  w->end.deliver = deliver;
+  mail_post(w->r, &w->end);
 }
 
 static wait_answer cancel(task *t, void *arg) {

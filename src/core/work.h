@@ -13,6 +13,7 @@
 #include <stddef.h>
 
 #include "core/job.h"
+#include "core/mail.h"
 #include "core/types.h"
 
 typedef struct work_type {
@@ -46,9 +47,10 @@ struct work {
   rt *r;
   task *t;              // NULL once the task gave up
   list live;            // in rt->works
-  work *next, *before;  // in the queue; next: among what has ended too
+  work *next, *before;  // in the queue of the threads
+  letter end;           // says that it has ended
   unsigned refs;
-  int phase;  // guarded by the pool's lock
+  int phase;  // guarded by the lock of the threads
   atomic_int cancelled;
   int is_withdrawn;    // never came to a thread: run is not called [loop]
   const char *target;  // whom it concerns, for messages; lives as long as the work. May be NULL
@@ -104,8 +106,5 @@ typedef struct work_pool {
 
 #define WORK_POOL_INIT \
   { .lock = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER }
-
-// Wake the tasks whose work has ended. [loop, from the runtime's wake-up] Must not run Lua.
-void work_deliver(rt *r);
 
 #endif

@@ -62,6 +62,7 @@ static void give_up_all(pool *p, job_outcome outcome) {
 static void ask(pool_job *j) {
   if (j->asked) return;
   j->asked = 1;
+  atomic_fetch_add(&j->at->asks, 1);
   host_ask(j->at->r);
 }
 
@@ -111,7 +112,7 @@ pool_counts pool_count(pool *p) {
 static int staff(pool *p) {
   list *l = list_shift(&p->idle);
   if (l) {
-    uv_async_send(&list_entry(l, worker, idle_link)->r->wakeup);
+    wakeup_send(&list_entry(l, worker, idle_link)->r->wakeup);
     return 0;
   }
   int rc = p->counts.workers < p->size ? worker_start(p) : 0;
@@ -179,6 +180,7 @@ void pool_answer(pool_job *j, job_outcome outcome) {
   pool *p = j->in;
   pthread_mutex_lock(&p->lock);
   list_remove(&j->link);
+  if (j->asked) atomic_fetch_sub(&j->at->asks, 1);
   j->at = NULL;
   j->outcome = (uint8_t)outcome;
   p->counts.running--;
@@ -226,6 +228,7 @@ static int raise_code(lua_State *L, pool_job *j, int rc) {
 int pool_conclude(lua_State *L, job_outcome outcome, const message *reply, const char *name) {
   switch (outcome) {
     case JOB_RETURNED:
+      if (!reply->len) return 0;
       luaL_checkstack(L, reply->n + LUA_MINSTACK, "too many results");
       return message_decode(L, reply, 0);
     case JOB_RAISED: return raise_reply(L, reply, name);

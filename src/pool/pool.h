@@ -22,7 +22,7 @@ typedef struct worker worker;
 typedef enum { JOB_CALL, JOB_MAP } job_kind;  // fn(...), or fn of each argument by itself
 
 typedef enum {
-  JOB_RETURNED,   // the reply holds the results
+  JOB_RETURNED,   // the reply holds the results; it is empty when there are none
   JOB_RAISED,     // the reply holds the error and its traceback
   JOB_REFUSED,    // the results cannot be transferred: the reply holds why
   JOB_CANCELLED,  // it was asked to end, and did

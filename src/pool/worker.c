@@ -146,6 +146,7 @@ static job_outcome conclude(lua_State *L, worker *w, pool_job *j, scope_outcome 
   int top = lua_gettop(L);
   switch (o) {
     case SCOPE_OK:
+      if (top == RESULTS - 1) return JOB_RETURNED;
       if (message_encode(L, &j->reply, RESULTS, top - RESULTS + 1, "result", j->flags) == 0)
         return JOB_RETURNED;
       message_encode(L, &j->reply, lua_gettop(L), 1, "error", 0);
@@ -178,6 +179,7 @@ static int leave(lua_State *L, scope *s, scope_outcome o) {
 // it reaches a task that waits for a job.
 static void cancel_asked(worker *w) {
   pool *p = w->of;
+  if (!atomic_load(&w->asks)) return;
   pthread_mutex_lock(&p->lock);
   for (list *l = w->taken.next; l != &w->taken;) {
     pool_job *j = list_entry(l, pool_job, link);

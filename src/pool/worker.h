@@ -6,11 +6,14 @@
 #ifndef POOL_WORKER_H
 #define POOL_WORKER_H
 
+#include <stdatomic.h>
+
 #include "pool/pool.h"
 
 struct worker {
   list link, idle_link;  // in pool->workers and pool->idle, guarded by its lock
   list taken;            // its jobs, guarded by the lock
+  atomic_uint asks;      // those of them that were asked to end; changed under the lock
   pool *of;
   rt *r;
   // [its loop]

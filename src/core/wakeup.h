@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+// Wakeup: how other threads have a loop look at what they left for it. uv_async would do, but its
+// receiver spins until the sender is through with its call (libuv 1.44, uv__async_io), which costs
+// more than half of a round trip between two threads; and nothing needs to be written to a loop
+// that is awake and will look by itself. Owns an eventfd (elsewhere a pipe). Invariant: what was
+// left before wakeup_send is looked at before the loop sleeps again.
+#ifndef CORE_WAKEUP_H
+#define CORE_WAKEUP_H
+
+#include <stdatomic.h>
+#include <uv.h>
+
+typedef struct wakeup {
+  uv_poll_t poll;  // unreferenced
+  int in, out;
+  atomic_int state;
+  void (*woken)(struct wakeup *w);  // called when a sleeping loop was woken
+} wakeup;
+
+// Open one for a loop that is awake; `poll.data` is the caller's. [loop] Answers 0 or a negative
+// libuv code.
+int wakeup_open(wakeup *w, uv_loop_t *loop, void (*woken)(wakeup *w));
+
+// Have the loop look. [any, signal handlers too] The wakeup must live until the call is over.
+void wakeup_send(wakeup *w);
+
+// The loop is about to sleep, in uv_run. [loop] Answers 0 if it must look first.
+int wakeup_sleep(wakeup *w);
+
+// The loop sleeps no more, or never did. [loop] Answers whether it must look.
+int wakeup_rise(wakeup *w);
+
+// Give its descriptors back, once `poll` was closed. [loop]
+void wakeup_fini(wakeup *w);
+
+#endif
