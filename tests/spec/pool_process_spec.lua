@@ -160,14 +160,18 @@ describe("map and each over processes", function()
       assert.equal(2000, out.n)
       for i = 1, 2000 do assert.equal(2 * i, out[i]) end
     end
-    local seen = {}
-    for item, result in p:each({0.1, 0.01}, function(s)
-      require("corun").sleep(s)
-      return s * 2
+    local seen, go <close> = {}, assert(corun.fs.temp())
+    local path = go:path()
+    for item, result in p:each({"late", "early"}, function(s)
+      if s == "late" then
+        while require("corun.fs").stat(path).size == 0 do require("corun").sleep(0.002) end
+      end
+      return s .. "!"
     end) do
       seen[#seen + 1] = {item, result}
+      if item == "early" then assert(corun.fs.write(path, "go")) end
     end
-    assert.same({{0.01, 0.02}, {0.1, 0.2}}, seen)
+    assert.same({{"early", "early!"}, {"late", "late!"}}, seen)
   end)
 
   test("S2 end with the first failure, and cancel the rest", function()

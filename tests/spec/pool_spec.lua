@@ -349,14 +349,15 @@ describe("pool.map", function()
 
   it("each gives the results as they come", function()
     local p <close> = pool.new{size = 2}
-    local seen = {}
-    for item, result in p:each({0.06, 0.01}, function(s)
-      require("corun").sleep(s)
-      return s * 2
+    local seen, go = {}, pool.channel(1)
+    for item, result in p:each({"late", "early"}, function(s)
+      if s == "late" then go:recv() end
+      return s .. "!"
     end) do
       seen[#seen + 1] = {item, result}
+      if item == "early" then go:send(1) end
     end
-    assert.same({{0.01, 0.02}, {0.06, 0.12}}, seen)
+    assert.same({{"early", "early!"}, {"late", "late!"}}, seen)
     local seen_first -- of the four that are under way at first, whichever they are
     for item in p:each(range(100), function(x)
       if x > 3 then require("corun").sleep(10) end
@@ -429,7 +430,7 @@ describe("workers", function()
   end)
 
   it("are as many as --threads says where no number is given", function()
-    for words, size in pairs{["--threads=3"] = "3", ["--dev"] = "%d+"} do
+    for words, size in pairs{["--threads=3"] = "3", ["--grace=9"] = "%d+"} do
       local out = script('print(require("corun").pool.stats().size)', words)
       assert.matches("^" .. size .. "\n$", out)
     end
