@@ -171,6 +171,7 @@ local function take_worker(job)
   while true do
     take_turn(job)
     checkpoint()
+    if p.broken or p.given_up then refuse(p) end
     local worker = idle_worker(p) or start(job)
     if worker then
       job.worker, p.busy[worker] = worker, true

@@ -110,7 +110,7 @@ static int fail_program(lua_State *L, int rc, const char *op, const char *name) 
 }
 
 static int fail_start(lua_State *L, int rc, spawn_stage stage, const spawn_plan *p) {
-  const char *name = p->argv[0];
+  const char *name = p->file ? p->file : p->argv[0];
   lua_getfield(L, SPEC, "op");
   const char *op = lua_tostring(L, -1);
   switch (stage) {

@@ -23,6 +23,12 @@ static int l_signal(lua_State *L) {
   return 0;
 }
 
+// kill(pid, number)
+static int l_kill(lua_State *L) {
+  lua_pushboolean(L, kill((pid_t)luaL_checkinteger(L, 1), (int)luaL_checkinteger(L, 2)) == 0);
+  return 1;
+}
+
 // hold(seconds): does not listen meanwhile.
 static int l_hold(lua_State *L) {
   double seconds = luaL_checknumber(L, 1);
@@ -47,8 +53,9 @@ static int l_pid(lua_State *L) {
 __attribute__((visibility("default"))) int luaopen_crash(lua_State *L);
 
 int luaopen_crash(lua_State *L) {
-  static const luaL_Reg functions[] = {{"exit", l_exit},   {"signal", l_signal}, {"hold", l_hold},
-                                       {"write", l_write}, {"pid", l_pid},       {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"exit", l_exit}, {"kill", l_kill},   {"signal", l_signal},
+                                       {"hold", l_hold}, {"write", l_write}, {"pid", l_pid},
+                                       {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;
 }
