@@ -226,6 +226,7 @@ def pool_contenders(bench, p, entry):
         found.insert(1, entry("libuv", p.c("pool/queue_work.c", "-luv")))
     if bench != "pool-worker":
         executors = script("pool/executors.py")
-        found += [entry("threads", p.python, executors, "threads", scale=0.2),
+        found += [entry("corun-proc", p.corun, script("pool/pool.lua"), "processes", scale=0.3),
+                  entry("threads", p.python, executors, "threads", scale=0.2),
                   entry("processes", p.python, executors, "processes", scale=0.05)]
     return found

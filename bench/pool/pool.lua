@@ -1,13 +1,14 @@
 -- SPDX-License-Identifier: MIT
--- What workers cost. Usage: pool.lua MODE N WARM [WORKERS]; MODE is
+-- What workers cost. Usage: pool.lua [processes] MODE N WARM [WORKERS]; MODE is
 --   trip: no-op jobs, one at a time      flight: no-op jobs, 1,000 at a time
 --   map: one map over N trivial calls    cpu: N calls of about a millisecond, on WORKERS workers
 --   string, table: 5 MB, 100,000 entries there and back
 --   start: N workers that idle; prints their number, ms and bytes of memory for each
 local corun = require "corun"
 
+local kind = arg[1] == "processes" and table.remove(arg, 1) and "process" or "thread"
 local mode, n, warm = arg[1], tonumber(arg[2]), tonumber(arg[3])
-local p <close> = corun.pool.new{size = tonumber(arg[4]) or 2}
+local p <close> = corun.pool.new{size = tonumber(arg[4]) or 2, kind = kind}
 
 local function nothing() end
 

@@ -17,6 +17,10 @@
 --- time. Inside a job the default pool is the pool that it runs in: a job may wait for jobs of its
 --- own, however few workers there are.
 ---
+--- With `kind = "process"` a pool's workers are processes: a crash in a C module ends one of them and
+--- not the program. All else is the same, but that `pool.channel`, `buffer` and `counter` cannot
+--- cross.
+---
 --- A job that is cancelled, also by a deadline of its caller or by `close`, is cancelled as a task
 --- is, also when it spins; its caller goes on when it has ended (S16, S23). In a job `corun.exit`
 --- and `os.exit` raise.
@@ -30,8 +34,8 @@ local pool = {}
 ---
 --- - Raises: what the function raises, with the tracebacks of both sides; when a value cannot be
 ---   transferred (a result: `ETRANSFER`); `ENOMEM` when the job needs more than the `memory` of the
----   pool; `EWORKER` when its `init` failed; `EAGAIN` when no worker can be started; `ECLOSED` and
----   `ECANCELED` when the pool is closed.
+---   pool; `EWORKER` when its `init` failed or its worker died; `EAGAIN` when no worker can be
+---   started; `ECLOSED` and `ECANCELED` when the pool is closed.
 ---@async
 ---@param fn fun(...: any): ...
 ---@param ... any
@@ -85,8 +89,17 @@ function pool.stats() end
 
 -- ## Pools of one's own
 
---- Make a pool. It takes no thread before its first job. Close it, best with `local p <close>`; one
---- that is left to the collector ends its threads too.
+--- Make a pool. It starts no worker before its first job. Close it, best with `local p <close>`; one
+--- that is left to the collector ends its workers too.
+---
+--- With `kind = "process"` each worker is a process, started by running this program anew. It has
+--- this program's folder, environment, `package.path`, standard output and errors, nothing to read
+--- from standard input, and no other descriptor. It ends when this program does, however that ends.
+--- When it dies, by a signal, by `exit` in C or because it was killed, the job that it held raises
+--- `EWORKER` with the `pid` and the `signal` or the exit `status`, in its caller alone; the next job
+--- gets another worker. What the job had done by then is done: only `retries` runs it again. A
+--- cancelled job that has not ended after `grace` is ended with its process. Inside such a job the
+--- default pool is one of threads in its process.
 ---
 --- - Raises: when an option is wrong.
 ---@param o? corun.pool.options
@@ -102,6 +115,15 @@ function pool.new(o) end
 ---@field memory? integer bytes that the Lua state of a worker may hold: a job that needs more fails
 --- with `ENOMEM`, and the worker goes on (default: no limit)
 ---@field idle? corun.seconds after which a worker without a job ends (default 10)
+---@field kind? "thread"|"process" what the workers are (default "thread"); the rest needs "process"
+---@field max_jobs? integer after which a worker is replaced, between jobs: for C modules that leak
+--- (default: never)
+---@field retries? integer how often a job is run again whose worker has died; never one that has
+--- raised (default 0)
+---@field crash_limit? integer workers that may die in a row, without one job answered: then all jobs
+--- fail with `EWORKER` (default 10 and `size`)
+---@field grace? corun.seconds from cancelling a job until its process is killed (default 5)
+---@field program? string a corun program to run as worker (default: the one that runs now)
 
 --- A pool.
 ---@class corun.pool.handle
@@ -131,7 +153,7 @@ function handle:map(src, fn, o) end
 ---@return fun(): any, ... iterator the item, then what `fn(item)` returned; closable
 function handle:each(src, fn, o) end
 
---- Take no more jobs, and wait until those under way have ended, and the threads. Later calls of
+--- Take no more jobs, and wait until those under way have ended, and the workers. Later calls of
 --- `run` raise `ECLOSED`. Leaving the block of a `<close>` variable closes too; an error that
 --- leaves it cancels the jobs.
 ---@async
