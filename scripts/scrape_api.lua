@@ -216,7 +216,8 @@ local statuses, times = {}, {}
 
 local session <close> = http.session{
   base = origin, headers = headers, netrc = opt.netrc, retries = opt.retries, -- to no other origin
-  rate = opt.rate and {opt.rate, 1}, timeout = {read = opt.timeout}, cache = opt.cache or false,
+  rate = opt.rate and {opt.rate, 1, burst = 1}, timeout = {read = opt.timeout},
+  cache = opt.cache or false,
   on_response = function(res)
     statuses[res.status] = (statuses[res.status] or 0) + 1
     if res.cache ~= "hit" then times[#times + 1] = res.times.total end
