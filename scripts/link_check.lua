@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Check the links of a web site: its pages are crawled level by level, as far as they are of one
 -- origin; what they lead to, be it theirs or others', is asked for once. The report names, page by
--- page, each link and image that is broken, and why.
+-- page, each link and image that is broken, and why. Ctrl-C ends it with the report of so far.
 local corun = require "corun"
 local http = require "corun.http"
 local json, tty, url = corun.json, corun.tty, corun.url
@@ -214,7 +214,8 @@ local good = {}
 for _, status in ipairs(opt.accept) do good[status] = true end
 
 local session <close> = http.session{
-  limit = opt.concurrency, per_host = opt.per_host, rate = opt.rate and {opt.rate, 1},
+  limit = opt.concurrency, per_host = opt.per_host,
+  rate = opt.rate and {opt.rate, 1, burst = 1},
   retries = opt.retries, timeout = {connect = math.min(10, opt.timeout), read = opt.timeout},
   netrc = opt.netrc,
 }
@@ -271,6 +272,7 @@ end
 local targets = {} -- by URL: what is known of it
 local pages, seen, skipped = {}, {}, 0 -- the pages that were read, by number and by URL
 local crawled, is_cut = 0, false -- pages that are or will be read; there are more than may be
+local checked, is_whole = 0, false -- links; all were
 
 local function is_wanted(target)
   local is_own = origin_of(target) == origin
@@ -313,6 +315,7 @@ local function visit(level, depth, bar)
   end, {limit = opt.concurrency})
   for target, found in results do
     found.crawl, targets[target] = targets[target].crawl, found
+    checked = checked + 1
     bar:add(1)
   end
   local queue = {}
@@ -336,7 +339,7 @@ local function crawl()
     bar:set(total - #level, total)
     level, depth = visit(level, depth, bar), depth + 1
   end
-  return total
+  is_whole = true
 end
 
 -- The report ------------------------------------------------------------------------------------
@@ -370,21 +373,18 @@ local function visible(text)
   return (text:gsub("%c", function(c) return ("\\x%02X"):format(c:byte()) end))
 end
 
-local began = corun.now()
-local total = crawl()
-local broken = {}
-local first = targets[tostring(start)]
-if first.fault then
-  broken[1] = {page = tostring(start), status = first.status, cause = first.fault}
-end
-for _, page in ipairs(pages) do
-  for _, link in ipairs(broken_on(page)) do broken[#broken + 1] = link end
+local function find_broken()
+  local broken, first = {}, targets[tostring(start)]
+  if first.fault then
+    broken[1] = {page = tostring(start), status = first.status, cause = first.fault}
+  end
+  for _, page in ipairs(pages) do
+    for _, link in ipairs(broken_on(page)) do broken[#broken + 1] = link end
+  end
+  return broken
 end
 
-if opt.json then
-  print(json.encode({pages = #pages, checked = total, skipped = skipped,
-    broken = json.array(broken)}, {pretty = true, sort = true}))
-else
+local function show(broken, seconds)
   local is_coloured = tty.is("stdout") and not os.getenv("NO_COLOR")
   local bold, red, plain = "", "", ""
   if is_coloured then bold, red, plain = "\27[1m", "\27[31m", "\27[0m" end
@@ -395,7 +395,19 @@ else
     print(link.link and ("  line %d: <%s> %s: %s%s%s"):format(link.line, link.element,
       visible(link.link), red, link.cause, plain) or ("  %s%s%s"):format(red, link.cause, plain))
   end
-  print(("links: %d, pages: %d%s, broken: %d, left out: %d; %.1f s"):format(total, #pages,
-    is_cut and " (and more, see --max-pages)" or "", #broken, skipped, corun.now() - began))
+  print(("links: %d%s, pages: %d%s, broken: %d, left out: %d; %.1f s"):format(checked,
+    is_whole and "" or " so far", #pages, is_cut and " (and more, see --max-pages)" or "", #broken,
+    skipped, seconds))
+end
+
+local began, broken = corun.now(), nil
+do
+  local _ <close> = corun.defer(function()
+    broken = find_broken()
+    if not opt.json then return show(broken, corun.now() - began) end
+    print(json.encode({pages = #pages, checked = checked, skipped = skipped, complete = is_whole,
+      broken = json.array(broken)}, {pretty = true, sort = true}))
+  end)
+  crawl()
 end
 if #broken > 0 then corun.exit(1) end

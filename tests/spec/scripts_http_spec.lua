@@ -113,6 +113,19 @@ describe("scripts/scrape_api.lua", function()
     end)
   end)
 
+  it("--rate holds from the first request on", function()
+    local times = {}
+    serving(function(req)
+      times[#times + 1] = corun.now()
+      return api(req)
+    end, function(url)
+      local r = scrape("--items=data", "--quiet", "--rate=20", url)
+      assert.equal(0, r.code, r.stderr)
+      assert.equal(5, #times)
+      assert.is_true(times[5] - times[1] > 4 / 20 - 0.02, times[5] - times[1])
+    end)
+  end)
+
   it("killed again and again it has every item once", function()
     local reached, hold = corun.channel(10), 0
     serving(function(req)
@@ -421,7 +434,8 @@ links: 7, pages: 3, broken: 5, left out: 0
 
   it("reports as JSON, plainly and without progress where there is no terminal", function()
     local r = report_on({["/"] = page[[<a href=no>]]}, "--json")
-    assert.same({pages = 1, checked = 2, skipped = 0, broken = {{page = "SITE/", line = 1,
+    assert.same({pages = 1, checked = 2, skipped = 0, complete = true, broken = {{
+      page = "SITE/", line = 1,
       element = "a", link = "no", url = "SITE/no", status = 404,
       cause = "the server answered 404"}}}, assert(json.decode(r.stdout)))
     assert.equal("", r.stderr)
@@ -432,6 +446,34 @@ links: 7, pages: 3, broken: 5, left out: 0
     r = report_on({["/"] = page""}, "--json")
     assert.matches('"broken": []', r.stdout, 1, true)
     assert.equal(0, r.code)
+  end)
+
+  it("reports on Ctrl-C what it has found so far", function()
+    local reached = corun.event()
+    serving(function(req)
+      if req.path == "/" then return page'<a href="/gone"><a href="/slow"><a href="/more">' end
+      if req.path ~= "/slow" then return {status = 404} end
+      reached:set()
+      corun.sleep(60)
+    end, function(url)
+      for _, option in ipairs{"--concurrency=1", "--json"} do
+        reached:clear()
+        local p <close> = assert(process.spawn({program.path, "scripts/link_check.lua", "-q",
+          "--concurrency=1", option, url .. "/"}, {stdout = "pipe"}))
+        reached:wait()
+        p:kill("INT")
+        local out = p.stdout:read("a")
+        assert.equal("SIGINT", p:wait().signal)
+        if option == "--json" then
+          local report = assert(json.decode(out))
+          assert.is_false(report.complete)
+          assert.equal(1, #report.broken)
+        else
+          assert.matches("\n  line 1: <a> /gone: the server answered 404\nlinks: 2 so far, "
+            .. "pages: 1, broken: 1, left out: 0; ", out, 1, true)
+        end
+      end
+    end)
   end)
 
   it("shows what a page says to a terminal, so that none obeys it", function()
