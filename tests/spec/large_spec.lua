@@ -4,15 +4,10 @@
 local corun = require "corun"
 local codec = require "corun.codec"
 local net = require "corun.net"
+local program = dofile("tests/fixtures/cli/program.lua")
 local programs = dofile("tests/spec/support/programs.lua")
 
 local MIB = 1 << 20
-
--- The memory of a sanitizer's allocator is copied whenever a block grows.
-local function is_sanitized()
-  local f <close> = io.open((os.getenv("CORUN_BUILD") or "build") .. "/CMakeCache.txt")
-  return f and f:read("a"):find("CORUN_SANITIZE:STRING=%a") ~= nil
-end
 
 -- `size` bytes that are different in every place.
 local function pattern(size)
@@ -94,7 +89,7 @@ describe("large pieces", function()
   -- CPU time, since the machine may have others to serve, and in a program of its own, whose heap
   -- is small: a collector's cycle may come any time. A copy of them all is made for comparison.
   it("hold up no other task for as long as it takes to copy them #heavy", function()
-    if is_sanitized() then return end -- they copy what grows
+    if program.is_sanitized() then return end -- they copy what grows
     local out, status = programs.run([[
       local corun, process = require("corun"), require("corun.process")
       local size, longest = 150 << 20, 0
