@@ -122,6 +122,16 @@ function methods:each(src, fn, o)
     {limit = o.limit or 2 * by.stats(p).size})
 end
 
+-- call ------------------------------------------------------------------------------------------
+
+---Call a function of a module that blocks; what cannot cross stays there and is called by proxies.
+function methods:call(module_name, function_name, ...)
+  local by = check(self, "call")
+  if by ~= core then options.misuse("call needs a pool of threads, this one has processes") end
+  if not self.calls then self.calls = require("corun.pool_call").new(self) end
+  return self.calls:call(module_name, function_name, ...)
+end
+
 -- once ------------------------------------------------------------------------------------------
 
 local running = {} -- name -> the task that runs its function here
@@ -163,6 +173,7 @@ local CLOSE = {cancel = "boolean"}
 
 local function close(self, cancel)
   self.by.close(self.core, cancel)
+  self.closed = true
   if self.ended then
     self.ended:wait()
     return
@@ -172,15 +183,25 @@ local function close(self, cancel)
   self.ended:set()
 end
 
+-- Close it and the keepers of its calls, all at once: each has to be joined in the step in which it
+-- is closed.
+local function close_all(self, cancel)
+  scope(function(s)
+    local keepers = self.calls and self.calls.keepers or {}
+    for _, keeper in ipairs(keepers) do s:spawn(close, keeper, cancel) end
+    close(self, cancel)
+  end)
+end
+
 ---Take no more jobs, and wait until those under way have ended and the threads too.
 function methods:close(o)
   check(self, "close")
   o = options.check(o, "close", CLOSE)
-  shield(close, self, o.cancel or false)
+  shield(close_all, self, o.cancel or false)
 end
 
 function class:__close(err)
-  shield(close, self, err ~= nil)
+  shield(close_all, self, err ~= nil)
 end
 
 ---Counts of the pool at this moment.
@@ -188,6 +209,12 @@ function methods:stats()
   local by, p = check(self, "stats")
   local counts = by.stats(p)
   counts.name = self.name
+  counts.keepers, counts.kept = 0, 0
+  for _, keeper in ipairs(self.calls and self.calls.keepers or {}) do
+    local _, open = core.load(keeper.core)
+    counts.keepers = counts.keepers + core.stats(keeper.core).workers
+    counts.kept = counts.kept + open
+  end
   return counts
 end
 
@@ -234,7 +261,8 @@ function pool.new(o)
     by = require "corun.process_pool"
     for name in pairs(NEW_OF_PROCESSES) do spec[name] = spec[name] or o[name] end
   end
-  return setmetatable({by = by, core = by.new(spec), name = spec.name}, class)
+  return setmetatable({by = by, core = by.new(spec), name = spec.name, made_with = spec},
+    class)
 end
 
 -- The default pool; in a worker the one that it works for.
@@ -243,8 +271,9 @@ local default
 local function get_default()
   if not default then
     local own = core.own()
-    default = setmetatable({by = core, core = own or core.new{name = "default"},
-      name = "default"}, class)
+    local made_with = {name = "default"}
+    default = setmetatable({by = core, core = own or core.new(made_with), name = "default",
+      made_with = made_with}, class)
   end
   return default
 end
@@ -260,6 +289,10 @@ end
 
 function pool.each(src, fn, o)
   return get_default():each(src, fn, o)
+end
+
+function pool.call(module_name, function_name, ...)
+  return get_default():call(module_name, function_name, ...)
 end
 
 ---Close the default pool; the next job makes a new one.

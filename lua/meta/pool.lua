@@ -67,6 +67,53 @@ function pool.map(src, fn, o) end
 ---@return fun(): any, ... iterator the item, then what `fn(item)` returned; closable
 function pool.each(src, fn, o) end
 
+--- Call `require(module_name)[function_name](...)`, a function that blocks, in a worker, and return
+--- what it returns. This is for ordinary Lua C modules, which know nothing of corun: databases,
+--- file systems, devices. Meanwhile this program's loop goes on.
+---
+--- What cannot cross, above all userdata such as a connection, stays in that worker, and a proxy of
+--- it is returned, also inside of tables. A proxy has the methods of what it stands for; each call
+--- runs there, and suspends the calling task only. As an argument of such a call the proxy is the
+--- value itself.
+---
+--- ```lua
+--- local env <close> = pool.call("luasql.sqlite3", "sqlite3")
+--- local con <close> = env:connect("tea.db")
+--- local cursor <close> = con:execute("select name from tea")
+--- for name in function() return cursor:fetch() end do print(name) end
+--- ```
+---
+--- What one call has made, and what its methods make of that, is in one worker, and nothing else
+--- is: calls there wait for each other, first come, first served, and for nothing else. The worker
+--- is free for another call when `close` was called for all that it keeps, or nobody has a proxy
+--- any more, and ends when it has idled. So have as many connections as shall work at once: each is
+--- a thread. At most 16 calls of `call` run at once, for each pool, and others wait; methods are not
+--- counted.
+---
+--- A C function cannot be interrupted: a task that is cancelled goes on when the call has ended
+--- (S16).
+---
+--- - Raises: what the function raises, at the line that called; when a value cannot be transferred,
+---   or a proxy belongs to another worker; `ECLOSED` when the pool was closed; `EAGAIN` when 256
+---   workers keep values that are open; and what `run` raises.
+---@async
+---@param module_name string
+---@param function_name string
+---@param ... any
+---@return any ...
+function pool.call(module_name, function_name, ...) end
+
+--- What stands for a value that stays in a worker. Its fields are methods of that value, called as
+--- `proxy:name(...)`; what can be called there can be called here, and in a generic `for`.
+---
+--- `proxy:close(...)` is the value's own `close`, done also in a cancelled scope (S14), and so is
+--- leaving the block of a `<close>` variable, which calls `__close` where there is one. When the
+--- last proxy of a value is collected, its worker lets go of it. A proxy belongs to the runtime
+--- that made the call, and is not transferred to others.
+---@class corun.pool.proxy
+---@overload fun(...: any): ...
+---@field [string] fun(self: corun.pool.proxy, ...: any): ...
+
 --- Close the default pool, as `close` of a pool does; the next job makes a new one.
 ---
 --- - Raises: in a job, whose pool it is.
@@ -153,9 +200,17 @@ function handle:map(src, fn, o) end
 ---@return fun(): any, ... iterator the item, then what `fn(item)` returned; closable
 function handle:each(src, fn, o) end
 
---- Take no more jobs, and wait until those under way have ended, and the workers. Later calls of
---- `run` raise `ECLOSED`. Leaving the block of a `<close>` variable closes too; an error that
---- leaves it cancels the jobs.
+--- As `pool.call`; its workers begin with the pool's `init` and have its `memory` and `idle`.
+---@async
+---@param module_name string
+---@param function_name string
+---@param ... any
+---@return any ...
+function handle:call(module_name, function_name, ...) end
+
+--- Take no more jobs, and wait until those under way have ended, and the workers. What `call` has
+--- kept is closed. Later calls of `run`, and of proxies, raise `ECLOSED`. Leaving the block of a
+--- `<close>` variable closes too; an error that leaves it cancels the jobs.
 ---@async
 ---@param o? corun.pool.close_options
 function handle:close(o) end
@@ -179,6 +234,8 @@ function handle:stats() end
 ---@field done integer jobs that have returned
 ---@field failed integer jobs that have raised
 ---@field cancelled integer jobs that were cancelled
+---@field keepers integer workers of `call` that there are
+---@field kept integer values that they keep and that were not closed
 
 -- ## Sharing
 

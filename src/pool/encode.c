@@ -10,6 +10,7 @@
 
 #include "core/error.h"
 #include "core/trace.h"
+#include "pool/proxy.h"
 
 #define KEPT_BYTES ((size_t)64 << 10)  // of a buffer, between messages
 #define KEPT_PLACES 4096
@@ -169,6 +170,14 @@ void writer_add_object(writer *w, place *p) {
   put_byte(w, TAG_NEW);
 }
 
+// Say whether the value on top of the stack has a metatable that no name is registered for.
+static int is_unregistered(writer *w) {
+  if (!lua_getmetatable(w->L, -1)) return 0;
+  int type = codec_class(w->L, w->codec_at);
+  lua_pop(w->L, 1);
+  return type != LUA_TSTRING;
+}
+
 static int put_table(writer *w) {
   const void *key = lua_topointer(w->L, -1);
   if (!(w->flags & MESSAGE_NO_FUNCTIONS)) {
@@ -180,6 +189,7 @@ static int put_table(writer *w) {
   }
   place *p = writer_place(w, key);
   if (!p->value) {
+    if (w->flags & MESSAGE_KEEP && is_unregistered(w)) return writer_stay(w, "table");
     writer_add_object(w, p);
   } else if (p->value == PLACE_MODULE) {
     w->c->scratch.len = 0;
@@ -192,22 +202,49 @@ static int put_table(writer *w) {
   return 0;
 }
 
-// Write the number of a shared thing, for which the message has a reference.
-static int put_thing(writer *w, shared *s) {
+// Write the number of a shared thing and take the reference over.
+static void put_ref(writer *w, shared *s) {
+  put_tag_count(w, TAG_THING, w->m->nrefs);
+  w->m->refs[w->m->nrefs++] = s;
+}
+
+// Make room for one more reference and its number.
+static void reserve_ref(writer *w) {
   message *m = w->m;
-  if (w->flags & MESSAGE_NO_SHARED) return writer_refuse(w, "userdata");
-  if (put_kept(w, lua_touserdata(w->L, -1))) return 0;
-  if ((m->nrefs & (m->nrefs - 1)) == 0) {  // full at each power of two
-    m->refs = codec_realloc(w->L, m->refs, (m->nrefs ? 2 * m->nrefs : 1) * sizeof *m->refs);
+  room(w, 1 + CODEC_COUNT_MAX);
+  if (m->nrefs & (m->nrefs - 1)) return;  // full at each power of two
+  m->refs = codec_realloc(w->L, m->refs, (m->nrefs ? 2 * m->nrefs : 1) * sizeof *m->refs);
+}
+
+int writer_stay(writer *w, const char *what) {
+  lua_State *L = w->L;
+  if (!(w->flags & MESSAGE_KEEP)) return writer_refuse(w, what);
+  if (put_kept(w, lua_topointer(L, -1))) return 0;
+  reserve_ref(w);
+  shared *s = proxy_find(L);
+  if (s) {
+    put_ref(w, s);
+    return 0;
   }
-  put_tag_count(w, TAG_THING, m->nrefs);
-  m->refs[m->nrefs++] = shared_ref(s);
+  s = proxy_new(L, w->m->home);
+  if (!s) err_no_memory(L);
+  put_ref(w, s);
+  proxy_keep(L, s);
+  return 0;
+}
+
+static int put_thing(writer *w, shared *s) {
+  if (w->flags & MESSAGE_NO_SHARED) return writer_refuse(w, "userdata");
+  if (!proxy_may_cross(s, w->m->home)) return writer_stay(w, "proxy of another worker");
+  if (put_kept(w, lua_touserdata(w->L, -1))) return 0;
+  reserve_ref(w);
+  put_ref(w, shared_ref(s));
   return 0;
 }
 
 static int put_userdata(writer *w) {
   shared *s = shared_of(w->L, -1);
-  return s ? put_thing(w, s) : writer_refuse(w, "userdata");
+  return s ? put_thing(w, s) : writer_stay(w, "userdata");
 }
 
 // Write the value on top of the stack, which stays there. Answers 0, or -1 with the sentence why it
@@ -225,7 +262,7 @@ static int put_value(writer *w) {
       if (lua_touserdata(w->L, -1)) return writer_refuse(w, "light userdata");
       put_byte(w, TAG_NULL);
       return 0;
-    default: return writer_refuse(w, "thread");
+    default: return writer_stay(w, "thread");
   }
 }
 

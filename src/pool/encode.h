@@ -66,6 +66,10 @@ int writer_is_globals(writer *w, const char *name);
 // -1. What it leaves on the stack besides is the caller's to drop. [loop]
 int writer_refuse(writer *w, const char *what);
 
+// Let the value on top of the stack, which cannot cross, stay: write its proxy, where proxies may
+// be made, and answer 0. Else answer as writer_refuse. [loop]
+int writer_stay(writer *w, const char *what);
+
 // Enter the addresses of all loaded modules as places. [loop]
 void writer_know_modules(writer *w);
 

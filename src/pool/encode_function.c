@@ -125,7 +125,7 @@ int writer_function(writer *w) {
     if (!named)
       dump(w);
     else if (!writer_name(w))
-      return writer_refuse(w, "function of C or corun that no module exports");
+      return writer_stay(w, "function of C or corun that no module exports");
     record = c->scratch.p;
     n = c->scratch.len;
   }

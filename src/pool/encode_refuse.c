@@ -151,7 +151,7 @@ int writer_refuse(writer *w, const char *what) {
   const char *kind = lua_tostring(L, step + 1), *path = lua_tostring(L, -1),
              *last = lua_tostring(L, step);
   lua_pushfstring(L, "cannot transfer %s%s%s at %s %d%s%s%s", what, kind,
-                  w->flags == MESSAGE_NO_SHARED ? " to another process" : "", w->what, argument,
-                  *path || *last ? " " : "", path, last);
+                  w->flags == MESSAGE_NO_SHARED ? " to another process" : "", w->what,
+                  argument - w->m->hidden, *path || *last ? " " : "", path, last);
   return -1;
 }

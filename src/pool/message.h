@@ -20,19 +20,22 @@ typedef struct message {
   size_t len;
   shared **refs;  // the shared things that the bytes number, a reference each
   size_t nrefs;
-  int n;    // number of values
-} message;  // zeroed: empty
+  int n;              // number of values
+  int hidden;         // the first so many are not counted in the sentence that one cannot cross
+  struct home *home;  // whose proxies it may carry (proxy.h); NULL: nobody's
+} message;            // zeroed: empty
 
 enum {
   MESSAGE_NO_FUNCTIONS = 1,  // refuse functions, and modules and globals as such
   MESSAGE_NO_SHARED = 2,     // refuse shared things: the other side is another process
   MESSAGE_PLAIN = MESSAGE_NO_FUNCTIONS | MESSAGE_NO_SHARED,
+  MESSAGE_KEEP = 4,  // what cannot cross stays here, the message's home: its proxy crosses
 };
 
-// Encode the `n` values from index `first` on into an empty message. Answers 0; or -1 with one
-// sentence pushed, `cannot transfer userdata (tcp stream) at argument 2 .conn.sock`, in which
-// `what` is "argument" or "result"; the message is then empty. [loop] Raises on out of memory only;
-// the message can then be given to message_fini.
+// Encode the `n` values from index `first` on into a message that is empty but for `hidden` and
+// `home`. Answers 0; or -1 with one sentence pushed, `cannot transfer userdata (tcp stream) at
+// argument 2 .conn.sock`, in which `what` is "argument" or "result"; the message is then empty.
+// [loop] Raises on out of memory only; the message can then be given to message_fini.
 int message_encode(lua_State *L, message *m, int first, int n, const char *what, unsigned flags);
 
 // Push the values and answer their number; the message stays the caller's. [loop, in a task, as

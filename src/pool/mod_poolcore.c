@@ -53,7 +53,7 @@ static char *copy_path(lua_State *L, const char *field) {
 }
 
 static void take_options(lua_State *L, pool *p) {
-  static const char *const names[] = {"size", "idle", "name", "memory", "init", NULL};
+  static const char *const names[] = {"size", "idle", "name", "memory", "init", "keeps", NULL};
   rt *r = rt_of(L);
   opt_check(L, 1, "pool.new", names);
   unsigned size = r->opts.threads ? r->opts.threads : uv_available_parallelism();
@@ -67,6 +67,8 @@ static void take_options(lua_State *L, pool *p) {
   p->opts.own_signals = 0;
   p->opts.fail_alloc = 0;
   p->opts.memory = (size_t)opt_count(L, 1, "pool.new", "memory", 1, 0);
+  lua_getfield(L, 1, "keeps");
+  if (lua_toboolean(L, -1) && !(p->home = home_new())) err_no_memory(L);
   if (lua_getfield(L, 1, "init") == LUA_TNIL) return;
   if (message_encode(L, &p->init, lua_gettop(L), 1, "init", 0) < 0)
     err_misuse(L, "%s", lua_tostring(L, -1));
@@ -79,6 +81,7 @@ static int l_new(lua_State *L) {
   if (!b->p) err_no_memory(L);
   take_options(L, b->p);
   lua_settop(L, 2);
+  if (b->p->home) home_set_owner(L, b->p->home);
   return 1;
 }
 
@@ -116,11 +119,14 @@ static pool_job *push_job(lua_State *L, const work_type *type, pool *p, job_kind
   return j;
 }
 
-// pool, function, arguments -> results
-static int start(lua_State *L, job_kind kind) {
+// pool, function, arguments -> results; for messages the first `hidden` of them do not count
+static int start(lua_State *L, job_kind kind, int hidden) {
   pool *p = check_pool(L, 1);
   int n = lua_gettop(L);
   pool_job *j = push_job(L, &pool_job_type, p, kind);
+  j->flags = p->home ? MESSAGE_KEEP : 0;
+  j->call.home = p->home;
+  j->call.hidden = hidden;
   if (message_encode(L, &j->call, 2, n - 1, "argument", 0) < 0)
     return err_misuse(L, "%s", lua_tostring(L, -1));
   worker_block(L);
@@ -128,11 +134,62 @@ static int start(lua_State *L, job_kind kind) {
 }
 
 static int l_run(lua_State *L) {
-  return start(L, JOB_CALL);
+  return start(L, JOB_CALL, 0);
 }
 
 static int l_map(lua_State *L) {
-  return start(L, JOB_MAP);
+  return start(L, JOB_MAP, 0);
+}
+
+// pool, number of hidden values, function, arguments -> results
+static int l_call(lua_State *L) {
+  int hidden = (int)arg_integer(L, 2);
+  lua_remove(L, 2);
+  return start(L, JOB_CALL, hidden);
+}
+
+// --- Proxies -----------------------------------------------------------------------------------
+
+static shared *check_proxy(lua_State *L) {
+  return shared_check(L, 1, &proxy_type);
+}
+
+// Make the table the metatable of proxies.
+static int l_proxy_class(lua_State *L) {
+  lua_settop(L, 1);
+  shared_register(L, &proxy_type);
+  return 0;
+}
+
+// proxy -> the pool in whose worker its value is
+static int l_keeper(lua_State *L) {
+  check_proxy(L);
+  lua_getiuservalue(L, 1, 1);
+  return 1;
+}
+
+static int l_proxy_name(lua_State *L) {
+  lua_pushstring(L, proxy_name(check_proxy(L)));
+  return 1;
+}
+
+static int l_shut(lua_State *L) {
+  proxy_shut(check_proxy(L));
+  return 0;
+}
+
+static int l_is_open(lua_State *L) {
+  lua_pushboolean(L, proxy_is_open(check_proxy(L)));
+  return 1;
+}
+
+// pool -> jobs that run or wait, proxies that are open
+static int l_load(lua_State *L) {
+  pool *p = check_pool(L, 1);
+  pool_counts c = pool_count(p);
+  lua_pushinteger(L, (lua_Integer)c.queued + c.running);
+  lua_pushinteger(L, p->home ? (lua_Integer)home_open(p->home) : 0);
+  return 2;
 }
 
 // --- Jobs of other processes -----------------------------------------------------------------
@@ -263,14 +320,29 @@ static int l_stats(lua_State *L) {
 }
 
 int luaopen_corun_poolcore(lua_State *L) {
-  static const luaL_Reg functions[] = {{"new", l_new},           {"own", l_own},
-                                       {"run", l_run},           {"map", l_map},
-                                       {"close", l_close},       {"join", l_join},
-                                       {"stats", l_stats},       {"init", worker_init},
-                                       {"pack", l_pack},         {"relay", l_relay},
-                                       {"conclude", l_conclude}, {"program", l_program},
-                                       {"take", worker_take},    {"perform", worker_perform},
-                                       {"fail", worker_fail},    {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"new", l_new},
+                                       {"own", l_own},
+                                       {"run", l_run},
+                                       {"map", l_map},
+                                       {"close", l_close},
+                                       {"join", l_join},
+                                       {"stats", l_stats},
+                                       {"init", worker_init},
+                                       {"pack", l_pack},
+                                       {"relay", l_relay},
+                                       {"conclude", l_conclude},
+                                       {"program", l_program},
+                                       {"take", worker_take},
+                                       {"perform", worker_perform},
+                                       {"fail", worker_fail},
+                                       {"call", l_call},
+                                       {"proxy_class", l_proxy_class},
+                                       {"keeper", l_keeper},
+                                       {"proxy_name", l_proxy_name},
+                                       {"shut", l_shut},
+                                       {"is_open", l_is_open},
+                                       {"load", l_load},
+                                       {NULL, NULL}};
   luaL_newmetatable(L, CLASS);
   lua_pushcfunction(L, l_gc);
   lua_setfield(L, -2, "__gc");

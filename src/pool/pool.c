@@ -19,6 +19,7 @@ static void drop_pool(work *w) {
   pool *p = (pool *)(void *)w;
   message_fini(&p->init);
   commons_unref(p->commons);
+  if (p->home) home_unref(p->home);
   pthread_mutex_destroy(&p->lock);
   free(p->broken);
   free(p->name);
@@ -215,11 +216,11 @@ static int raise_cancelled(lua_State *L, const char *name) {
 }
 
 static int raise_code(lua_State *L, pool_job *j, int rc) {
-  const char *name = j->in->name;
+  const char *name = j->in->name, *op = j->in->home ? "call" : "run";
   switch (rc) {
-    case UV_ESHUTDOWN: return err_raise(L, "ECLOSED", "run", name, "the pool was closed");
-    case UV_EAGAIN: return err_raise(L, "EAGAIN", "run", name, "no worker can be started");
-    case UV_ECONNREFUSED: return err_raise(L, "EWORKER", "run", name, "%s", j->in->broken);
+    case UV_ESHUTDOWN: return err_raise(L, "ECLOSED", op, name, "the pool was closed");
+    case UV_EAGAIN: return err_raise(L, "EAGAIN", op, name, "no worker can be started");
+    case UV_ECONNREFUSED: return err_raise(L, "EWORKER", op, name, "%s", j->in->broken);
     case UV_ENOMEM: return luaL_error(L, "not enough memory");
     default: return raise_cancelled(L, name);
   }

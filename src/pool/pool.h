@@ -15,6 +15,7 @@
 #include "core/runtime.h"
 #include "core/work.h"
 #include "pool/message.h"
+#include "pool/proxy.h"
 
 typedef struct pool pool;
 typedef struct worker worker;
@@ -58,6 +59,7 @@ struct pool {
   unsigned threads;  // that have not ended; workers: those of them that still take jobs
   int closed;
   char *broken;  // how the init of a worker failed, NULL while none has
+  home *home;    // of what its one worker keeps for callers, NULL when workers keep nothing
   // What it was made with; read-only after.
   unsigned size;
   double idle_seconds;        // after which a worker without a job ends

@@ -22,6 +22,14 @@ shared *shared_ref(shared *s) {
   return s;
 }
 
+int shared_revive(shared *s) {
+  unsigned n = atomic_load_explicit(&s->refs, memory_order_relaxed);
+  while (n > 0 && !atomic_compare_exchange_weak_explicit(&s->refs, &n, n + 1, memory_order_relaxed,
+                                                         memory_order_relaxed)) {
+  }
+  return n > 0;
+}
+
 void shared_unref(shared *s) {
   if (atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) == 1) s->type->free(s);
 }
@@ -66,10 +74,11 @@ static void push_boxes(lua_State *L) {
 
 void shared_push(lua_State *L, shared *s) {
   luaL_checkstack(L, 6, NULL);
+  if (s->type->push_own && s->type->push_own(L, s)) return;
   push_boxes(L);
   if (lua_rawgetp(L, -1, s) == LUA_TNIL) {
     lua_pop(L, 1);
-    box *b = lua_newuserdatauv(L, sizeof *b, 0);
+    box *b = lua_newuserdatauv(L, sizeof *b, s->type->bind ? 1 : 0);
     *b = (box){NULL, NULL};
     if (lua_rawgetp(L, LUA_REGISTRYINDEX, s->type) != LUA_TTABLE)
       err_misuse(L, "nothing that knows a %s is loaded here", s->type->name);
@@ -77,6 +86,7 @@ void shared_push(lua_State *L, shared *s) {
     if (s->type->view) b->view = s->type->view(rt_of(L), s);
     if (s->type->view && !b->view) err_no_memory(L);
     b->s = shared_ref(s);
+    if (s->type->bind) s->type->bind(L, s);
     lua_pushvalue(L, -1);
     lua_rawsetp(L, -3, s);
   }

@@ -20,6 +20,12 @@ typedef struct shared_type {
   // answers NULL on out of memory.
   void *(*view)(rt *r, shared *s);
   void (*drop_view)(void *view);
+  // Push what the thing itself is in this runtime and answer 1; 0 where its userdata stands for it.
+  // NULL: everywhere. [loop]
+  int (*push_own)(lua_State *L, shared *s);
+  // Give its new userdata, on top of the stack, its user value; NULL: it has none. [loop] Raises on
+  // out of memory.
+  void (*bind)(lua_State *L, shared *s);
 } shared_type;
 
 struct shared {
@@ -33,6 +39,10 @@ void shared_init(shared *s, const shared_type *type);
 // Take a reference; answer `s`. [any]
 shared *shared_ref(shared *s);
 
+// Take a reference if there is one that was not given up; answer whether. The memory must still be
+// there. [any]
+int shared_revive(shared *s);
+
 // Give a reference up; the last one frees. [any]
 void shared_unref(shared *s);
 
@@ -40,8 +50,9 @@ void shared_unref(shared *s);
 // this state. It gets `__name` and `__gc`. [loop] Raises on out of memory.
 void shared_register(lua_State *L, const shared_type *type);
 
-// Push the userdata of `s`, the same one each time; it holds a reference of its own. [loop] Raises
-// on out of memory, and when the type is not registered in this state.
+// Push the userdata of `s`, the same one each time; it holds a reference of its own. Or what the
+// type's push_own pushes. [loop] Raises on out of memory, and when the type is not registered in
+// this state.
 void shared_push(lua_State *L, shared *s);
 
 // The same for a new thing, whose one reference becomes the userdata's. [loop] Raises as that does;

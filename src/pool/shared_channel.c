@@ -86,7 +86,8 @@ static void drop_port(void *view) {
   if (!called) free(p);
 }
 
-const shared_type shared_channel_type = {"pool channel", free_channel, open_port, drop_port};
+const shared_type shared_channel_type = {
+  .name = "pool channel", .free = free_channel, .view = open_port, .drop_view = drop_port};
 
 void shared_channel_push(lua_State *L, lua_Integer capacity) {
   shared_channel *c = calloc(1, sizeof *c);

@@ -32,6 +32,11 @@ static int is_superfluous(const worker *w) {
   return w->retired || w->of->closed || w->servers - w->blocked > 1;
 }
 
+// Whether nobody would miss it.
+static int is_idle(const worker *w) {
+  return !w->running && !(w->of->home && home_kept(w->of->home));
+}
+
 static wait_answer cancel_take(task *t, void *arg) {
   worker *w = arg;
   list_remove(&t->wlink);
@@ -43,8 +48,9 @@ static int taken(lua_State *L, void *arg, int rc) {
   worker *w = arg;
   pool *p = w->of;
   pthread_mutex_lock(&p->lock);
-  if (rc == UV_ETIMEDOUT && list_empty(&p->queue) && !w->running) pool_retire(p, w);
+  if (rc == UV_ETIMEDOUT && list_empty(&p->queue) && is_idle(w)) pool_retire(p, w);
   pthread_mutex_unlock(&p->lock);
+  if (rc == UV_ETIMEDOUT && p->home) home_litter(p->home);
   return take(L, w);
 }
 
@@ -53,6 +59,7 @@ static const wait_ops take_ops = {"a job", cancel_take, taken, NULL};
 static int take(lua_State *L, worker *w) {
   pool *p = w->of;
   task *me = task_current(L);
+  if (p->home) home_clean(L, p->home);
   pthread_mutex_lock(&p->lock);
   pool_job *j = w->retired ? NULL : pool_take(p, w);
   int is_end = !j && is_superfluous(w);
@@ -147,6 +154,8 @@ static job_outcome conclude(lua_State *L, worker *w, pool_job *j, scope_outcome 
   switch (o) {
     case SCOPE_OK:
       if (top == RESULTS - 1) return JOB_RETURNED;
+      j->reply.home = w->of->home;
+      j->reply.hidden = w->of->home != NULL;  // the true before what a call has returned
       if (message_encode(L, &j->reply, RESULTS, top - RESULTS + 1, "result", j->flags) == 0)
         return JOB_RETURNED;
       message_encode(L, &j->reply, lua_gettop(L), 1, "error", 0);
@@ -170,6 +179,7 @@ static int leave(lua_State *L, scope *s, scope_outcome o) {
   j->s = NULL;
   if (r->alloc.over_limit) lua_gc(L, LUA_GCCOLLECT);
   job_outcome outcome = conclude(L, w, j, o);
+  if (outcome == JOB_CANCELLED && w->of->home) home_litter(w->of->home);
   r->alloc.over_limit = 0;
   answer(w, j, outcome);
   return 0;
@@ -250,9 +260,12 @@ static void on_wakeup(rt *r) {
   cancel_asked(w);
   if (list_empty(&w->waiting)) return;
   pthread_mutex_lock(&p->lock);
-  int is_wanted = p->counts.queued || p->closed;
+  int is_wanted = p->counts.queued || p->closed || (p->home && home_is_littered(p->home));
   // Whoever called it took it out of those who idle; another worker may have been faster.
-  if (!is_wanted && list_empty(&w->idle_link)) list_push(p->idle.next, &w->idle_link);
+  if (is_wanted)
+    list_remove(&w->idle_link);
+  else if (list_empty(&w->idle_link))
+    list_push(p->idle.next, &w->idle_link);
   pthread_mutex_unlock(&p->lock);
   if (!is_wanted) return;
   r->njobs--;
@@ -275,6 +288,7 @@ static int l_prepare(lua_State *L) {
   modules_open(L, p->modules);
   set_path(L, "path", p->path);
   set_path(L, "cpath", p->cpath);
+  if (p->home) home_enter(L, p->home);
   lua_getglobal(L, "require");
   lua_pushliteral(L, "corun.worker");
   lua_call(L, 1, 1);
@@ -303,6 +317,7 @@ static void *work_for_pool(void *arg) {
   pool *p = w->of;
   w->r = rt_new(&p->opts);
   if (w->r) run(w);
+  if (w->r && p->home) home_leave(p->home, w->r);
   pool_leave(p, w);
   if (w->r) rt_close(w->r, HUGE_VAL);
   free(w);

@@ -399,10 +399,13 @@ describe("workers", function()
   it("end when they idle, and are started again", function()
     local p <close> = pool.new{size = 2, idle = 0.02}
     assert.equal(0, p:stats().workers)
-    corun.gather(
-      function() return p:run(function() require("corun").sleep(0.01) end) end,
-      function() return p:run(function() require("corun").sleep(0.01) end) end)
-    assert.equal(2, p:stats().workers)
+    local gate = pool.channel()
+    corun.scope(function(s)
+      for _ = 1, 2 do s:spawn(p.run, p, function(channel) channel:recv() end, gate) end
+      while p:stats().running < 2 do corun.sleep(0.001) end
+      assert.equal(2, p:stats().workers)
+      gate:close()
+    end)
     while p:stats().workers > 0 do corun.sleep(0.005) end
     assert.equal(5, p:run(function() return 5 end))
   end)
@@ -425,7 +428,7 @@ describe("workers", function()
     local counts = p:stats()
     assert.is_true(counts.workers >= 1 and counts.idle <= counts.workers)
     assert.same({size = 2, workers = counts.workers, idle = counts.idle, queued = 0, running = 0,
-      done = 1, failed = 1, cancelled = 1, name = "counted"}, counts)
+      done = 1, failed = 1, cancelled = 1, name = "counted", keepers = 0, kept = 0}, counts)
     assert.matches("^pool counted %(%d of 2 workers, 0 jobs run, 0 wait%)$", tostring(p))
   end)
 
