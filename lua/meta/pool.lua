@@ -86,9 +86,9 @@ function pool.each(src, fn, o) end
 --- What one call has made, and what its methods make of that, is in one worker, and nothing else
 --- is: calls there wait for each other, first come, first served, and for nothing else. The worker
 --- is free for another call when `close` was called for all that it keeps, or nobody has a proxy
---- any more, and ends when it has idled. So have as many connections as shall work at once: each is
---- a thread. At most 16 calls of `call` run at once, for each pool, and others wait; methods are not
---- counted.
+--- any more, and ends when it has idled. So have as many connections as shall work at once: each
+--- is a thread. At most 16 calls of `call` run at once, for each pool, and others wait; methods are
+--- not counted.
 ---
 --- A C function cannot be interrupted: a task that is cancelled goes on when the call has ended
 --- (S16).

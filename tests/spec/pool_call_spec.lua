@@ -2,18 +2,10 @@
 -- pool.call: functions of modules that block, called in workers that keep what they return.
 -- tests/ext/gates.c is such a module; lfs and luasql are real ones.
 local corun = require "corun"
+local eventually = require("tests.spec.support.http").eventually
 local program = dofile("tests/fixtures/cli/program.lua")
 
 local pool, scope, sleep = corun.pool, corun.scope, corun.sleep
-
--- Wait until `fn` gives a true value.
-local function eventually(fn)
-  local give_up = corun.now() + 10
-  while not fn() do
-    assert(corun.now() < give_up, "it never came true")
-    sleep(0.001)
-  end
-end
 
 local gates = require "gates"
 
@@ -29,7 +21,7 @@ local function waiting() return (select(2, gates.count())) end
 
 -- Let go of all proxies that nobody holds, and wait until no gate is left.
 local function all_gone()
-  eventually(function()
+  eventually("collected", function()
     collectgarbage()
     return alive() == 0
   end)
@@ -187,7 +179,7 @@ describe("workers of pool.call", function()
     local blocked, free = pool.call("gates", "new", name), pool.call("gates", "new", new_name())
     scope(function(s)
       local waits = s:async(blocked.wait, blocked, "passed")
-      eventually(function() return waiting() == 1 end)
+      eventually("blocked", function() return waiting() == 1 end)
       for _ = 1, 10 do assert.equal("string", type(free:name())) end
       assert.equal("xx", pool.call("string", "rep", "x", 2))
       assert.is_false(waits:done())
@@ -201,14 +193,14 @@ describe("workers of pool.call", function()
     local g = pool.call("gates", "new", name)
     scope(function(s)
       s:spawn(g.wait, g)
-      eventually(function() return waiting() == 1 end)
+      eventually("blocked", function() return waiting() == 1 end)
       for i = 1, 20 do
         s:spawn(function()
           asked[#asked + 1] = i
           got[i] = g:tick()
         end)
       end
-      eventually(function() return #asked == 20 end)
+      eventually("asked", function() return #asked == 20 end)
       assert.same({}, got)
       gates.open(name)
     end)
@@ -254,7 +246,7 @@ describe("workers of pool.call", function()
     assert.equal("string", type(g:name()))
     g:close()
     g = g and nil -- luacheck: ignore
-    eventually(function()
+    eventually("ended", function()
       collectgarbage()
       return p:stats().keepers == 0
     end)
@@ -340,7 +332,7 @@ describe("the values that pool.call keeps", function()
         local _ <close> = corun.defer(function() ended = true end)
         g:wait()
       end)
-      eventually(function() return waiting() == 1 end)
+      eventually("blocked", function() return waiting() == 1 end)
       t:cancel()
       sleep(0.02)
       assert.is_false(ended)
@@ -355,7 +347,7 @@ describe("the values that pool.call keeps", function()
     local name = new_name()
     scope(function(s)
       local t = s:spawn(p.call, p, "gates", "enter", name)
-      eventually(function() return waiting() == 1 end)
+      eventually("blocked", function() return waiting() == 1 end)
       t:cancel()
       sleep(0.02)
       gates.open(name)
@@ -389,7 +381,7 @@ describe("the values that pool.call keeps", function()
     local g = p:call("gates", "new", name)
     scope(function(s)
       local waits = s:async(g.wait, g, "passed")
-      eventually(function() return waiting() == 1 end)
+      eventually("blocked", function() return waiting() == 1 end)
       local closes = s:async(p.close, p)
       sleep(0.01)
       assert.is_false(closes:done())
