@@ -177,6 +177,10 @@ function each:close()
   each.__close(self)
 end
 
+function each:__items()
+  return self.length
+end
+
 function each:__tostring()
   return ("each iterator (%s)"):format(self.closed and "closed" or "open")
 end
@@ -187,7 +191,8 @@ function combine.each(src, fn, o)
   if not is_callable(fn) then options.misuse("each needs a function, got " .. type(fn)) end
   local limit = o.limit or DEFAULT_LIMIT
   local next_item, closer = source.open(src, "each")
-  local self = setmetatable({results = require("corun.sync").channel(limit)}, each)
+  local self = setmetatable({results = require("corun.sync").channel(limit),
+    length = source.length(src)}, each)
   local function run(item)
     self.results:send(pack(item, fn(item)))
   end

@@ -64,10 +64,6 @@ local function next_count(state)
   return math.tointeger(n)
 end
 
-local function list_length(src)
-  if type(src) == "table" and getmetatable(src) == nil then return src.n or #src end
-end
-
 ---Call fn with each item in the workers; results in order.
 function methods:map(src, fn, o)
   local by, p = check(self, "map")
@@ -77,7 +73,7 @@ function methods:map(src, fn, o)
   local next_item, closer = source.open(src, "map")
   local _ <close> = closer
   local out, n = {}, 0
-  local state = {size = size, chunk = o.chunk, left = list_length(src),
+  local state = {size = size, chunk = o.chunk, left = source.length(src),
     items = 0, seconds = 0, largest = 1}
   local function keep(at, count, seconds, ...)
     state.items, state.seconds = state.items + count, state.seconds + seconds

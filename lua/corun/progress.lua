@@ -251,6 +251,10 @@ function loop_mt:__close(err)
   if mt and mt.__close then mt.__close(closing, err) end
 end
 
+function loop_mt:__items()
+  return self.length
+end
+
 function loop_mt:__tostring()
   return ("progress %p (%s)"):format(self, style.amount(self.bar))
 end
@@ -268,28 +272,24 @@ end
 ---Show how far a loop comes.
 local function progress(src, o, ...)
   local n = select("#", ...)
-  local loop = {}
+  local loop = {length = source.length(src)}
   if n > 0 then -- the values of a generic for: iterator, state, control, closing value
     local control, closing, last = ...
     loop.step, loop.state, loop.control, loop.closing = src, o, control, closing
     o = options.check(last, "progress", SPEC)
   else
     o = options.check(o, "progress", SPEC)
-    local total
     if math.type(src) then
       check_total("progress", src)
-      total, loop.step = src, count_to(src)
+      loop.length, loop.step = src, count_to(src)
     else
-      local closing
-      if type(src) == "table" and not source.is_callable(src) then total = src.n or #src end
-      loop.step, closing = source.open(src, "progress")
-      loop.closing = closing
+      loop.step, loop.closing = source.open(src, "progress")
     end
-    if total and not o.total then
-      local copy = {total = total}
-      for k, v in pairs(o) do copy[k] = v end
-      o = copy
-    end
+  end
+  if loop.length and not o.total then
+    local copy = {total = loop.length}
+    for k, v in pairs(o) do copy[k] = v end
+    o = copy
   end
   loop.bar = open(o)
   setmetatable(loop, loop_mt)

@@ -19,6 +19,19 @@ local function method(value, name)
   return type(index) == "table" and index[name]
 end
 
+---How many items `src` will give; nil where that is not known. A callable object may tell by
+---`__items` of its metatable.
+---@param src any
+---@return integer?
+function source.length(src)
+  if type(src) ~= "table" then return nil end
+  local mt = getmetatable(src)
+  local items = type(mt) == "table" and rawget(mt, "__items")
+  if items then return items(src) end
+  if source.is_callable(src) or method(src, "recv") then return nil end
+  return src.n or #src
+end
+
 ---Turn `src` into a function that gives the next item, nil at the end.
 ---
 ---The second result has to be closed (`local c <close>`) when no more items are wanted, nil where

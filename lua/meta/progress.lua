@@ -7,15 +7,17 @@
 --- `for` and gives what the iterator gives:
 ---
 --- ```lua
---- for page, data in corun.progress(corun.each(pages, fetch), {total = #pages}) do ... end
+--- for page, data in corun.progress(corun.each(pages, fetch)) do ... end
 --- for line in corun.progress(file:lines()) do ... end
 --- for i in corun.progress(1000, {label = "rounds"}) do ... end
 --- corun.map(corun.progress(urls), http.get)
+--- corun.pool.map(corun.progress(texts), parse)
 --- for k, v in corun.progress(pairs(t)) do ... end -- all values of a generic for, no options
 --- for k, v in corun.progress(next, t, nil, nil, {label = "keys"}) do ... end
 --- ```
 ---
---- A list and a number bring their total along. With a total there is a bar, a rate and the time
+--- A list and a number bring their total along, and so does `each` of one, of `corun` and of
+--- `corun.pool`. With a total there is a bar, a rate and the time
 --- left, without one a spinner. An item counts as done when the next one is asked for. Leaving the
 --- loop closes what it loops over.
 ---

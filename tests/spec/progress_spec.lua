@@ -101,6 +101,35 @@ describe("corun.progress", function()
     assert.matches("%(3/10, closed%)$", tostring(bar))
   end)
 
+  it("knows the total of lists and numbers, and of each of one, in threads too", function()
+    local function double(x) return 2 * x end
+    local function amount(loop)
+      local text = tostring(loop):match("%((.*)%)$")
+      for _ in loop do end -- luacheck: ignore
+      return text, tostring(loop):match("%((.*)%)$")
+    end
+    local pool <close> = corun.pool.new{size = 2}
+    for _, src in ipairs{{{1, 2, 3}}, {3}, {{1, 2, 3, n = 3}}} do
+      assert.same({"0/3", "3/3"}, {amount((progress(src[1], QUIET)))})
+    end
+    local list = {1, 2, 3, 4}
+    assert.same({"0/4", "4/4"}, {amount((progress(corun.each(list, double), QUIET)))})
+    assert.same({"0/4", "4/4"}, {amount((progress(pool:each(list, double), QUIET)))})
+    assert.same({"0/9", "4/9"}, {amount((progress(pool:each(list, double), {total = 9,
+      quiet = true})))})
+    assert.same({"0", "2"}, {amount((progress(pool:each(("x y"):gmatch("%S"), string.upper),
+      QUIET)))})
+    local loop = progress(list, QUIET)
+    assert.same({2, 4, 6, 8, n = 4}, pool:map(loop, double))
+    assert.matches("%(4/4%)$", tostring(loop))
+    loop = progress(corun.each(list, double)) -- all four values of the loop, and no options
+    assert.matches("%(0/4%)$", tostring(loop))
+    loop.bar.mode = "quiet"
+    assert.same({"0/4", "4/4"}, {amount(loop)})
+    loop = progress(pool:each(progress(list, QUIET), double), QUIET)
+    assert.same({"0/4", "4/4"}, {amount(loop)})
+  end)
+
   it("passes errors of the loop on", function()
     assert.error_matches(function()
       for _ in progress(function() error("source", 0) end, QUIET) do error("body") end
