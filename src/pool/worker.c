@@ -281,6 +281,27 @@ static void set_path(lua_State *L, const char *field, const char *value) {
   lua_pop(L, 1);
 }
 
+// Call upvalue 1, which starts a program: that would begin with all signals blocked, as they are in
+// this thread, and nothing but SIGKILL could end it.
+static int l_unblocked(lua_State *L) {
+  sigset_t none, old;
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_insert(L, 1);
+  sigemptyset(&none);
+  pthread_sigmask(SIG_SETMASK, &none, &old);
+  int status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
+  pthread_sigmask(SIG_SETMASK, &old, NULL);
+  return status == LUA_OK ? lua_gettop(L) : lua_error(L);
+}
+
+static void unblock(lua_State *L, const char *module, const char *name) {
+  lua_getglobal(L, module);
+  lua_getfield(L, -1, name);
+  lua_pushcclosure(L, l_unblocked, 1);
+  lua_setfield(L, -2, name);
+  lua_pop(L, 1);
+}
+
 // Leave the function of the root task on the stack, and its arguments.
 static int l_prepare(lua_State *L) {
   worker *w = worker_of(rt_of(L));
@@ -288,6 +309,8 @@ static int l_prepare(lua_State *L) {
   modules_open(L, p->modules);
   set_path(L, "path", p->path);
   set_path(L, "cpath", p->cpath);
+  unblock(L, "os", "execute");
+  unblock(L, "io", "popen");
   if (p->home) home_enter(L, p->home);
   lua_getglobal(L, "require");
   lua_pushliteral(L, "corun.worker");

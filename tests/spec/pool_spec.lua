@@ -410,6 +410,16 @@ describe("workers", function()
     assert.equal(5, p:run(function() return 5 end))
   end)
 
+  it("start programs that signals can end", function()
+    local p <close> = pool.new{size = 1}
+    assert.same({nil, "signal", 15}, {p:run(os.execute, "kill -TERM $$; echo alive")})
+    assert.equal("", p:run(function()
+      local f <close> = io.popen("kill -INT $$; echo alive")
+      return f:read("a")
+    end))
+    assert.has_error(function() p:run(os.execute, {}) end)
+  end)
+
   it("no job waits while a worker idles, and long jobs hold up no short ones", function()
     local p <close> = pool.new{size = 2}
     corun.scope(function(s)
