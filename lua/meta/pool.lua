@@ -85,10 +85,10 @@ function pool.each(src, fn, o) end
 ---
 --- What one call has made, and what its methods make of that, is in one worker, and nothing else
 --- is: calls there wait for each other, first come, first served, and for nothing else. The worker
---- is free for another call when `close` was called for all that it keeps, or nobody has a proxy
---- any more, and ends when it has idled. So have as many connections as shall work at once: each
---- is a thread. At most 16 calls of `call` run at once, for each pool, and others wait; methods are
---- not counted.
+--- is free for another call when `close` was called for all that it keeps but functions, or nobody
+--- has a proxy any more, and ends when it has idled. So have as many connections as shall work at
+--- once: each is a thread. At most 16 calls of `call` run at once, for each pool, and others wait;
+--- methods are not counted.
 ---
 --- A C function cannot be interrupted: a task that is cancelled goes on when the call has ended
 --- (S16).
@@ -235,7 +235,7 @@ function handle:stats() end
 ---@field failed integer jobs that have raised
 ---@field cancelled integer jobs that were cancelled
 ---@field keepers integer workers of `call` that there are
----@field kept integer values that they keep and that were not closed
+---@field kept integer values that they keep and that were not closed; functions do not count
 
 -- ## Sharing
 

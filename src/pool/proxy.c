@@ -27,7 +27,7 @@ typedef struct proxy {
   shared s;
   home *at;
   list link;    // in at->dropped
-  int is_open;  // guarded by the lock of the home
+  int is_counted, is_shut;  // guarded by the lock of the home
   char name[];
 } proxy;
 
@@ -179,10 +179,10 @@ static void free_proxy(shared *s) {
   proxy *p = of_shared(s);
   home *h = p->at;
   pthread_mutex_lock(&h->lock);
-  int is_kept = h->r != NULL, was_open = p->is_open;
-  if (was_open) h->open--;
+  int is_kept = h->r != NULL;
+  if (p->is_counted) h->open--;
   if (is_kept) list_push(&h->dropped, &p->link);
-  if (is_kept && was_open) {
+  if (is_kept && !p->is_shut) {
     h->littered = 1;
     wakeup_send(&h->r->wakeup);
   }
@@ -241,12 +241,12 @@ shared *proxy_new(lua_State *L, home *h) {
   memcpy(p->name, name, n);
   shared_init(&p->s, &proxy_type);
   p->at = h;
-  p->is_open = 1;
+  p->is_counted = !lua_isfunction(L, -1);
   list_init(&p->link);
   atomic_fetch_add_explicit(&h->refs, 1, memory_order_relaxed);
   h->kept++;
   pthread_mutex_lock(&h->lock);
-  h->open++;
+  h->open += (size_t)p->is_counted;
   pthread_mutex_unlock(&h->lock);
   return &p->s;
 }
@@ -272,15 +272,16 @@ const char *proxy_name(const shared *s) {
 void proxy_shut(shared *s) {
   proxy *p = of_shared(s);
   pthread_mutex_lock(&p->at->lock);
-  if (p->is_open) p->at->open--;
-  p->is_open = 0;
+  if (p->is_counted) p->at->open--;
+  p->is_counted = 0;
+  p->is_shut = 1;
   pthread_mutex_unlock(&p->at->lock);
 }
 
 int proxy_is_open(shared *s) {
   proxy *p = of_shared(s);
   pthread_mutex_lock(&p->at->lock);
-  int is_open = p->is_open;
+  int is_open = !p->is_shut;
   pthread_mutex_unlock(&p->at->lock);
   return is_open;
 }

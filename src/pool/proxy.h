@@ -41,7 +41,8 @@ int home_is_littered(home *h);
 // The number of values that are kept. [its loop]
 size_t home_kept(const home *h);
 
-// The number of proxies that somebody holds and has not shut. [any]
+// The number of proxies that somebody holds and has not shut, but for those of functions, such as
+// iterators: nobody closes them. [any]
 size_t home_open(home *h);
 
 // Let all proxies of this home that come here hold the userdata on top of the stack. [loop of the
