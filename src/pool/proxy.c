@@ -26,7 +26,7 @@ struct home {
 typedef struct proxy {
   shared s;
   home *at;
-  list link;    // in at->dropped
+  list link;                // in at->dropped
   int is_counted, is_shut;  // guarded by the lock of the home
   char name[];
 } proxy;

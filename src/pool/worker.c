@@ -139,12 +139,13 @@ static void reply_error(lua_State *L, worker *w, pool_job *j) {
   } else {
     trace_push(L, err);
   }
-  if (message_encode(L, &j->reply, err, 2, "error", j->flags) == 0) return;
+  unsigned flags = j->flags & ~MESSAGE_KEEP;  // the text says more than a proxy
+  if (message_encode(L, &j->reply, err, 2, "error", flags) == 0) return;
   lua_settop(L, err + 1);
   lua_insert(L, err);
   to_text(L);
   lua_insert(L, err);
-  message_encode(L, &j->reply, err, 2, "error", j->flags);
+  message_encode(L, &j->reply, err, 2, "error", flags);
 }
 
 #define RESULTS 4  // the frame: the job, its scope, the message handler, results or error

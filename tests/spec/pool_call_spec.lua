@@ -119,6 +119,7 @@ describe("errors of pool.call", function()
       failure(g.fail, g, "jammed"))
     assert.same({code = 5}, failure(g.fail, g, {code = 5}))
     assert.is_nil(failure(g.fail, g))
+    assert.matches("^gate: 0x", failure(g.fail, g, g))
     assert.matches("^tests/spec/pool_call_spec.lua:%d+: bad argument #1 to 'new' %(string expected",
       failure(pool.call, "gates", "new"))
     assert.matches("bad argument #1 to 'is' (gate expected, got number)", failure(g.is, g, 1), 1,
