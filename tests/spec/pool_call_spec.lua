@@ -79,6 +79,23 @@ describe("pool.call", function()
     assert.equal("1,2,3", list:concat(","))
   end)
 
+  it("copies functions of Lua, in which a value of C is a proxy", function()
+    local p <close> = pool.new{init = function()
+      package.loaded.namer = {new = function(name)
+        local g, calls = require("gates").new(name), 0
+        return function()
+          calls = calls + 1
+          return g:name(), calls
+        end
+      end}
+    end}
+    local name = new_name()
+    local get = p:call("namer", "new", name)
+    assert.same({name, 1}, {get()})
+    assert.same({name, 2}, {get()})
+    assert.equal("function", type(get))
+  end)
+
   it("works with luasql", function()
     if not package.searchpath("luasql.sqlite3", package.cpath) then
       pending("luasql is not installed")
