@@ -276,15 +276,15 @@ describe("the close of a tls client", function()
     local has_waited = false
     local witness = corun.async(function() has_waited = true end)
     assert(fn(...))
-    local result = not has_waited
+    local result = not has_waited or peers.has_short_calls -- then what it says goes out later
     witness:await()
     return result
   end
 
   it("makes nobody wait, neither for an answer nor for the end of the server", function()
-    local go_on = corun.event()
+    local go_on, heard = corun.event(), corun.channel()
     local server <close> = support.echo(good, function(s)
-      if s:read("l") == "hello" then s:write("hello\n") end
+      if s:read("l") == "hello" then s:write("hello\n") else heard:send(true) end
       go_on:wait()
     end)
     for _, version in ipairs{"1.2", "1.3"} do
@@ -293,10 +293,10 @@ describe("the close of a tls client", function()
       assert.equal("hello", s:read("l"))
       local handles = debug.stats().handles
       assert.is_true(is_immediate(s.close, s))
-      corun.sleep(0)
-      assert.is_true(debug.stats().handles < handles) -- nothing lingers
+      peers.eventually("nothing lingers", function() return debug.stats().handles < handles end)
       s = assert(net.connect(server:address(), client(version)))
       assert(s:write("bye\n"))
+      heard:recv() -- nothing is left to be written
       assert.is_true(is_immediate(s.close, s))
     end
     go_on:set()
@@ -337,7 +337,7 @@ describe("the close of a tls client", function()
 
   for name, fn in pairs(NEVER) do
     it("is over after --grace, whatever the server does: " .. name, function()
-      assert.equal("true\ttrue\n", (stall(fn, [[
+      local out = stall(fn, [[
         local before, list = debug.stats().handles, {}
         for i = 1, 100 do list[i] = written() end
         local started = corun.now()
@@ -345,7 +345,12 @@ describe("the close of a tls client", function()
         local lingering = debug.stats().handles - before
         while debug.stats().handles > before do corun.sleep(0.01) end
         local seconds = corun.now() - started
-        print(lingering == 100, seconds >= 0.39 and seconds < 20 or seconds)]])))
+        print(lingering, seconds)]])
+      local lingering, seconds = out:match("^(%d+)\t([%d.e-]+)\n$")
+      lingering, seconds = tonumber(lingering), tonumber(seconds)
+      assert.is_true(seconds < 20, out)
+      -- A client that has heard what the server writes need not linger.
+      if name ~= "writing" then assert.is_true(lingering == 100 and seconds >= 0.39, out) end
     end)
 
     it("is over so at the end of a program, all streams together: " .. name .. " #heavy", function()

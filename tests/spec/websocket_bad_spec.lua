@@ -61,11 +61,13 @@ describe("a WebSocket that is cut off", function()
   end
   local texts = {"one", "t\u{20AC}\u{1F600}", ("x"):rep(130), "packed"}
 
+  -- A peer that is gone before it has read our answers resets.
   local function check(at, complete, got, err, code)
     local n = 0
     while complete[n + 1] and complete[n + 1] <= at do n = n + 1 end
     assert.same({table.unpack(texts, 1, n)}, got)
-    assert.same({"EOF", 1006, 1006}, {err.code, err.status, code})
+    assert.is_true(err.code == "EOF" or err.code == "ECONNRESET", tostring(err))
+    assert.same({1006, 1006}, {err.status, code})
   end
 
   it("as a server, at every byte", function()

@@ -196,7 +196,12 @@ describe("http.broadcast", function()
       assert.equal(#piece, #select(2, read_frame(quick)))
       assert.is_true(rounds < 1000)
     end
-    assert.same({1, 1}, {http.broadcast(set, piece, nil, {slow = "close", queue = 512 << 10})})
+    local sent, closed = 2, 0
+    while closed == 0 do -- its system may have taken some more meanwhile
+      sent, closed = http.broadcast(set, piece, nil, {slow = "close", queue = 512 << 10})
+      assert.equal(#piece, #select(2, read_frame(quick)))
+    end
+    assert.same({1, 1}, {sent, closed})
     assert.same({1, 0}, {http.broadcast(set, "x", "text", {slow = "close", queue = 512 << 10})})
     local first, payload
     repeat first, payload = read_frame(slow) until first ~= TEXT
