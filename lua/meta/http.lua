@@ -149,7 +149,7 @@ function http.getjson(url, o) end
 --- end) do print(res.status) end
 --- ```
 ---
---- - Raises: what a request fails with; `EURL` when the next page has a URL that cannot be followed;
+--- - Raises: what a request fails with; `EURL` when the next page has a URL that is none to follow;
 ---   `ELOOP` when a page was there before; `EBUSY` when another task waits for the next one.
 ---@async
 ---@param url string

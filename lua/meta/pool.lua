@@ -17,9 +17,9 @@
 --- time. Inside a job the default pool is the pool that it runs in: a job may wait for jobs of its
 --- own, however few workers there are.
 ---
---- With `kind = "process"` a pool's workers are processes: a crash in a C module ends one of them and
---- not the program. All else is the same, but that `pool.channel`, `buffer` and `counter` cannot
---- cross.
+--- With `kind = "process"` a pool's workers are processes: a crash in a C module ends one of them
+--- and not the program. All else is the same, but that `pool.channel`, `buffer` and `counter`
+--- cannot cross.
 ---
 --- A job that is cancelled, also by a deadline of its caller or by `close`, is cancelled as a task
 --- is, also when it spins; its caller goes on when it has ended (S16, S23). In a job `corun.exit`
@@ -136,15 +136,15 @@ function pool.stats() end
 
 -- ## Pools of one's own
 
---- Make a pool. It starts no worker before its first job. Close it, best with `local p <close>`; one
---- that is left to the collector ends its workers too.
+--- Make a pool. It starts no worker before its first job. Close it, best with `local p <close>`;
+--- one that is left to the collector ends its workers too.
 ---
 --- With `kind = "process"` each worker is a process, started by running this program anew. It has
 --- this program's folder, environment, `package.path`, standard output and errors, nothing to read
 --- from standard input, and no other descriptor. It ends when this program does, however that ends.
 --- When it dies, by a signal, by `exit` in C or because it was killed, the job that it held raises
---- `EWORKER` with the `pid` and the `signal` or the exit `status`, in its caller alone; the next job
---- gets another worker. What the job had done by then is done: only `retries` runs it again. A
+--- `EWORKER` with the `pid` and the `signal` or the exit `status`, in its caller alone; the next
+--- job gets another worker. What the job had done by then is done: only `retries` runs it again. A
 --- cancelled job that has not ended after `grace` is ended with its process. Inside such a job the
 --- default pool is one of threads in its process.
 ---
@@ -167,7 +167,7 @@ function pool.new(o) end
 --- (default: never)
 ---@field retries? integer how often a job is run again whose worker has died; never one that has
 --- raised (default 0)
----@field crash_limit? integer workers that may die in a row, without one job answered: then all jobs
+---@field crash_limit? integer workers that may die in a row, no job answered: then all jobs
 --- fail with `EWORKER` (default 10 and `size`)
 ---@field grace? corun.seconds from cancelling a job until its process is killed (default 5)
 ---@field program? string a corun program to run as worker (default: the one that runs now)
