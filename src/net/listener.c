@@ -165,6 +165,7 @@ static int inspect(int fd, listener *l) {
     struct sockaddr_un un;
     address ip;
   } local;
+  memset(&local, 0, sizeof local);
   socklen_t size = sizeof local;
   int type = get(fd, SO_TYPE), listens = get(fd, SO_ACCEPTCONN);
   if (type < 0) return type;

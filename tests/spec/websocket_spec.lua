@@ -443,13 +443,16 @@ describe("a WebSocket sends", function()
   it("and a cancelled send is whole or not at all", function()
     local server <close>, url = support.serve(echo)
     local ws <close> = assert(http.websocket(url))
-    local piece, count = ("y"):rep(300 << 10), 0
+    local piece, count, sent, cut = ("y"):rep(300 << 10), 0, 0, 0
     corun.scope(function(s)
       s:spawn(function()
-        for _ = 1, 30 do
-          corun.timeout(0.001, function()
-            ws:send(piece)
-          end)
+        local seconds = 0.001
+        while sent + cut < 30 or sent == 0 or cut == 0 do
+          if corun.timeout(seconds, function() return ws:send(piece) end) then
+            sent, seconds = sent + 1, seconds / 2
+          else
+            cut, seconds = cut + 1, seconds * 1.5
+          end
         end
         ws:send("end")
       end)
@@ -459,7 +462,7 @@ describe("a WebSocket sends", function()
         count = count + 1
       end
     end)
-    assert.is_true(count > 0)
+    assert.is_true(count >= sent and count <= sent + cut)
     ws:close()
     server:close()
   end)
