@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Follows a chapter of the guide word by word: in an empty folder its programs are written, and its
+-- Follows a chapter of the guide word by word: in an empty folder its files are written, and its
 -- commands typed, one after the other; they print what it says. Only the port is another.
 
 local assert = require "luassert"
@@ -18,11 +18,11 @@ local function free_port()
   return l:address():match("%d+$")
 end
 
--- The blocks in order: {name =, text =} for a program, {commands = {{line, output}, ...}}.
+-- The blocks in order: {name =, text =} for a file, {commands = {{line, output}, ...}}.
 local function blocks_of(text)
   local blocks = {}
   for kind, body in text:gmatch("\n```(%w[^\n]*)\n(.-\n)```\n") do
-    local name = kind:match("^lua (%S+)$")
+    local name = kind:match("^%l+ (%S+)$")
     if name then
       blocks[#blocks + 1] = {name = name, text = body}
     elseif kind == "console" then
@@ -44,22 +44,33 @@ local function install(dir)
   assert(fs.symlink(assert(fs.realpath("scripts")), dir .. "/share/corun/scripts"))
 end
 
+-- Wait until somebody listens.
+local function wait_for(port)
+  local give_up = corun.now() + 20
+  repeat
+    local stream <close> = net.connect("127.0.0.1:" .. port)
+    assert(stream or corun.now() < give_up, "nobody listens")
+    if not stream then corun.sleep(0.01) end
+  until stream
+end
+
 -- Follow the chapter in the file; how many commands it has. A command of the set `servers` runs
--- until the next of them; it says one line. `steady` takes from a text what differs each time.
+-- until the next of them, unless that is marked as "beside"; it says one line, or none when it
+-- listens. `steady` takes from a text what differs each time.
 function guide.follow(path, servers, steady)
   local installed <close> = assert(fs.temp{dir = true})
   local empty <close> = assert(fs.temp{dir = true})
   local dir, port = empty:path(), free_port()
   install(installed:path())
-  local env = {PATH = installed:path() .. "/bin:" .. os.getenv("PATH"), LC_ALL = "C"}
+  local path_of_all = ("%s/bin:%s:/usr/sbin"):format(installed:path(), os.getenv("PATH"))
+  local env = {PATH = path_of_all, LC_ALL = "C"}
   local function type_in(line)
     line = line:gsub("/usr/local/share", installed:path() .. "/share"):gsub(PORT, port)
     return {"sh", "-c", line, cwd = dir, env = env, stderr = "stdout"}
   end
-  local server
+  local running = {}
   local function stop()
-    if server then server:close() end
-    server = nil
+    while running[1] do table.remove(running):close() end
   end
   local _ <close> = corun.defer(stop)
   local count = 0
@@ -71,9 +82,14 @@ function guide.follow(path, servers, steady)
       local line, output = command[1], command[2]
       count = count + 1
       if servers[line] then
-        stop()
-        server = assert(process.spawn(type_in("exec " .. line)))
-        assert.equal(output, (server.stdout:read("L"):gsub(port, PORT)))
+        if servers[line] ~= "beside" then stop() end
+        local server = assert(process.spawn(type_in("exec " .. line)))
+        running[#running + 1] = server
+        if output == "" then
+          wait_for(port)
+        else
+          assert.equal(output, (server.stdout:read("L"):gsub(port, PORT)))
+        end
       else
         local r = assert(process.run(type_in(line)))
         assert.equal(steady(output), steady((r.stdout:gsub(port, PORT))), line)
