@@ -205,6 +205,7 @@ function methods:stats()
   local by, p = check(self, "stats")
   local counts = by.stats(p)
   counts.name = self.name
+  if by ~= core then return counts end
   counts.keepers, counts.kept = 0, 0
   for _, keeper in ipairs(self.calls and self.calls.keepers or {}) do
     local _, open = core.load(keeper.core)

@@ -234,8 +234,8 @@ function handle:stats() end
 ---@field done integer jobs that have returned
 ---@field failed integer jobs that have raised
 ---@field cancelled integer jobs that were cancelled
----@field keepers integer workers of `call` that there are
----@field kept integer values that they keep and that were not closed; functions do not count
+---@field keepers? integer workers of `call` that there are; not of processes
+---@field kept? integer values that they keep and that were not closed; functions do not count
 
 -- ## Sharing
 
