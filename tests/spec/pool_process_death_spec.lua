@@ -264,7 +264,6 @@ describe("a worker that is no worker", function()
 
   test("whose answers are no messages gives errors", function()
     for _, answer in ipairs{
-      [[printf 'crn\000\0\0\0\0\0\0\0\0' >&0]],
       [[printf 'crn\000\05\0\0\0\0\0\0\0corun' >&0]],
       [[printf 'crn\001\05\0\0\0\0\0\0\0corun' >&0]],
       [[printf 'crn\002\0\0\0\0\0\0\0\0' >&0]],
