@@ -246,6 +246,19 @@ function tls.target_of(addr)
   return text:match("^%[([^%]%%]*)[^%]]*%]:[^:]*$") or text:match("^(.*):[^:]*$"), text
 end
 
+local holder = {__close = function(held)
+  if held.stream then held.stream:close() end
+end}
+
+-- Shake hands over a connection that was made for it. Who is cancelled between the two has no
+-- connection, as if it were one step.
+local function shake_hands(stream, ...)
+  local held <close> = setmetatable({stream = stream}, holder)
+  local secure, err = tlscore.start(stream, ...)
+  held.stream = nil
+  return secure, err
+end
+
 ---Connect, then shake hands; the time limit is for both.
 ---@param connect function the plain one
 ---@param addr any
@@ -268,7 +281,7 @@ function tls.connect(connect, addr, o)
   if not stream then return nil, err end
   local left = own.timeout or math.huge
   if o.timeout then left = math.min(left, math.max(0, o.timeout - (now() - start))) end
-  return tlscore.start(stream, context, name, target .. " " .. tostring(name), left, "connect")
+  return shake_hands(stream, context, name, target .. " " .. tostring(name), left, "connect")
 end
 
 -- What an origin's connections have in common, so that a pool can tell who may share them.
@@ -309,7 +322,7 @@ end
 function tls.handshake(stream, client, host, target, timeout, within)
   local name = client.own.server_name or host
   local seconds = math.min(client.own.timeout or math.huge, timeout)
-  return tlscore.start(stream, client.context, name, target .. " " .. name, seconds, "handshake",
+  return shake_hands(stream, client.context, name, target .. " " .. name, seconds, "handshake",
     within)
 end
 

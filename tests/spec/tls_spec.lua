@@ -266,6 +266,38 @@ describe("tls", function()
     assert.is_nil(next(all))
   end)
 
+  it("S15 who is cancelled between connecting and the handshake has no connection", function()
+    local netcore = require("corun.netcore")
+    local connect, closed = netcore.connect, corun.event()
+    local server <close> = assert(net.serve("127.0.0.1:0", function(s)
+      s:read("a")
+      closed:set()
+    end))
+    local _ <close> = corun.defer(function()
+      netcore.connect = connect
+      collectgarbage("restart")
+    end)
+    collectgarbage("stop") -- it would close what is lost
+    function netcore.connect(...)
+      local s, err = connect(...)
+      corun.current():cancel()
+      return s, err
+    end
+    for _, way in ipairs({
+      function() return net.connect(server:address(), {tls = {insecure = true}}) end,
+      function()
+        local session <close> = corun.http.session({tls = {insecure = true}})
+        return session:get("https://" .. server:address())
+      end,
+    }) do
+      local t = corun.async(way)
+      assert.equal("ECANCELED", select(2, t:await()).code)
+      assert(corun.timeout(5, closed.wait, closed))
+      closed:clear()
+    end
+    server:close()
+  end)
+
   it("misuse is answered", function()
     local address = "127.0.0.1:1"
     local function try(pattern, o) assert_misuse(pattern, net.connect, address, {tls = o}) end
