@@ -57,7 +57,7 @@ local function crowd(address)
   return clients
 end
 
-describe("http.serve with 64 descriptors and 200 clients", function()
+describe("http.serve with 64 descriptors and 200 clients #heavy", function()
   it("answers those it has, rests, and is back within 2 s", function()
     local p <close>, address = start(60)
     local _ <close> = corun.defer(p.kill, p, "KILL")
