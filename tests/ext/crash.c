@@ -2,6 +2,7 @@
 // A Lua module that does to its process what C can do: end it, let a signal end it, hold its
 // thread.
 #define _GNU_SOURCE
+#include <errno.h>
 #include <lauxlib.h>
 #include <lua.h>
 #include <signal.h>
@@ -37,12 +38,17 @@ static int l_hold(lua_State *L) {
   return 0;
 }
 
-// write(descriptor, bytes): the number of bytes that were written, or -1.
+// write(descriptor, bytes): all of them, whether it takes some at once or not.
 static int l_write(lua_State *L) {
   size_t len;
   const char *s = luaL_checklstring(L, 2, &len);
-  lua_pushinteger(L, write((int)luaL_checkinteger(L, 1), s, len));
-  return 1;
+  int fd = (int)luaL_checkinteger(L, 1);
+  while (len) {
+    ssize_t n = write(fd, s, len);
+    if (n < 0 && errno != EINTR && errno != EAGAIN) break;
+    if (n > 0) s += n, len -= (size_t)n;
+  }
+  return 0;
 }
 
 static int l_pid(lua_State *L) {

@@ -319,7 +319,7 @@ describe("init of processes", function()
 
   test("goes on when the first caller gives up, and is not run again", function()
     local p <close> = new{init = function()
-      require("corun").sleep(0.3)
+      require("corun").sleep(1)
       rawset(_G, "ready", "yes")
     end}
     assert.is_nil((corun.timeout(0.1, p.run, p, pid)))

@@ -7,7 +7,7 @@ local outcomes = dofile("tests/spec/support/outcomes.lua")
 
 local scope, sleep = corun.scope, corun.sleep
 local new, eventually, raised = pools.new, pools.eventually, pools.raised
-local crash, pid = pools.crash, pools.pid
+local crash, pid, under_way = pools.crash, pools.pid, pools.under_way
 
 -- An `it` that leaves no descriptor and no child behind.
 local function test(name, fn)
@@ -36,15 +36,17 @@ describe("cancelling a job in a process", function()
 
   test("runs the clean-up of the job first", function()
     local p <close> = new()
-    p:run(function() end)
-    assert.is_nil((corun.timeout(0.05, p.run, p, function()
+    local job = under_way(p, function()
       local c = require "corun"
       local _ <close> = c.defer(function()
         c.sleep(0.05)
         rawset(_G, "cleaned", true)
       end)
-      c.sleep(10)
-    end)))
+      c.sleep(1000)
+    end)
+    sleep(0.02)
+    job:cancel()
+    assert.equal("ECANCELED", select(2, job:await()).code)
     assert.is_true(p:run(function() return rawget(_G, "cleaned") end))
   end)
 
@@ -65,11 +67,11 @@ describe("cancelling a job in a process", function()
   test("kills the process when the job does not end within the grace", function()
     local p <close> = new{grace = 0.1}
     local first = p:run(pid)
-    local began = corun.now()
-    assert.is_nil((corun.timeout(0.05, p.run, p, function(library)
+    local job = under_way(p, function(library)
       package.loadlib(library, "luaopen_crash")().hold(1000)
-    end, crash)))
-    assert.is_true(corun.now() - began < 10)
+    end, crash)
+    job:cancel()
+    assert.equal("ECANCELED", select(2, job:await()).code)
     assert.is_false(children.runs(first))
     assert.are_not.equal(first, p:run(pid))
   end)

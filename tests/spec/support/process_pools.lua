@@ -2,6 +2,7 @@
 -- For specs of pools of processes.
 local corun = require "corun"
 local assert = require "luassert"
+local files = dofile("tests/spec/support/files.lua")
 local program = dofile("tests/fixtures/cli/program.lua")
 
 local pools = {}
@@ -31,6 +32,17 @@ function pools.raised(code, fn, ...)
   assert.is_false(ok)
   assert.equal(code, type(err) == "table" and err.code or err)
   return err
+end
+
+---A task that runs `fn(...)` in a worker of the pool, where it has begun.
+function pools.under_way(p, fn, ...)
+  local dir <close>, path = files.folder()
+  local task = corun.async(p.run, p, function(name, job, ...)
+    assert(io.open(name, "w")):close()
+    return job(...)
+  end, dir and path .. "/begun", fn, ...)
+  pools.eventually(function() return files.get(path .. "/begun") end)
+  return task
 end
 
 ---The number of the process in which it is called.
