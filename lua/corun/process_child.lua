@@ -24,7 +24,8 @@ function child.start(p)
   table.insert(argv, 1, "corun")
   argv[#argv + 1] = "--worker=" .. p.name:gsub("%z.*", "")
   local process, socket = processcore.spawn{op = "start", file = p.program or file, argv = argv,
-    stdin = "socket", stdout = "inherit", stderr = "inherit", grace = p.grace, background = true}
+    label = p.name, stdin = "socket", stdout = "inherit", stderr = "inherit", grace = p.grace,
+    background = true}
   if not process then return nil, socket end
   return setmetatable({process = process, socket = socket, link = link.new(socket),
     pid = processcore.pid(process), grace = p.grace, jobs = 0, stage = "begun"}, class)

@@ -6,15 +6,14 @@
 -- start one; a job is answered once.
 local child = require "corun.process_child"
 local core = require "corun.poolcore"
+local inside = require "corun.inside"
 local link = require "corun.process_link"
 local options = require "corun.options"
 local sync = require "corun.sync"
 local task = require "corun.task"
 local transfer = require "corun.transfer"
 
-local checkpoint = require("corun.inside").checkpoint
-
-local conclude, pack = core.conclude, core.pack
+local checkpoint, conclude, pack = inside.checkpoint, core.conclude, core.pack
 local stdout = io.stdout
 
 local MOST_WORKERS = 1024
@@ -59,14 +58,13 @@ end
 -- Failing ---------------------------------------------------------------------------------------
 
 local function fail(p, code, message, fields)
-  fields = fields or {}
   fields.op, fields.target = "run", p.name
   error(task.err(code, message, fields), 0)
 end
 
 local function refuse(p)
-  if p.broken then fail(p, "EWORKER", p.broken) end
-  fail(p, "ECLOSED", "the pool was closed")
+  if p.broken then inside.raise("EWORKER", "run", p.name, p.broken) end
+  inside.raise("ECLOSED", "run", p.name, "the pool was closed")
 end
 
 -- No job can be done, now and from now on.

@@ -12,6 +12,8 @@ local transfer = require "corun.transfer"
 local now, shield, scope = task.now, task.shield, task.scope
 local stdout = io.stdout
 
+local FIRST_SECONDS = 10 -- at least, for the first job: who started this process is about to ask
+
 -- The task of a job.
 local function serve(self, job, kind, call)
   job.task = task.current() -- it can be cancelled from here on
@@ -64,7 +66,8 @@ return function()
   local hello = assert(transfer.decode(bytes))
   package.path, package.cpath = hello.path, hello.cpath
   local self = {
-    link = to_pool, idle = hello.idle, idle_since = now(),
+    link = to_pool, idle = hello.idle,
+    idle_since = now() + math.max(0, FIRST_SECONDS - hello.idle),
     pool = core.new{size = 1, idle = math.huge, name = hello.name, memory = hello.memory},
   }
   to_pool:send(link.READY, "")

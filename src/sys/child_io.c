@@ -56,11 +56,11 @@ static int make_sockets(int fds[2]) {
 }
 
 // Make a stream of our end, a descriptor that belongs to it from then on.
-static int make_stream(rt *r, io_state *io, const stream_transport *t, const char *program, int i,
-                       int fd, pipe_stream **out) {
+static int make_stream(rt *r, io_state *io, const stream_transport *t, const char *program,
+                       const char *what, int fd, pipe_stream **out) {
   char target[PIPE_TARGET];
   pipe_stream *p;
-  snprintf(target, sizeof target, "%s of %s", i < 0 ? "terminal" : names[i], program);
+  snprintf(target, sizeof target, "%s of %s", what, program);
   int rc = pipe_new(r, io, t, target, &p);
   if (rc == 0) {
     rc = uv_pipe_open(&p->uv, fd);
@@ -75,10 +75,12 @@ static int make_stream(rt *r, io_state *io, const stream_transport *t, const cha
 }
 
 static int open_pipe(rt *r, io_state *io, const child_io_plan *p, int i, child_io_set *set) {
-  int fds[2], rc = p->want[i].kind == CHILD_IO_SOCKET ? make_sockets(fds) : make_pipe(fds);
+  int is_socket = p->want[i].kind == CHILD_IO_SOCKET;
+  const char *what = is_socket ? "worker" : names[i];
+  int fds[2], rc = is_socket ? make_sockets(fds) : make_pipe(fds);
   if (rc < 0) return rc;
   set->fds[i] = keep(set, fds[i != 0]);
-  return make_stream(r, io, &pipe_transport, p->program, i, fds[i == 0], &set->ours[i]);
+  return make_stream(r, io, &pipe_transport, p->program, what, fds[i == 0], &set->ours[i]);
 }
 
 // A descriptor below 3 that is to become another one might be overwritten before its turn.
@@ -135,7 +137,7 @@ static int open_terminal(rt *r, io_state *io, const child_io_plan *p, child_io_s
   int rc = pty_open(p->cols, p->rows, &master, &slave, set->tty);
   if (rc < 0) return rc;
   keep(set, slave);
-  return make_stream(r, io, &pty_transport, p->program, -1, master, &set->ours[0]);
+  return make_stream(r, io, &pty_transport, p->program, "terminal", master, &set->ours[0]);
 }
 
 int child_io_open(rt *r, io_state *io, const child_io_plan *p, child_io_set *out,
@@ -173,7 +175,7 @@ int child_io_claim(rt *r, io_state *io, pipe_stream **out) {
   int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
   int rc = null < 0 || dup2(null, STDIN_FILENO) < 0 ? fail() : 0;
   if (null >= 0) close(null);
-  if (rc == 0) return make_stream(r, io, &pipe_transport, "the pool", 0, fd, out);
+  if (rc == 0) return make_stream(r, io, &pipe_transport, "the pool", "socket", fd, out);
   close(fd);
   return rc;
 }

@@ -160,7 +160,9 @@ static int l_spawn(lua_State *L) {
   int is_background = lua_toboolean(L, -1);
   lua_pop(L, 4);
   read_stdio(L, &io);
-  io.program = plan.argv[0];
+  lua_getfield(L, SPEC, "label");
+  io.program = lua_isstring(L, -1) ? lua_tostring(L, -1) : plan.argv[0];
+  lua_pop(L, 1);
   child **box = lua_newuserdatauv(L, sizeof *box, 0);
   *box = NULL;
   luaL_setmetatable(L, PROCESS_CLASS);

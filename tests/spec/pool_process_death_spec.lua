@@ -134,7 +134,7 @@ describe("the death of a worker process", function()
     local p <close> = new{crash_limit = 3, init = function() die("signal", SEGV) end, name = "bad"}
     for _ = 1, 2 do
       local err = raised("EWORKER", p.run, p, function() end)
-      assert.matches("^3 worker processes in a row have ended without an answer; the last: "
+      assert.matches("3 worker processes in a row have ended without an answer; the last: "
         .. "worker process %d+ was ended by SIGSEGV$", err.message)
     end
   end)
@@ -150,7 +150,7 @@ describe("the death of a worker process", function()
     for _ = 1, 3 do
       assert.equal("SIGKILL", raised("EWORKER", p.run, p, die, "signal", KILL).signal)
     end
-    assert.matches("^3 worker processes in a row", raised("EWORKER", p.run, p, pid).message)
+    assert.matches("3 worker processes in a row", raised("EWORKER", p.run, p, pid).message)
     scope(function(s)
       local q <close> = new{crash_limit = 1}
       local one = s:async(q.run, q, function()

@@ -353,6 +353,13 @@ describe("worker processes", function()
     end
   end)
 
+  test("may leave at once, or never", function()
+    for _, idle in ipairs{0, math.huge} do
+      local p <close> = new{idle = idle, size = 2}
+      for i = 1, 5 do assert.equal(i, p:run(function(x) return x end, i)) end
+    end
+  end)
+
   test("are replaced after max_jobs, between jobs", function()
     local p <close> = new{max_jobs = 3}
     local seen, count = {}, 0
@@ -399,6 +406,18 @@ describe("worker processes", function()
     assert.same({size = 2, workers = 1, idle = 1, queued = 0, running = 0, done = 1, failed = 1,
       cancelled = 1, name = "counted"}, p:stats())
     assert.equal("pool counted (1 of 2 workers, 0 jobs run, 0 wait)", tostring(p))
+  end)
+
+  test("are named in the task tree", function()
+    local out = script([[
+      local corun = require "corun"
+      local p <close> = corun.pool.new{kind = "process", size = 1, name = "images"}
+      local job = corun.async(p.run, p, function() require("corun").sleep(1000) end)
+      while p:stats().running == 0 do corun.sleep(0.001) end
+      corun.debug.tree()
+      job:cancel()
+      corun.try(job.await, job)]])
+    assert.matches("waiting for data from worker of images", out, 1, true)
   end)
 
   test("are as many as --threads says where no number is given", function()

@@ -127,7 +127,9 @@ describe("closing a pool of processes", function()
       sleep(0)
     end)
     assert.same({1, 2, 3}, results)
-    raised("ECLOSED", p.run, p, function() end)
+    local err = raised("ECLOSED", function() p:run(function() end) end)
+    assert.matches("^tests/spec/pool_process_stop_spec.lua:%d+: run %d+: the pool was closed",
+      tostring(err))
     raised("ECLOSED", p.map, p, {1}, function() end)
     p:close()
     p:close{cancel = true}
