@@ -4,7 +4,6 @@
 #include <lauxlib.h>
 #include <limits.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -234,32 +233,37 @@ static int l_conclude(lua_State *L) {
   return pool_conclude(L, (job_outcome)outcome, &m, name);
 }
 
-// program(): the file of the program that runs, nil if the system does not tell; how many workers a
-// pool has for which no size is given; the options for a worker process's runtime.
-static int l_program(lua_State *L) {
-  const rt_options *o = &rt_of(L)->opts;
-  char path[PATH_MAX];
-  size_t size = sizeof path;
+// Push the file of the program that runs, nil if the system does not tell.
+static void push_program(lua_State *L) {
 #ifdef __linux__
   lua_pushliteral(L, "/proc/self/exe");  // also when the file was replaced
 #else
+  char path[PATH_MAX];
+  size_t size = sizeof path;
   if (uv_exepath(path, &size) == 0)
     lua_pushlstring(L, path, size);
   else
     lua_pushnil(L);
 #endif
+}
+
+// program(): the file of the program; how many workers a pool has for which no size is given; the
+// options for a worker process's runtime.
+static int l_program(lua_State *L) {
+  const rt_options *o = &rt_of(L)->opts;
+  lua_Integer n = 0;
+  push_program(L);
   lua_pushinteger(L, o->threads ? o->threads : uv_available_parallelism());
-  snprintf(path, size, "--grace=%.17g", o->grace);
   lua_newtable(L);
-  lua_pushstring(L, path);
-  lua_rawseti(L, -2, 1);
+  lua_pushfstring(L, "--grace=%f", o->grace);
+  lua_rawseti(L, -2, ++n);
   if (o->threads) {
     lua_pushfstring(L, "--threads=%d", (int)o->threads);
-    lua_rawseti(L, -2, 2);
+    lua_rawseti(L, -2, ++n);
   }
   if (o->dev) {
     lua_pushliteral(L, "--dev");
-    lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+    lua_rawseti(L, -2, ++n);
   }
   return 3;
 }

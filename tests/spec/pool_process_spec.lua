@@ -139,6 +139,21 @@ describe("a job in a process", function()
     assert.is_true(ticks > 5, ticks)
   end)
 
+  test("may be asked for by a job, in a thread or in a process", function()
+    local function ask(get)
+      local p <close> = require("corun").pool.new{kind = "process", size = 1}
+      return p:run(get), get()
+    end
+    local threads <close> = pool.new{size = 1}
+    local there, here = threads:run(ask, pid)
+    assert.equal(pid(), here)
+    assert.are_not.equal(there, here)
+    local p <close> = new()
+    there, here = p:run(ask, pid)
+    assert.are_not.equal(pid(), here)
+    assert.are_not.equal(there, here)
+  end)
+
   test("may wait for jobs of its own, which run in its process", function()
     local p <close> = new()
     assert.equal(p:run(pid), p:run(function(f) return require("corun").pool.run(f) end, pid))
