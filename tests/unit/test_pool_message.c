@@ -108,7 +108,8 @@ static void things_are_refused_where_nobody_knows_them(void **state) {
   shared_push(a, s);
   lua_setfield(a, 1, "t");
   assert_int_equal(-1, message_encode(a, &m, 1, 1, "result", MESSAGE_NO_SHARED));
-  assert_string_equal("cannot transfer userdata (pool thing) at result 1 .t", lua_tostring(a, -1));
+  assert_string_equal("cannot transfer userdata (pool thing) to another process at result 1 .t",
+                      lua_tostring(a, -1));
   assert_int_equal(2, lua_gettop(a));
   assert_null(m.bytes);
   assert_int_equal(0, message_encode(a, &m, 1, 1, "result", 0));
