@@ -389,6 +389,17 @@ static void report(lua_State *L) {
   if (lua_pcall(L, 1, 0, 0) != LUA_OK) fputs("corun: not enough memory\n", stderr);
 }
 
+// Say whether the error on top of the stack is that whoever read standard output has gone, which
+// ends the program without a word, also when it was faster than the cancellation.
+static int is_end_of_output(lua_State *L) {
+  if (host_signal() != SIGPIPE || !err_is(L, -1)) return 0;
+  lua_getfield(L, -1, "code");
+  const char *code = lua_tostring(L, -1);
+  int is_pipe = code && strcmp(code, "EPIPE") == 0;
+  lua_pop(L, 1);
+  return is_pipe;
+}
+
 static void print_stats(rt *r) {
   fprintf(stderr, "corun: %llu task%s, %llu steps, %llu polls, %.1f MB Lua memory, %.3f s\n",
           (unsigned long long)r->stats.spawned, r->stats.spawned == 1 ? "" : "s",
@@ -415,7 +426,10 @@ static int run(rt *r, options *o) {
   }
   if (o->timeout < HUGE_VAL) rt_limit(r, o->timeout);
   int status = rt_run(r, lua_gettop(L) - 1);
-  if (status != LUA_OK) report(L);
+  if (status != LUA_OK && is_end_of_output(L))
+    r->stopped_by = SIGPIPE;
+  else if (status != LUA_OK)
+    report(L);
   if (r->deadlocked) return EXIT_DEADLOCK;
   if (r->timed_out) {
     fprintf(stderr, "corun: timeout: %g s passed\n", o->timeout);

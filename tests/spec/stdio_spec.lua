@@ -253,6 +253,7 @@ p.wait()' $CORUN $SCRIPT]], code, KEPT_UP))
   it("whose reader has gone ends the program like other tools: cleanly, by SIGPIPE", function()
     for _, loop in ipairs{"while true do print('y') end",
       "while true do stdout:write('y\\n') end",
+      "while true do assert(stdout:write('y\\n')) end",
       "while true do io.write('y\\n') corun.yield() end"} do
       local r = sh("{ $CORUN $SCRIPT; echo $? >&2; } | head -1", [[
         local _ <close> = corun.defer(function()
