@@ -321,6 +321,8 @@ end
 
 local ok, err = corun.try(run)
 if not ok then
+  -- When nobody reads the output any more the program is ended, which may take a moment.
+  if err.code == "EPIPE" then corun.sleep(1) end
   io.stderr:write(("scrape_api.lua: %s\n"):format(err))
   corun.exit(1)
 end
