@@ -26,7 +26,7 @@ exports() {
   tell 'exported, but not public' "$stray" || status=1
   wanted=$(
     printf '%s\n' lua_callk lua_yieldk luaL_newstate luaL_traceback luaopen_utf8
-    if [ -f include/corun.h ]; then sed -nE 's/^[^/#]*[ *](corun_[a-z0-9_]+)\(.*/\1/p' include/corun.h; fi
+    if [ -f include/corun.h ]; then sed -nE '/^static/d; s/^[^/#]*[ *](corun_[a-z0-9_]+)\(.*/\1/p' include/corun.h; fi
     if [ -f "$1" ]; then symbols "$1" | grep '^lua'; fi
   )
   tell 'not exported' "$(sort -u <<<"$wanted" | grep -vxF -f <(printf '%s\n' "$seen") || true)" ||

@@ -427,6 +427,10 @@ void host_enter(rt *r) {
   pthread_mutex_unlock(&host.lock);
 }
 
+rt *host_current(void) {
+  return current;
+}
+
 void host_leave(rt *r) {
   pthread_mutex_lock(&host.lock);
   for (watched **p = &host.list; *p; p = &(*p)->next) {

@@ -18,6 +18,9 @@ void host_enter(rt *r);
 // It runs no more. [loop]
 void host_leave(rt *r);
 
+// The runtime that this thread runs, NULL when there is none. [any]
+rt *host_current(void);
+
 // Wake the watchdog if it is parked; called before a batch of steps. [loop]
 void host_unpark(void);
 

@@ -19,6 +19,6 @@ void job_end(rt *r, job *j) {
 void job_print_all(const rt *r, FILE *f) {
   for (const list *l = r->jobs.next; l != &r->jobs; l = l->next) {
     const job *j = list_entry(l, job, link);
-    fprintf(f, "corun: did not end: %s %s\n", j->op, j->target);
+    fprintf(f, "corun: did not end: %s%s%s\n", j->op, *j->target ? " " : "", j->target);
   }
 }

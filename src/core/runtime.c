@@ -185,7 +185,23 @@ static int drain(rt *r, double seconds) {
   return 0;
 }
 
+// Wait for work that may read what Lua holds, at most `seconds`. Answers 0 or UV_ETIMEDOUT.
+static int await_left(rt *r, double seconds) {
+  uint64_t began = uv_hrtime();
+  while (r->nleft) {
+    double rest = seconds - (double)(uv_hrtime() - began) / 1e9;
+    if (rest <= 0) return UV_ETIMEDOUT;
+    uv_update_time(&r->loop);
+    if (rest < HUGE_VAL) uv_timer_start(&r->clock, on_patience, (uint64_t)(rest * 1000) + 1, 0);
+    uv_ref((uv_handle_t *)&r->wakeup.poll);
+    sleep_in_loop(r);
+    uv_unref((uv_handle_t *)&r->wakeup.poll);
+  }
+  return 0;
+}
+
 int rt_close(rt *r, double seconds) {
+  if (await_left(r, seconds) < 0) return UV_ETIMEDOUT;
   r->closing = 1;
   if (r->L) lua_close(r->L);  // handles that scripts left open begin to close here
   r->L = NULL;
@@ -202,6 +218,7 @@ int rt_close(rt *r, double seconds) {
     r->spare_scopes = s->parent;
     free(s);
   }
+  free(r->watches);
   queue_fini(&r->ready);
   heap_fini(&r->timers);
   site_fini(&r->sites);

@@ -67,8 +67,11 @@ struct rt {
   uint32_t ntasks;  // alive
   uint32_t njobs;
   uint32_t nworks;  // those of them that are work (core/work.h)
-  list works;       // the same
-  list slices;      // of long operations on libuv's threads, waiting for their turn (sys/fs_op.h)
+  uint32_t nleft;   // those of these that go on without their tasks, and may read what Lua holds
+  list works;       // all of these
+  struct fd_watch **watches;  // descriptors that tasks wait for, by number (core/descriptor.h)
+  size_t nwatches;            // room in there
+  list slices;  // of long operations on libuv's threads, waiting for their turn (sys/fs_op.h)
   uint32_t nslices, most_slices;  // that run, and may run at once: the loop keeps a core
   uint64_t next_id;               // tasks and scopes
   uint64_t random;                // state of the seeded generator

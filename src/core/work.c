@@ -158,7 +158,9 @@ work *work_new(lua_State *L, const work_type *type, size_t size) {
   work *w = calloc(1, size);
   if (!w) luaL_error(L, "not enough memory");
   w->type = type;
+  w->op = type->op;
   w->r = rt_of(L);
+  list_init(&w->job.link);
   list_init(&w->live);
   w->refs = 1;
   *box = w;
@@ -172,14 +174,19 @@ static void finish(work *w) {
   if (!list_empty(&w->job.link)) job_end(r, &w->job);
   list_remove(&w->live);
   r->nworks--;
+  r->nleft -= (uint32_t)w->is_left;
+  w->has_ended = 1;
   work_unref(w);
 }
 
-static void deliver(letter *l) {
-  work *w = (work *)(void *)((char *)l - offsetof(work, end));
+void work_ended_here(work *w) {
   if (w->t) wait_wake(w->t, 0);
   w->t = NULL;
   finish(w);
+}
+
+static void deliver(letter *l) {
+  work_ended_here((work *)(void *)((char *)l - offsetof(work, end)));
 }
 
 void work_ended(work *w) {
@@ -187,20 +194,35 @@ void work_ended(work *w) {
   mail_post(w->r, &w->end);
 }
 
+// Ask the work that is under way to end.
+static wait_answer stop(work *w) {
+  atomic_store(&w->cancelled, 1);
+  if (w->type->cancel) return w->type->cancel(w);
+  return w->type->is_abandoned ? WAIT_ABANDONED : WAIT_CANNOT_STOP;
+}
+
 static wait_answer cancel(task *t, void *arg) {
   work *w = arg;
-  if (w->type->by ? w->type->by->retract(w) : retract(w)) {
-    w->t = NULL;
-    w->is_withdrawn = 1;
-    finish(w);
-    return WAIT_STOPPED;
-  }
-  atomic_store(&w->cancelled, 1);
+  int is_withdrawn = w->type->by ? w->type->by->retract(w) : retract(w);
+  wait_answer answer = is_withdrawn ? WAIT_STOPPED : stop(w);
   // A wait that could not even begin (out of memory) is never resumed.
-  if (w->type->is_abandoned || t->state != TASK_WAITING) w->t = NULL;
-  if (!w->type->is_abandoned) return WAIT_CANNOT_STOP;
-  abandon(w);
-  return WAIT_ABANDONED;
+  if (answer != WAIT_CANNOT_STOP || (t && t->state != TASK_WAITING)) w->t = NULL;
+  if (answer == WAIT_ABANDONED) abandon(w);
+  if (answer != WAIT_STOPPED) return answer;
+  w->is_withdrawn = is_withdrawn;
+  finish(w);
+  return answer;
+}
+
+void work_cancel(work *w) {
+  task *t = w->t;
+  if (list_empty(&w->live)) {  // not begun, or ended
+    work_stop(w);
+    return;
+  }
+  work_ref(w);
+  if (cancel(t, w) != WAIT_CANNOT_STOP && t) wait_wake(t, UV_ECANCELED);
+  work_unref(w);
 }
 
 static int resumed(lua_State *L, void *arg, int rc) {
@@ -211,7 +233,7 @@ static int resumed(lua_State *L, void *arg, int rc) {
 static void describe(const task *t, const void *arg, char *buf, size_t n) {
   const work *w = arg;
   (void)t;
-  snprintf(buf, n, "%s%s%s", w->type->op, w->target ? " " : "", w->target ? w->target : "");
+  snprintf(buf, n, "%s%s%s", w->op, w->target ? " " : "", w->target ? w->target : "");
 }
 
 static const wait_ops work_ops = {"a thread to do", cancel, resumed, describe};
@@ -229,11 +251,21 @@ void work_hold(rt *r, work *w, const work_type *type) {
   r->nworks++;
 }
 
+void work_expect(work *w) {
+  w->refs++;
+  w->r->nworks++;
+  list_push(&w->r->works, &w->live);
+  job_begin(w->r, &w->job, w->op, w->target ? w->target : "");
+}
+
 void work_abandon_all(rt *r) {
   for (list *l = r->works.next; l != &r->works; l = l->next) {
     work *w = list_entry(l, work, live);
-    if (w->type->by && w->t) wait_wake(w->t, UV_ECANCELED);
+    if (!w->t || !(w->type->by || w->type->can_be_left)) continue;
+    wait_wake(w->t, UV_ECANCELED);
     w->t = NULL;
+    w->is_left = w->type->can_be_left;
+    r->nleft += (uint32_t)w->is_left;
   }
 }
 
@@ -241,16 +273,19 @@ int work_begin(lua_State *L, work *w, uint64_t when) {
   wait_check(L);
   assert(w->phase == IDLE && w->refs == 1);
   assert(when == TIMER_NEVER || w->type->is_abandoned);
-  rt *r = w->r;
   int rc = w->type->by ? w->type->by->submit(w) : submit(w);
   if (rc < 0) {
     w->is_withdrawn = 1;
     return w->type->done(L, w, rc);
   }
   w->t = task_current(L);  // when it has ended, this thread is told
-  w->refs++;
-  r->nworks++;
-  list_push(&r->works, &w->live);
-  job_begin(r, &w->job, w->type->op, w->target ? w->target : "");
+  work_expect(w);
   return wait_begin_until(L, &work_ops, w, when);
+}
+
+int work_wait(lua_State *L, work *w) {
+  wait_check(L);
+  if (w->has_ended) return w->type->done(L, w, 0);
+  w->t = task_current(L);
+  return wait_begin(L, &work_ops, w);
 }

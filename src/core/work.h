@@ -15,6 +15,7 @@
 #include "core/job.h"
 #include "core/mail.h"
 #include "core/types.h"
+#include "core/wait.h"
 
 typedef struct work_type {
   const char *op;  // "hash_file": for the task tree and for messages
@@ -30,6 +31,12 @@ typedef struct work_type {
   // A cancelled task goes on at once, and the work ends by itself (S16: abandoned). Otherwise the
   // task sleeps until `run` has ended.
   int is_abandoned;
+  // Asked instead of is_abandoned when the task was cancelled and the work is under way: have it
+  // end soon. WAIT_STOPPED: nobody will call work_ended. May be NULL. [loop] Must not run Lua.
+  wait_answer (*cancel)(work *w);
+  // When the grace at the end of the program is over, its task goes on with UV_ECANCELED
+  // (work.is_left), and `run` may still read what Lua holds: rt_close waits for it first (S26).
+  int can_be_left;
   // Who does the work instead of corun's own threads; NULL: those do. [loop]
   const struct work_doer *by;
 } work_type;
@@ -52,8 +59,10 @@ struct work {
   unsigned refs;
   int phase;  // guarded by the lock of the threads
   atomic_int cancelled;
-  int is_withdrawn;    // never came to a thread: run is not called [loop]
-  const char *target;  // whom it concerns, for messages; lives as long as the work. May be NULL
+  int is_withdrawn;        // never came to a thread: run is not called [loop]
+  int is_left, has_ended;  // [loop]
+  const char *op;          // that of its type, or a better one
+  const char *target;      // whom it concerns, for messages; lives as long as the work. May be NULL
 };
 
 // Make a piece of work, zeroed but for this structure, at the beginning of `size` bytes; push the
@@ -69,6 +78,20 @@ int work_begin(lua_State *L, work *w, uint64_t when);
 // A doer has ended the work: its task, if there is one, is to be woken. [any]
 void work_ended(work *w);
 
+// The same on the loop thread: at once. [loop] Must not run Lua.
+void work_ended_here(work *w);
+
+// Count work as outstanding that nobody is given: it ends by work_ended, also before work_wait.
+// [loop]
+void work_expect(work *w);
+
+// Suspend until work that was expected has ended; as work_begin. [loop]
+int work_wait(lua_State *L, work *w);
+
+// Let work end early whose task still waits for it, as if that was cancelled: it gets UV_ECANCELED
+// unless the work goes on. [loop] Must not run Lua.
+void work_cancel(work *w);
+
 // Let the runtime live until work_ended(w), for which no task waits, and own `w`, which is on the C
 // heap. [loop]
 void work_hold(rt *r, work *w, const work_type *type);
@@ -77,7 +100,8 @@ void work_hold(rt *r, work *w, const work_type *type);
 void work_ref(work *w);
 void work_unref(work *w);
 
-// The grace is over: let the tasks go on whose work others do. [loop] Must not run Lua.
+// The grace is over: let the tasks go on whose work others do or can be left. [loop] Must not run
+// Lua.
 void work_abandon_all(rt *r);
 
 // Push nil and the error for UV_EAGAIN; answer 2. `target` may be NULL. [loop]
