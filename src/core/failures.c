@@ -11,6 +11,7 @@
 #include "core/scope.h"
 #include "core/task.h"
 #include "core/trace.h"
+#include "core/weak.h"
 
 #define KEPT ERR_MOST
 #define COUNTED 0  // where the weak table of the tasks only counted stands
@@ -62,11 +63,7 @@ static lua_Integer place(lua_State *L) {
 static void push_counted(lua_State *L) {
   if (lua_rawgeti(L, -1, COUNTED) == LUA_TTABLE) return;
   lua_pop(L, 1);
-  lua_newtable(L);
-  lua_createtable(L, 0, 1);
-  lua_pushliteral(L, "k");
-  lua_setfield(L, -2, "__mode");
-  lua_setmetatable(L, -2);
+  weak_newtable(L, "k");
   lua_pushvalue(L, -1);
   lua_rawseti(L, -3, COUNTED);
 }

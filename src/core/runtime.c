@@ -19,6 +19,7 @@
 #include "core/scope.h"
 #include "core/task.h"
 #include "core/trace.h"
+#include "core/weak.h"
 #include "core/work.h"
 
 #define BATCH 256  // steps between two polls, so that neither starves
@@ -33,13 +34,7 @@
 // --- Making ----------------------------------------------------------------------------------
 
 static int make_table(lua_State *L, const char *mode) {
-  lua_newtable(L);
-  if (mode) {
-    lua_createtable(L, 0, 1);
-    lua_pushstring(L, mode);
-    lua_setfield(L, -2, "__mode");
-    lua_setmetatable(L, -2);
-  }
+  weak_newtable(L, mode);
   return luaL_ref(L, LUA_REGISTRYINDEX);
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/error.h"
+#include "core/weak.h"
 #include "data/json.h"
 #include "pool/message.h"
 
@@ -56,13 +57,7 @@ static int on_collect(lua_State *L) {
 
 // Give the codec on top of the stack a table with the given mode as user value `n`.
 static void give_table(lua_State *L, int n, const char *mode) {
-  lua_newtable(L);
-  if (mode) {
-    lua_createtable(L, 0, 1);
-    lua_pushstring(L, mode);
-    lua_setfield(L, -2, "__mode");
-    lua_setmetatable(L, -2);
-  }
+  weak_newtable(L, mode);
   lua_setiuservalue(L, -2, n);
 }
 

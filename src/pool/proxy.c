@@ -10,6 +10,7 @@
 #include "base/list.h"
 #include "core/error.h"
 #include "core/runtime.h"
+#include "core/weak.h"
 #include "pool/worker.h"
 
 struct home {
@@ -103,13 +104,7 @@ static void push_table(lua_State *L, const void *key, const char *mode) {
   luaL_checkstack(L, 6, NULL);
   if (lua_rawgetp(L, LUA_REGISTRYINDEX, key) == LUA_TTABLE) return;
   lua_pop(L, 1);
-  lua_newtable(L);
-  if (mode) {
-    lua_createtable(L, 0, 1);
-    lua_pushstring(L, mode);
-    lua_setfield(L, -2, "__mode");
-    lua_setmetatable(L, -2);
-  }
+  weak_newtable(L, mode);
   lua_pushvalue(L, -1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, key);
 }

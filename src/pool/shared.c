@@ -7,6 +7,7 @@
 #include "core/args.h"
 #include "core/error.h"
 #include "core/runtime.h"
+#include "core/weak.h"
 
 // Key in a metatable that marks it as one of shared things; key in the registry of the table with
 // weak values: shared thing -> its userdata.
@@ -63,11 +64,7 @@ void shared_register(lua_State *L, const shared_type *type) {
 static void push_boxes(lua_State *L) {
   if (lua_rawgetp(L, LUA_REGISTRYINDEX, &boxes) == LUA_TTABLE) return;
   lua_pop(L, 1);
-  lua_newtable(L);
-  lua_createtable(L, 0, 1);
-  lua_pushliteral(L, "v");
-  lua_setfield(L, -2, "__mode");
-  lua_setmetatable(L, -2);
+  weak_newtable(L, "v");
   lua_pushvalue(L, -1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &boxes);
 }
