@@ -463,57 +463,6 @@ describe("workers", function()
 end)
 
 describe("closing a pool", function()
-  it("lets the jobs end first", function()
-    local p = pool.new{size = 1}
-    local results = {}
-    corun.scope(function(s)
-      for i = 1, 3 do
-        s:spawn(function()
-          results[i] = p:run(function(x)
-            require("corun").sleep(0.01)
-            return x
-          end, i)
-        end)
-      end
-      while p:stats().running + p:stats().queued + p:stats().done < 3 do corun.sleep(0.001) end
-      p:close()
-      assert.equal(0, p:stats().workers)
-      corun.sleep(0)
-    end)
-    assert.same({1, 2, 3}, results)
-    local ok, err = pcall(p.run, p, function() end)
-    assert.is_false(ok)
-    assert.equal("ECLOSED", err.code)
-    p:close()
-  end)
-
-  it("cancels them when it is told to, or left by an error", function()
-    local p = pool.new{size = 1}
-    local errors = {}
-    corun.scope(function(s)
-      for i = 1, 3 do
-        s:spawn(function()
-          local _, err = pcall(p.run, p, function() while true do end end)
-          errors[i] = err.code
-        end)
-      end
-      while p:stats().running == 0 or p:stats().queued < 2 do corun.sleep(0.001) end
-      p:close{cancel = true}
-    end)
-    table.sort(errors)
-    assert.same({"ECANCELED", "ECLOSED", "ECLOSED"}, errors)
-    local q
-    local ok = pcall(function()
-      local r <close> = pool.new{size = 1}
-      q = r
-      corun.daemon(function() pcall(r.run, r, function() while true do end end) end)
-      while r:stats().running == 0 do corun.sleep(0.001) end
-      error("out")
-    end)
-    assert.is_false(ok)
-    assert.equal(0, q:stats().workers)
-  end)
-
   it("ends the program soon, whatever runs", function()
     local out, code = script([[
       local corun = require "corun"

@@ -1,0 +1,79 @@
+-- SPDX-License-Identifier: MIT
+-- What pools do alike, whether their workers are threads or processes.
+local corun = require "corun"
+local children = dofile("tests/spec/support/children.lua")
+local pools = dofile("tests/spec/support/process_pools.lua")
+
+local scope, sleep = corun.scope, corun.sleep
+local eventually, raised = pools.eventually, pools.raised
+
+-- A pool of one worker; its grace is longer than a loaded machine needs.
+local function new(kind)
+  if kind == "process" then return pools.new() end
+  return corun.pool.new{size = 1}
+end
+
+-- An `it` that leaves no descriptor and no child behind.
+local function test(name, fn)
+  it(name, children.checked(fn))
+end
+
+for _, kind in ipairs{"thread", "process"} do
+  describe("closing a pool, kind " .. kind .. ",", function()
+    test("lets the jobs end first, and refuses others", function()
+      local p = new(kind)
+      local results = {}
+      scope(function(s)
+        for i = 1, 3 do
+          s:spawn(function()
+            results[i] = p:run(function(x)
+              require("corun").sleep(0.02)
+              return x
+            end, i)
+          end)
+        end
+        eventually(function()
+          local c = p:stats()
+          return c.running + c.queued + c.done == 3
+        end)
+        p:close()
+        assert.equal(0, p:stats().workers)
+        sleep(0)
+      end)
+      assert.same({1, 2, 3}, results)
+      local err = raised("ECLOSED", function() p:run(function() end) end)
+      assert.matches("^tests/spec/pool_kinds_spec.lua:%d+: run %d+: the pool was closed",
+        tostring(err))
+      raised("ECLOSED", p.map, p, {1}, function() end)
+      p:close()
+      p:close{cancel = true}
+    end)
+
+    test("cancels them when it is told to, or left by an error", function()
+      local p = new(kind)
+      local errors = {}
+      scope(function(s)
+        for i = 1, 3 do
+          s:spawn(function()
+            local _, err = pcall(p.run, p, function() while true do end end)
+            errors[i] = err.code
+          end)
+        end
+        eventually(function() return p:stats().running == 1 and p:stats().queued == 2 end)
+        p:close{cancel = true}
+      end)
+      table.sort(errors)
+      assert.same({"ECANCELED", "ECLOSED", "ECLOSED"}, errors)
+      local q
+      local ok = pcall(function()
+        local r <close> = new(kind)
+        q = r
+        corun.daemon(function() pcall(r.run, r, function() while true do end end) end)
+        eventually(function() return r:stats().running == 1 end)
+        error("out")
+      end)
+      assert.is_false(ok)
+      assert.equal(0, q:stats().workers)
+    end)
+  end)
+end
