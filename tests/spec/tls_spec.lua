@@ -268,18 +268,18 @@ describe("tls", function()
 
   it("S15 who is cancelled between connecting and the handshake has no connection", function()
     local netcore = require("corun.netcore")
-    local connect, closed = netcore.connect, corun.event()
+    local real, closed = netcore.connect, corun.event()
     local server <close> = assert(net.serve("127.0.0.1:0", function(s)
       s:read("a")
       closed:set()
     end))
     local _ <close> = corun.defer(function()
-      netcore.connect = connect
+      netcore.connect = real
       collectgarbage("restart")
     end)
     collectgarbage("stop") -- it would close what is lost
     function netcore.connect(...)
-      local s, err = connect(...)
+      local s, err = real(...)
       corun.current():cancel()
       return s, err
     end
