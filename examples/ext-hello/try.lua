@@ -1,0 +1,8 @@
+-- SPDX-License-Identifier: MIT
+local corun, hello = require "corun", require "hello"
+
+corun.spawn(function()
+  hello.alarm(1)
+  print(hello.shout("a second later"))
+end)
+io.write(hello.shout("meanwhile: "), hello.line())

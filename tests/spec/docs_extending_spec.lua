@@ -1,0 +1,64 @@
+-- SPDX-License-Identifier: MIT
+-- The tutorial for extensions is true word by word: in an empty folder its files are written and
+-- its commands typed, with an installed corun. The files are those of examples/ext-hello.
+local corun = require "corun"
+local process = require "corun.process"
+local fs = corun.fs
+
+local build = os.getenv("CORUN_BUILD") or "build"
+
+-- The files and commands of the tutorial. A file that comes in parts is put together.
+local function blocks_of(text)
+  local files, commands = {}, {}
+  for kind, body in text:gmatch("\n```(%w[^\n]*)\n(.-\n)```\n") do
+    local name = kind:match("^%w+ (%S+)$")
+    if name then
+      files[name] = files[name] and files[name] .. "\n" .. body or body
+    elseif kind == "console" then
+      for line, output in ("\n" .. body):gsub("\n%$ ", "\n\0"):gmatch("%z([^\n]*)\n([^%z]*)") do
+        commands[#commands + 1] = {line, output}
+      end
+    end
+  end
+  return files, commands
+end
+
+local function run(argv)
+  argv.stderr = "stdout"
+  local r = assert(process.run(argv))
+  assert.equal(0, r.code, r.stdout)
+  return r.stdout
+end
+
+-- A module without a sanitizer does not load into a program with one.
+local cache = assert(fs.read(build .. "/CMakeCache.txt"))
+if cache:find("CORUN_SANITIZE:STRING=%a") then return end
+
+describe("docs/extending.md", function()
+  local text = assert(fs.read("docs/extending.md"))
+  local files, commands = blocks_of(text)
+
+  it("has the files of the example", function()
+    local seen = 0
+    for name, body in pairs(files) do
+      assert.equal(assert(fs.read("examples/ext-hello/" .. name)), body)
+      seen = seen + 1
+    end
+    assert.equal(3, seen)
+  end)
+
+  it("is true word by word, with an installed corun #heavy", function()
+    local installed <close> = assert(fs.temp{dir = true})
+    local empty <close> = assert(fs.temp{dir = true})
+    local prefix, dir = installed:path() .. "/moved", empty:path()
+    run{"cmake", "--install", build, "--prefix", installed:path() .. "/first"}
+    assert(fs.rename(installed:path() .. "/first", prefix))
+    for name, body in pairs(files) do assert(fs.write(dir .. "/" .. name, body)) end
+    local env = {PATH = prefix .. "/bin:" .. os.getenv("PATH"), CMAKE_PREFIX_PATH = prefix,
+      LUA_CPATH_5_4 = false, CORUN_SEED = false, LC_ALL = "C"}
+    for _, command in ipairs(commands) do
+      assert.equal(command[2], run{"sh", "-c", command[1], cwd = dir, env = env})
+    end
+    assert.equal(2, #commands)
+  end)
+end)
