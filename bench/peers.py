@@ -92,6 +92,14 @@ class Programs:
         command = ["cc", "-std=c11", "-O2", "-Wall", "-Wextra", "-o"]
         return self._build(source, command, list(libraries))
 
+    def extension(self, source):
+        """Compiles a module for corun; returns its path."""
+        headers = subprocess.run(["pkg-config", "--cflags", "lua5.4"], check=True, text=True,
+                                 stdout=subprocess.PIPE).stdout.split()
+        command = ["cc", "-std=c11", "-O2", "-Wall", "-Wextra", "-shared", "-fPIC",
+                   "-I" + os.path.join(os.path.dirname(BENCH), "include"), *headers, "-o"]
+        return self._build(source, command, [])
+
     def go_program(self, source):
         return self._build(source, [self.go, "build", "-o"], []) if self.go else None
 
@@ -214,6 +222,11 @@ def contenders(bench, programs):
                 entry("go", p.go_program("fs/files.go"))]
     if bench.startswith("pool-"):
         return pool_contenders(bench, p, entry)
+    if bench.startswith("ext-"):
+        found = [entry("corun", p.corun, script("ext/ext.lua"), p.extension("ext/noop.c"))]
+        if bench != "ext-wake":
+            found.append(entry("libuv", p.c("pool/queue_work.c", "-luv")))
+        return found
     raise KeyError(bench)
 
 

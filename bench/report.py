@@ -79,6 +79,9 @@ TABLES = {
     "pool-string": ("a string of 5 MB to a worker and back", TRIPS),
     "pool-table": ("a list of 100,000 integers to a worker and back", TRIPS),
     "pool-worker": ("one more worker: its first job done, and what it takes when it idles", WORKERS),
+    "ext-trip": ("a no-op of an extension on a thread, one after another", JOBS),
+    "ext-flight": ("no-ops of an extension on threads, 1,000 in flight", JOBS),
+    "ext-wake": ("two tasks that wake each other through corun.h: one suspension", JOBS),
 }
 
 # benchmark, metric, peer (None: corun's own figure), comparison, bound
@@ -137,6 +140,9 @@ TARGETS = [
     ("pool-table", "rate", "piscina", ">=", 3.0),
     ("pool-worker", "memory", None, "<=", 400e3),
     ("pool-worker", "start", None, "<=", 2.0),
+    ("ext-trip", "us", "libuv", "<=", 1.1),
+    ("ext-flight", "us", None, "<=", 0.6),
+    ("ext-wake", "us", None, "<=", 0.25),
 ]
 
 

@@ -32,7 +32,8 @@ GROUPS = {"core": ["tasks", "sleepers", "startup", "json548", "json5m"],
           "process": ["spawn-process"],
           "files": ["files_read", "files_write"],
           "pool": ["pool-trip", "pool-flight", "pool-map", "pool-cpu", "pool-string", "pool-table",
-                   "pool-worker"]}
+                   "pool-worker"],
+          "ext": ["ext-trip", "ext-flight", "ext-wake"]}
 BENCHES = [b for group in GROUPS.values() for b in group]
 
 
@@ -344,7 +345,7 @@ def bench_files(what):
 
 
 def bench_pool(mode, n):
-    """N jobs in two workers, on all cores."""
+    """N jobs in two workers, or N operations, on all cores."""
     def bench(machine, who, quick):
         count = max(1000 if mode == "flight" else 2, int(n * who.scale / (10 if quick else 1)))
         argv = who.argv + [mode, str(count), str(max(1, count // 5))]
@@ -378,7 +379,8 @@ def bench_pool_worker(machine, who, quick):
 POOL = {"pool-trip": bench_pool("trip", 20_000), "pool-flight": bench_pool("flight", 500_000),
         "pool-map": bench_pool("map", 200_000), "pool-cpu": bench_pool_cpu,
         "pool-string": bench_pool("string", 100), "pool-table": bench_pool("table", 100),
-        "pool-worker": bench_pool_worker}
+        "pool-worker": bench_pool_worker, "ext-trip": bench_pool("trip", 20_000),
+        "ext-flight": bench_pool("flight", 500_000), "ext-wake": bench_pool("wake", 2_000_000)}
 
 
 SERVERS = {"serve-json": bench_serve(), "serve-static": bench_serve_static,
