@@ -220,9 +220,8 @@ void work_cancel(work *w) {
     work_stop(w);
     return;
   }
-  work_ref(w);
+  // The task that waits owns it too, if there is one; else it may be gone after this.
   if (cancel(t, w) != WAIT_CANNOT_STOP && t) wait_wake(t, UV_ECANCELED);
-  work_unref(w);
 }
 
 static int resumed(lua_State *L, void *arg, int rc) {
