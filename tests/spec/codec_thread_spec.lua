@@ -178,18 +178,29 @@ describe("codec on threads", function()
   end)
 
   it("what was cancelled in the middle is of no use any more", function()
-    local e, h = codec.br.encoder({level = 9}), codec.hash("md5")
-    corun.timeout(0.005, function() e:update(text) corun.yield() end)
-    local out, err = e:update("x")
-    assert.is_nil(out)
+    -- Cancel an update of what `make` gives: later each time, until its thread had begun.
+    local function cancelled(make, input, is_useless)
+      for i = 1, 15 do
+        local made = make()
+        corun.timeout(0.003 * 1.5 ^ i, function() made:update(input) corun.yield() end)
+        if is_useless(made) then return made end
+      end
+      error("it was never cancelled in the middle")
+    end
+    local err
+    local e = cancelled(function() return codec.br.encoder({level = 9}) end, text, function(made)
+      local out
+      out, err = made:update("x")
+      return out == nil
+    end)
     assert.equal("ECANCELED", err.code)
     assert.is_nil((e:finish()))
     e:close()
-    local longer = text:rep(16)
-    corun.timeout(0.03, function() h:update(longer) corun.yield() end)
-    local ok
-    ok, err = pcall(h.hex, h)
-    assert.is_false(ok)
+    cancelled(function() return codec.hash("md5") end, text:rep(16), function(made)
+      local ok
+      ok, err = pcall(made.hex, made)
+      return not ok
+    end)
     assert.equal("ECANCELED", err.code)
   end)
 
