@@ -62,10 +62,15 @@ static int done(lua_State *L, work *w, int rc) {
   if (w->is_left) return leave(L);
   if (rc == 0) rc = o->rc;
   if (rc == UV_ECANCELED) task_checkpoint(L);  // it gave up because its task did
-  if (o->type->done) return o->type->done(L, o->data, rc);
-  if (rc < 0) return corun_pusherror(L, rc, o->type->name, NULL);
-  lua_pushboolean(L, 1);
-  return 1;
+  int n = 1;
+  if (o->type->done)
+    n = o->type->done(L, o->data, rc);
+  else if (rc < 0)
+    n = corun_pusherror(L, rc, o->type->name, NULL);
+  else
+    lua_pushboolean(L, 1);
+  work_release(w);  // sooner than the collector, which does not see how large it is
+  return n;
 }
 
 // The program cannot go on safely when an operation is misused where nothing can be raised: say so,

@@ -140,10 +140,16 @@ void work_unref(work *w) {
   free(w);
 }
 
+void work_release(work *w) {
+  if (!w->box) return;
+  *w->box = NULL;
+  w->box = NULL;
+  work_unref(w);
+}
+
 static int l_gc(lua_State *L) {
   work **box = lua_touserdata(L, 1);
-  if (*box) work_unref(*box);
-  *box = NULL;
+  if (*box) work_release(*box);
   return 0;
 }
 
@@ -163,6 +169,7 @@ work *work_new(lua_State *L, const work_type *type, size_t size) {
   list_init(&w->job.link);
   list_init(&w->live);
   w->refs = 1;
+  w->box = box;
   *box = w;
   return w;
 }

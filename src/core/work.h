@@ -53,6 +53,7 @@ struct work {
   const work_type *type;
   rt *r;
   task *t;              // NULL once the task gave up
+  work **box;           // the userdata that owns it, NULL when that has let go
   list live;            // in rt->works
   work *next, *before;  // in the queue of the threads
   letter end;           // says that it has ended
@@ -91,6 +92,9 @@ int work_wait(lua_State *L, work *w);
 // Let work end early whose task still waits for it, as if that was cancelled: it gets UV_ECANCELED
 // unless the work goes on. [loop] Must not run Lua.
 void work_cancel(work *w);
+
+// Let go of it in the place of its userdata, which holds nothing then. [loop]
+void work_release(work *w);
 
 // Let the runtime live until work_ended(w), for which no task waits, and own `w`, which is on the C
 // heap. [loop]
