@@ -173,7 +173,10 @@ void corun_wake(void *data, int rc) {
 }
 
 void corun_cancel(void *data) {
-  work_cancel(&op_of(data)->w);
+  work *w = &op_of(data)->w;
+  work_ref(w);  // its `cancel` may wake it, and nobody else may be left who owns it
+  work_cancel(w);
+  work_unref(w);
 }
 
 int corun_cancelled(const void *data) {

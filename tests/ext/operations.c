@@ -282,6 +282,16 @@ static int l_forget(lua_State *L) {
   return 0;
 }
 
+// orphan(kind): outstanding, without a task; answers it for `cancel` and `wake`.
+static int l_orphan(lua_State *L) {
+  static const char *const kinds[] = {"stopped", "woken", NULL};
+  static const corun_optype types[] = {
+    {.name = "orphan", .cancel = stop_pending, .drop = drop_any},
+    {.name = "orphan", .cancel = wake_pending, .drop = drop_any}};
+  lua_pushlightuserdata(L, corun_newop(L, &types[luaL_checkoption(L, 1, NULL, kinds)], 1));
+  return 1;
+}
+
 static int l_wake_twice(lua_State *L) {
   static const corun_optype type = {.name = "double", .drop = drop_any};
   void *op = corun_newop(L, &type, 0);
@@ -444,6 +454,7 @@ int luaopen_operations(lua_State *L) {
                                        {"await_twice", l_await_twice},
                                        {"lose", l_lose},
                                        {"forget", l_forget},
+                                       {"orphan", l_orphan},
                                        {"wake_twice", l_wake_twice},
                                        {"wake_run", l_wake_run},
                                        {"need_abi", l_need_abi},

@@ -539,6 +539,18 @@ describe("misuse of an operation", function()
     assert_dropped(1)
   end)
 
+  for _, kind in ipairs{"stopped", "woken"} do
+    it("keeps what was never awaited until it is cancelled: " .. kind, function()
+      local op = ext.orphan(kind)
+      collectgarbage()
+      collectgarbage()
+      assert.equal(1, debug_.stats().jobs)
+      ext.cancel(op)
+      assert.equal(0, debug_.stats().jobs)
+      assert_dropped(1)
+    end)
+  end
+
   it("S26 names a run that never returns, and keeps the status", function()
     local r = program.run({"--grace=0.1", "-e", [[
       local corun, ext = require "corun", require "operations"
