@@ -257,9 +257,8 @@ static int done(lua_State *L, work *w, int rc) {
   worker_unblock(rt_of(L));
   rc = code_of(j, rc);
   if (rc < 0) return raise_code(L, j, rc);
-  message_fini(&j->call);
   int n = pool_conclude(L, (job_outcome)j->outcome, &j->reply, j->in->name);
-  message_fini(&j->reply);  // at once, not when the collector finds the job
+  work_release(w);  // at once, not when the collector finds the job
   return n;
 }
 

@@ -419,7 +419,7 @@ describe("worker processes", function()
     pcall(p.run, p, function() error("x") end)
     corun.timeout(0.05, p.run, p, function() require("corun").sleep(1) end)
     assert.same({size = 2, workers = 1, idle = 1, queued = 0, running = 0, done = 1, failed = 1,
-      cancelled = 1, keepers = 0, kept = 0, name = "counted"}, p:stats())
+      cancelled = 1, name = "counted"}, p:stats())
     assert.equal("pool counted (1 of 2 workers, 0 jobs run, 0 wait)", tostring(p))
   end)
 
