@@ -144,7 +144,7 @@ function parts:next()
   local stop
   while true do
     stop = self.text:find("\r\n\r\n", self.at, true)
-    local size = (stop or #self.text) - self.at
+    local size = (stop or #self.text - 2) - self.at -- what may belong to its end is left out
     if size > self.max_head then
       error(parts.fault(413, "the head of a part of the form is over the limit", self.target), 0)
     end

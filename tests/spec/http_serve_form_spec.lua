@@ -142,6 +142,17 @@ describe("the parts of a form:", function()
       "x"}}))
   end)
 
+  it("a head as long as the limit is read, a longer one is not, however it is cut", function()
+    local body = body_of{{DISPOSITION .. "a", "data"}}
+    local function is_read(limit, cuts) return parse(body, cuts, limit) ~= nil end
+    local least = 1
+    while not is_read(least) do least = least + 1 end
+    for cut = 1, #body do
+      assert.is_true(is_read(least, {cut}), cut)
+      assert.is_false(is_read(least - 1, {cut}), cut)
+    end
+  end)
+
   it("bodies with random changes are read or refused, however they are cut", function()
     local state = 42
     local function random(n)
