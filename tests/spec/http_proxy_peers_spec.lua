@@ -145,7 +145,7 @@ describe("http through", function()
     assert.equal(403, refused("http://" .. forbidding, secure_url, "403").status)
   end)
 
-  it("squid", function()
+  it("squid #heavy", function()
     if not support.has("squid") then return pending("squid is not installed") end
     local peer, address, path = start_squid("http_port 127.0.0.1:%d")
     local _ <close> = corun.defer(function() os.remove(path) end)
@@ -156,7 +156,7 @@ describe("http through", function()
     assert.equal(503, assert(s:get("http://127.0.0.1:1/")).status)
   end)
 
-  it("squid with a password", function()
+  it("squid with a password #heavy", function()
     if not support.has("squid") then return pending("squid is not installed") end
     if not folder then return pending("the openssl command is not installed") end
     local helper = os.tmpname()
@@ -178,7 +178,7 @@ describe("http through", function()
     assert.equal(407, assert(s:get(plain_url)).status)
   end)
 
-  it("squid that speaks TLS", function()
+  it("squid that speaks TLS #heavy", function()
     if not support.has("squid") then return pending("squid is not installed") end
     if not folder then return pending("the openssl command is not installed") end
     assert(os.execute(("chmod -R a+rX %s"):format(folder))) -- it leaves root behind

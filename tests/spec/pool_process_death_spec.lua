@@ -215,7 +215,7 @@ describe("retries", function()
   end)
 end)
 
-describe("a worker that is no worker", function()
+describe("a worker that is no worker #heavy", function()
   local READY = [[printf 'crn\020\0\0\0\0\0\0\0\0' >&0; ]]
 
   -- A program of the shell whose standard input is the socket.
