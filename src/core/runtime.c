@@ -83,10 +83,15 @@ static void look(rt *r) {
   if (r->closing && !r->nworks && !uv_is_closing(h)) uv_close(h, NULL);
 }
 
-// Run the loop until something happens; it looks before it sleeps and after.
-static void sleep_in_loop(rt *r) {
-  uv_run(&r->loop, wakeup_sleep(&r->wakeup) ? UV_RUN_ONCE : UV_RUN_NOWAIT);
+// A turn of the loop, and look at what was left meanwhile.
+static void turn(rt *r, uv_run_mode mode) {
+  uv_run(&r->loop, mode);
   if (wakeup_rise(&r->wakeup)) look(r);
+}
+
+// Run the loop until something happens, or not at all if something has.
+static void sleep_in_loop(rt *r) {
+  turn(r, wakeup_sleep(&r->wakeup) ? UV_RUN_ONCE : UV_RUN_NOWAIT);
 }
 
 // Only a runtime that closes sleeps without looking by itself: there is nothing else that it does.
@@ -295,9 +300,8 @@ static void poll_events(rt *r) {
   if (r->ready.count || r->alloc.dead) {
     uv_handle_t *keep = (uv_handle_t *)&r->wakeup.poll;
     uv_ref(keep);  // libuv does not even look when nothing keeps it alive
-    uv_run(&r->loop, UV_RUN_NOWAIT);
+    turn(r, UV_RUN_NOWAIT);
     uv_unref(keep);
-    if (wakeup_rise(&r->wakeup)) look(r);
   } else if (!wait_for_events(r)) {
     end_deadlock(r);
   }

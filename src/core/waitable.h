@@ -64,6 +64,19 @@ int waitable_begin(lua_State *L, const wait_ops *ops, const waitable *cls, int i
 wait_answer waitable_cancel(task *t, void *arg);
 void waitable_describe(const task *t, const void *arg, char *buf, size_t n);
 
+// What the `done` function of such an operation answers. [loop]
+int waitable_done(lua_State *L, const waitable *cls, int item, int rc);
+
+// Serve a queued waiter: take it, and the other cases of its select, out of the queues and wake its
+// task with `rc` and the `n` values on top of `from`, which are popped. [loop] Must not run Lua.
+// Answers 0, or UV_ENOMEM with nothing popped: then the task raises that and the next waiter may be
+// served.
+int waiter_serve(waiter *w, int rc, lua_State *from, int n);
+
+// Wait until an operation of the table of cases at index 1 is possible and do that one, for at most
+// `seconds`. To be returned from a lua_CFunction. [loop] Raises a cancellation before any effect.
+int select_begin(lua_State *L, double seconds);
+
 // --- What all channels have in common --------------------------------------------------------
 
 // Raise unless index 2 holds the one item that `op` is to send. [loop]
@@ -79,18 +92,5 @@ int waitable_try_recv(lua_State *L, const waitable *cls, const void *self);
 
 // Give nil and ECLOSED to who sends; answer 2. [loop]
 int waitable_fail_closed(lua_State *L, const waitable *cls, const void *self);
-
-// What the `done` function of such an operation answers. [loop]
-int waitable_done(lua_State *L, const waitable *cls, int item, int rc);
-
-// Serve a queued waiter: take it, and the other cases of its select, out of the queues and wake its
-// task with `rc` and the `n` values on top of `from`, which are popped. [loop] Must not run Lua.
-// Answers 0, or UV_ENOMEM with nothing popped: then the task raises that and the next waiter may be
-// served.
-int waiter_serve(waiter *w, int rc, lua_State *from, int n);
-
-// Wait until an operation of the table of cases at index 1 is possible and do that one, for at most
-// `seconds`. To be returned from a lua_CFunction. [loop] Raises a cancellation before any effect.
-int select_begin(lua_State *L, double seconds);
 
 #endif

@@ -266,9 +266,9 @@ static int relayed(lua_State *L, work *w, int rc) {
   pool_job *j = (pool_job *)(void *)w;
   rc = code_of(j, rc);
   if (rc < 0) return raise_code(L, j, rc);
-  message_fini(&j->call);
   lua_pushinteger(L, j->outcome);
   lua_pushlstring(L, j->reply.bytes ? (const char *)j->reply.bytes : "", j->reply.len);
+  work_release(w);
   return 2;
 }
 

@@ -99,18 +99,8 @@ size_t home_open(home *h) {
   return n;
 }
 
-// Push the table at `key` of the registry, with that mode.
-static void push_table(lua_State *L, const void *key, const char *mode) {
-  luaL_checkstack(L, 6, NULL);
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, key) == LUA_TTABLE) return;
-  lua_pop(L, 1);
-  weak_newtable(L, mode);
-  lua_pushvalue(L, -1);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, key);
-}
-
 void home_enter(lua_State *L, home *h) {
-  push_table(L, &values, NULL);
+  weak_push(L, &values, NULL);
   lua_pushliteral(L, "__name");
   lua_rawseti(L, -2, NAME);
   lua_pop(L, 1);
@@ -141,7 +131,7 @@ void home_clean(lua_State *L, home *h) {
   int littered = h->littered;
   h->littered = 0;
   pthread_mutex_unlock(&h->lock);
-  push_table(L, &values, NULL);
+  weak_push(L, &values, NULL);
   for (;;) {
     pthread_mutex_lock(&h->lock);
     list *l = list_shift(&h->dropped);
@@ -157,7 +147,7 @@ void home_clean(lua_State *L, home *h) {
 }
 
 void home_set_owner(lua_State *L, const home *h) {
-  push_table(L, &owners, "v");
+  weak_push(L, &owners, "v");
   lua_pushvalue(L, -2);
   lua_rawsetp(L, -2, h);
   lua_pop(L, 1);
@@ -190,7 +180,7 @@ static int push_own(lua_State *L, shared *s) {
   const proxy *p = of_shared(s);
   const worker *w = worker_of(rt_of(L));
   if (!w || w->of->home != p->at) return 0;
-  push_table(L, &values, NULL);
+  weak_push(L, &values, NULL);
   lua_rawgetp(L, -1, p);
   lua_remove(L, -2);
   return 1;
@@ -198,7 +188,7 @@ static int push_own(lua_State *L, shared *s) {
 
 // Elsewhere its userdata, on top of the stack, holds the owner.
 static void give_owner(lua_State *L, shared *s) {
-  push_table(L, &owners, "v");
+  weak_push(L, &owners, "v");
   lua_rawgetp(L, -1, of_shared(s)->at);
   lua_setiuservalue(L, -3, 1);
   lua_pop(L, 1);
@@ -208,7 +198,7 @@ const shared_type proxy_type = {
   .name = "pool proxy", .free = free_proxy, .push_own = push_own, .bind = give_owner};
 
 shared *proxy_find(lua_State *L) {
-  push_table(L, &values, NULL);
+  weak_push(L, &values, NULL);
   lua_pushvalue(L, -2);
   lua_rawget(L, -2);
   shared *s = lua_touserdata(L, -1);
@@ -220,7 +210,7 @@ shared *proxy_find(lua_State *L) {
 static const char *name_of(lua_State *L, int idx) {
   const char *name = luaL_typename(L, idx);
   if (!lua_getmetatable(L, idx)) return name;
-  push_table(L, &values, NULL);
+  weak_push(L, &values, NULL);
   lua_rawgeti(L, -1, NAME);
   lua_rawget(L, -3);
   if (lua_type(L, -1) == LUA_TSTRING) name = lua_tostring(L, -1);  // which the metatable holds
@@ -247,7 +237,7 @@ shared *proxy_new(lua_State *L, home *h) {
 }
 
 void proxy_keep(lua_State *L, shared *s) {
-  push_table(L, &values, NULL);
+  weak_push(L, &values, NULL);
   lua_pushvalue(L, -2);
   lua_rawsetp(L, -2, s);
   lua_pushvalue(L, -2);

@@ -60,19 +60,10 @@ void shared_register(lua_State *L, const shared_type *type) {
   lua_rawsetp(L, LUA_REGISTRYINDEX, type);
 }
 
-// Push the table of userdata.
-static void push_boxes(lua_State *L) {
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &boxes) == LUA_TTABLE) return;
-  lua_pop(L, 1);
-  weak_newtable(L, "v");
-  lua_pushvalue(L, -1);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &boxes);
-}
-
 void shared_push(lua_State *L, shared *s) {
   luaL_checkstack(L, 6, NULL);
   if (s->type->push_own && s->type->push_own(L, s)) return;
-  push_boxes(L);
+  weak_push(L, &boxes, "v");
   if (lua_rawgetp(L, -1, s) == LUA_TNIL) {
     lua_pop(L, 1);
     box *b = lua_newuserdatauv(L, sizeof *b, s->type->bind ? 1 : 0);
