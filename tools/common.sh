@@ -191,6 +191,27 @@ all_specs() {
   done
 }
 
+# abreast N FOLDER FUNCTION ARGUMENT...: `FUNCTION ARGUMENT` for each argument, N at once. What they
+# say is kept in FOLDER until all have ended, then shown and counted in order.
+abreast() {
+  local n=$1 logs=$2 what=$3 one
+  shift 3
+  mkdir -p "$logs"
+  for one in "$@"; do
+    while [ "$(jobs -rp | wc -l)" -ge "$n" ]; do wait -n || true; done
+    (
+      passed=0 failed=0
+      "$what" "$one"
+      finish
+    ) >"$logs/$what-${one//\//-}.out" 2>&1 &
+  done
+  wait
+  for one in "$@"; do
+    grep -vE '^(ok:|[0-9]+ passed)' "$logs/$what-${one//\//-}.out" >&2 || true
+    add "$logs/$what-${one//\//-}.out" "$what $one" 0
+  done
+}
+
 # suite FOLDER [SPEC ARGUMENTS]: all the tests, of one build.
 suite() {
   local dir=$1
