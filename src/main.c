@@ -19,11 +19,13 @@
 #include <sys/prctl.h>
 #endif
 
+#include "core/bundle.h"
 #include "core/error.h"
 #include "core/host.h"
 #include "core/job.h"
 #include "core/mods.h"
 #include "core/modules.h"
+#include "core/program.h"
 #include "core/runtime.h"
 #include "core/trace.h"
 #include "data/mods.h"
@@ -36,13 +38,16 @@
 #define MOST_OTHERS 10  // further failures that a report shows
 #define MOST_CAUSES 8
 
-#define WORKER "--worker="  // then the name of its pool: how process_child.lua starts a worker
+// How process_child.lua starts a worker: by this name, with the pool's name after this option.
+#define WORKER_NAME "corun worker"
+#define WORKER "--worker="
 
 enum { EXIT_USAGE = 2, EXIT_DEADLOCK = 13, EXIT_INTERNAL = 70, EXIT_TIMEOUT = 124 };
 
 static const luaL_Reg modules[] = {{"corun.task", luaopen_corun_task},
                                    {"corun.inside", luaopen_corun_inside},
                                    {"corun.debug", luaopen_corun_debug},
+                                   {"corun.bundle", luaopen_corun_bundle},
                                    {"corun.sync", luaopen_corun_sync},
                                    {"corun.netcore", luaopen_corun_netcore},
                                    {"corun.listen", luaopen_corun_listen},
@@ -72,10 +77,12 @@ static const luaL_Reg modules[] = {{"corun.task", luaopen_corun_task},
 static const char usage[] =
   "usage: corun [options] script.lua [args]\n"
   "       corun [options] test [busted options] [files]\n"
+  "       corun build [-o APP] script.lua\n"
   "\n"
   "  script.lua     the script to run; - reads it from standard input\n"
   "  run SCRIPT     the same, for a script that is named like a subcommand\n"
   "  test           run busted specs inside the runtime (tests/spec if none are given)\n"
+  "  build SCRIPT   make one executable of a script and the modules that it requires\n"
   "\n"
   "  -e CODE        run CODE (before the script, if there is one)\n"
   "  -l MODULE      require MODULE into a global of its name; -l NAME=MODULE into NAME\n"
@@ -91,14 +98,18 @@ static const char usage[] =
 static const char *const long_options[] = {"--timeout", "--grace",   "--threads", "--dev",
                                            "--stats",   "--version", "--help",    NULL};
 
+// Those whose function is that of the module corun.NAME.
+static const char *const commands[] = {"test", "build", NULL};
+
 typedef struct options {
   char **argv;
   double timeout;
-  int stats, is_test;
-  int is_worker;  // of a pool of processes, whose socket is standard input
-  int script;     // index of the script in argv, of the end when there is none
-  int preludes;   // number of -e and -l
-  int no_script;  // the script's file cannot be read
+  int stats;
+  const char *command;  // a subcommand that is a module of Lua, NULL for none
+  int is_worker;        // of a pool of processes, whose socket is standard input
+  int script;           // index of the script in argv, of the end when there is none
+  int preludes;         // number of -e and -l
+  int no_script;        // the script's file cannot be read
   rt_options rt;
 } options;
 
@@ -200,12 +211,25 @@ static int parse(char **argv, options *o) {
     int status = take_option(argv, &i, o);
     if (status) return status;
   }
-  if (argv[i] && strcmp(argv[i], "test") == 0) o->is_test = 1;
+  for (const char *const *c = commands; argv[i] && *c; c++)
+    if (strcmp(argv[i], *c) == 0) o->command = *c;
   if (argv[i] && strcmp(argv[i], "run") == 0) i++;
   o->script = i;
   if (o->is_worker || argv[i] || (o->preludes && strcmp(argv[i - 1], "run") != 0)) return -1;
   fputs(usage, stderr);
   return EXIT_USAGE;
+}
+
+// In a program made by `corun build` all arguments are the script's, but those of a worker. Answers
+// -1 to go on, else the exit status.
+static int parse_own(bundle *own, options *o) {
+  const char *why = bundle_read(own);
+  if (why) {
+    fprintf(stderr, "corun: cannot read the script in this program: %s\n", why);
+    return EXIT_INTERNAL;
+  }
+  o->rt.bundle = own;
+  return strcmp(o->argv[0], WORKER_NAME) == 0 ? parse(o->argv, o) : -1;
 }
 
 // --- The root task's function ----------------------------------------------------------------
@@ -256,16 +280,19 @@ static void load_preludes(lua_State *L, const options *o) {
   }
 }
 
-// Push the function of the script, or of `corun test`; answer whether there is one.
+// Push the function of the script, or of a subcommand; answer whether there is one.
 static int load_script(lua_State *L, options *o) {
   const char *name = o->argv[o->script];
   if (o->is_worker) {
     load_code(L, "return require('corun.process_worker')(...)", "=[corun main]");
     return 1;
   }
+  if (o->rt.bundle) return modules_push_appended(L, "");
   if (!name) return 0;
-  if (o->is_test) {
-    load_code(L, "return require('corun.test')(...)", "=[corun main]");
+  if (o->command) {
+    const char *code = lua_pushfstring(L, "return require('corun.%s')(...)", o->command);
+    load_code(L, code, "=[corun main]");
+    lua_remove(L, -2);
     return 1;
   }
   int status = luaL_loadfile(L, strcmp(name, "-") == 0 ? NULL : name);
@@ -280,6 +307,7 @@ static int l_load(lua_State *L) {
   lua_settop(L, 0);
   modules_open(L, modules);
   handed_note(L);
+  program_add_trees(L);
   set_arg(L, o->argv, o->script);
   lua_getglobal(L, "require");
   lua_pushliteral(L, "corun.require");
@@ -492,8 +520,9 @@ static int has_descriptors(void) {
 
 int main(int argc, char **argv) {
   options o = {.argv = argv, .timeout = HUGE_VAL, .rt = {.grace = 5, .own_signals = 1}};
+  bundle own;
   if (argc < 1) return EXIT_USAGE;
-  int status = parse(argv, &o);
+  int status = bundle_slot_own()->at ? parse_own(&own, &o) : parse(argv, &o);
   if (status >= 0) return status;
   if (o.is_worker) set_name();
   fill_standard_descriptors();

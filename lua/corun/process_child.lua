@@ -21,7 +21,7 @@ local child = {}
 ---@return table? err
 function child.start(p)
   local file, _, argv = core.program()
-  table.insert(argv, 1, "corun")
+  table.insert(argv, 1, "corun worker") -- a program with a script of its own knows it by this
   argv[#argv + 1] = "--worker=" .. p.name:gsub("%z.*", "")
   local process, socket = processcore.spawn{op = "start", file = p.program or file, argv = argv,
     label = p.name, stdin = "socket", stdout = "inherit", stderr = "inherit", grace = p.grace,

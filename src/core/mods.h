@@ -9,5 +9,6 @@ int luaopen_corun_task(lua_State *L);    // tasks and scopes
 int luaopen_corun_sync(lua_State *L);    // channels, guards, events, signals
 int luaopen_corun_inside(lua_State *L);  // what corun's own Lua modules need beside that
 int luaopen_corun_debug(lua_State *L);   // the task tree, counts, the virtual clock
+int luaopen_corun_bundle(lua_State *L);  // what appends a script to a program
 
 #endif

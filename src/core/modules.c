@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/args.h"
+#include "core/bundle.h"
 #include "core/embedded.h"
 #include "core/runtime.h"
 
@@ -46,6 +47,16 @@ static int find(lua_State *L, const char *name, const luaL_Reg *modules) {
   return 0;
 }
 
+int modules_push_appended(lua_State *L, const char *name) {
+  bundle_entry e;
+  const bundle *b = rt_of(L)->opts.bundle;
+  if (!b || !bundle_find(b, name, &e)) return 0;
+  const char *chunk = lua_pushlstring(L, e.chunk.data, e.chunk.size);
+  if (luaL_loadbufferx(L, e.source.data, e.source.size, chunk, "t") != LUA_OK) lua_error(L);
+  lua_remove(L, -2);
+  return 1;
+}
+
 // Upvalue 1: the modules of C; upvalue 2: Lua's own searcher of package.preload, which goes first.
 static int search(lua_State *L) {
   const char *name = arg_string(L, 1);
@@ -54,9 +65,14 @@ static int search(lua_State *L) {
   lua_pushvalue(L, 1);
   lua_call(L, 1, LUA_MULTRET);
   if (lua_isfunction(L, 2)) return lua_gettop(L) - 1;
-  if (!find(L, name, lua_touserdata(L, lua_upvalueindex(1)))) return lua_gettop(L) - 1;
-  lua_pushcclosure(L, load_once, 1);
-  lua_pushliteral(L, ":corun:");
+  if (find(L, name, lua_touserdata(L, lua_upvalueindex(1)))) {
+    lua_pushcclosure(L, load_once, 1);
+    lua_pushliteral(L, ":corun:");
+  } else if (*name && modules_push_appended(L, name)) {
+    lua_pushliteral(L, ":app:");
+  } else {
+    return lua_gettop(L) - 1;
+  }
   return 2;
 }
 

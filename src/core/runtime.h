@@ -42,6 +42,7 @@ typedef struct rt_options {
   unsigned threads;   // workers of a pool for which no size is given; 0: as many as cores
   size_t memory;      // bytes that Lua may hold; 0: no limit
   size_t fail_alloc;  // debug: the nth allocation of Lua fails; 0 never
+  const struct bundle *bundle;  // the script and modules appended to the program; NULL for none
 } rt_options;
 
 typedef struct rt_stats {

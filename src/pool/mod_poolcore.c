@@ -2,7 +2,6 @@
 // Binding of pools and of what a worker's servers call; lua/corun/pool.lua and worker.lua build on
 // it. The userdata owns its pool; in a worker's runtime the pool that it works for is only lent.
 #include <lauxlib.h>
-#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include "core/args.h"
 #include "core/error.h"
 #include "core/options.h"
+#include "core/program.h"
 #include "core/task.h"
 #include "core/wait.h"
 #include "pool/mods.h"
@@ -233,26 +233,16 @@ static int l_conclude(lua_State *L) {
   return pool_conclude(L, (job_outcome)outcome, &m, name);
 }
 
-// Push the file of the program that runs, nil if the system does not tell.
-static void push_program(lua_State *L) {
-#ifdef __linux__
-  lua_pushliteral(L, "/proc/self/exe");  // also when the file was replaced
-#else
-  char path[PATH_MAX];
-  size_t size = sizeof path;
-  if (uv_exepath(path, &size) == 0)
-    lua_pushlstring(L, path, size);
-  else
-    lua_pushnil(L);
-#endif
-}
-
-// program(): the file of the program; how many workers a pool has for which no size is given; the
-// options for a worker process's runtime.
+// program(): the file of the program, nil if the system does not tell; how many workers a pool has
+// for which no size is given; the options for a worker process's runtime.
 static int l_program(lua_State *L) {
   const rt_options *o = &rt_of(L)->opts;
   lua_Integer n = 0;
-  push_program(L);
+  char path[PROGRAM_PATH_MAX];
+  if (program_path(path) == 0)
+    lua_pushstring(L, path);
+  else
+    lua_pushnil(L);
   lua_pushinteger(L, o->threads ? o->threads : uv_available_parallelism());
   lua_newtable(L);
   lua_pushfstring(L, "--grace=%f", o->grace);
