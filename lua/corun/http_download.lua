@@ -12,6 +12,7 @@ local response = require "corun.http_response"
 local sync = require "corun.sync"
 local task = require "corun.task"
 local form = require("corun.url").query
+local split_login = require("corun.http_url").split_login
 
 local now = task.now
 
@@ -30,7 +31,7 @@ local NOT_HERE = {"stream", "check", "decode", "null", "body", "json", "form", "
 local RESERVED = {range = true, ["if-range"] = true}
 
 local function failure(d, code, message)
-  return nil, task.err(code, message, {op = "download", target = d.url})
+  return nil, task.err(code, message, {op = "download", target = d.shown})
 end
 
 -- Requests ----------------------------------------------------------------------------------------
@@ -463,9 +464,9 @@ local function new(session, url, o)
   local total = timeout
   if type(timeout) == "table" then total = timeout.total end
   local d = {
-    session = session, url = url, headers = o.headers, timeout = timeout,
+    session = session, url = url, shown = split_login(url), headers = o.headers, timeout = timeout,
     deadline = total and now() + total, resume = o.resume ~= false, parts = o.parts or 1,
-    name = name_of(session, url, o.query),
+    name = name_of(session, split_login(url), o.query),
     sha256 = check_digest(o.sha256), on_progress = o.on_progress, starts = 0, bytes = 0,
     o = {},
   }

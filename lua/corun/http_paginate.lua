@@ -18,7 +18,8 @@ local pages = {__name = "http pages"}
 pages.__index = pages
 
 local function malformed(res, target)
-  return task.err("EURL", "the URL of the next page is none of http: " .. target,
+  local shown = http_url.split_login(target)
+  return task.err("EURL", "the URL of the next page is none of http: " .. shown,
     {op = "paginate", target = res.url})
 end
 
@@ -66,7 +67,8 @@ local function check_new(self, target, o)
   local key, query = target:match("^[^#]*"), o.query
   if query then key = key .. " " .. (type(query) == "table" and url.query(query) or query) end
   if self.seen[key] then
-    error(task.err("ELOOP", "this page was there before", {op = "paginate", target = target}), 0)
+    local shown = http_url.split_login(target)
+    error(task.err("ELOOP", "this page was there before", {op = "paginate", target = shown}), 0)
   end
   self.seen[key] = true
 end

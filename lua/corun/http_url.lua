@@ -10,8 +10,9 @@ local url = {encode = core.encode}
 local LONGEST_HOST = 253 -- RFC 1035
 local PORTS = {http = 80, https = 443}
 
----Answer nil and EURL.
+---Answer nil and EURL, which shows no user and no password.
 local function refuse(text, why)
+  text = text:gsub("^([^/?#]*//)[^/?#]*@", "%1")
   text = text:gsub("[%z\1-\31\127]", function(c) return ("\\x%02X"):format(c:byte()) end)
   return nil, require("corun.task").err("EURL", why, {op = "parse URL", target = text})
 end

@@ -2,6 +2,8 @@
 -- What URLs of requests may have beside ASCII, host and path: names in other scripts, a user and a
 -- password.
 
+local corun = require("corun")
+local fs = require("corun.fs")
 local http = require("corun.http")
 local support = require("tests.spec.support.http")
 
@@ -104,5 +106,40 @@ describe("http URLs with a user and a password", function()
     assert.is_false(good)
     assert.matches("they go into", err, 1, true)
     assert.not_matches("secret", err)
+    local s <close> = http.session({on_request = function(req)
+      req.url = "http://me:secret@127.0.0.1:1/"
+    end})
+    err = select(2, s:get("http://127.0.0.1:1/"))
+    assert.equal("EURL", err.code)
+    assert.not_matches("secret", tostring(err))
+  end)
+
+  it("are in no error of a page or of a file, nor in what is noted of the file", function()
+    local server <close>, url = kept(function() -- all but a byte
+      return ok(("x"):rep(100), 'etag: "1"\r\n'):sub(1, -2)
+    end)
+    local login = url:gsub("//", "//me:secret@")
+    local s <close> = http.session({timeout = {read = 0.1}})
+    local folder <close> = assert(fs.temp({dir = true}))
+    local path = folder:path() .. "/file"
+    local n, err = s:download(login, path)
+    assert.is_nil(n)
+    assert.not_matches("secret", tostring(err))
+    assert.not_matches("secret", assert(fs.read(path .. ".part.json")))
+    server:close()
+
+    local fine <close>, fine_url = kept(function() return ok("x") end)
+    login = fine_url:gsub("//", "//me:secret@")
+    n, err = s:download(login, path, {sha256 = ("0"):rep(64)})
+    assert.is_nil(n)
+    assert.equal("download " .. fine_url, ("%s %s"):format(err.op, err.target))
+    for _, following in ipairs({login, "http://me:secret@ho st/"}) do
+      err = select(2, corun.try(function()
+        for _ in s:paginate(login, function() return following end) do end
+      end))
+      assert.equal("paginate", err.op)
+      assert.not_matches("secret", tostring(err))
+    end
+    fine:close()
   end)
 end)
