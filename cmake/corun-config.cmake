@@ -23,6 +23,13 @@ if(NOT TARGET corun::extension)
   endif()
 endif()
 
+# The program, for tests of extensions.
+find_program(corun_PROGRAM corun PATHS "${corun_PREFIX}/bin" NO_DEFAULT_PATH)
+if(corun_PROGRAM AND NOT TARGET corun::corun)
+  add_executable(corun::corun IMPORTED)
+  set_target_properties(corun::corun PROPERTIES IMPORTED_LOCATION "${corun_PROGRAM}")
+endif()
+
 # corun_add_extension(NAME SOURCES...): the module that `require "NAME"` loads.
 function(corun_add_extension name)
   add_library(${name} MODULE ${ARGN})

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// The build-time compiler of the embedded Lua modules: `embed OUT.c ROOT FILE...` writes one C file
-// with the bytecode of every FILE below ROOT as the table of core/embedded.h. It is linked with the
-// same Lua as the program, so that its bytecode fits. A syntax error is printed as FILE:LINE and
-// fails the build. Nothing is stripped: tracebacks need the lines.
+// The build-time compiler of the embedded Lua modules: `embed OUT.c FILE...` writes one C file with
+// the bytecode of every FILE, in a folder called corun, as the table of core/embedded.h. It is
+// linked with the same Lua as the program, so that its bytecode fits. A syntax error is printed as
+// FILE:LINE and fails the build. Nothing is stripped: tracebacks need the lines.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,12 +84,17 @@ static int embed(lua_State *L, FILE *file, int index, const char *path, const ch
   return 1;
 }
 
+// The part of a path behind the last "/corun/".
+static const char *relative_path(const char *path) {
+  for (const char *p; (p = strstr(path, "/corun/"));) path = p + strlen("/corun/");
+  return path;
+}
+
 int main(int argc, char **argv) {
   if (argc < 3) {
-    fprintf(stderr, "usage: embed OUT.c ROOT FILE...\n");
+    fprintf(stderr, "usage: embed OUT.c FILE...\n");
     return 2;
   }
-  size_t root = strlen(argv[2]) + 1;
   lua_State *L = luaL_newstate();
   FILE *file = fopen(argv[1], "w");
   if (!L || !file) {
@@ -98,11 +103,11 @@ int main(int argc, char **argv) {
   }
   fprintf(file, "// Generated from the modules in lua/corun.\n#include \"core/embedded.h\"\n");
   int ok = 1;
-  for (int i = 3; i < argc; i++) ok &= embed(L, file, i, argv[i], argv[i] + root);
+  for (int i = 2; i < argc; i++) ok &= embed(L, file, i, argv[i], relative_path(argv[i]));
   fprintf(file, "\nconst struct embedded corun_embedded[] = {\n");
-  for (int i = 3; i < argc; i++) {
+  for (int i = 2; i < argc; i++) {
     char name[NAME_MAX_LEN];
-    name_module(name, argv[i] + root);
+    name_module(name, relative_path(argv[i]));
     fprintf(file, "  {\"%s\", module_%d, sizeof module_%d},\n", name, i, i);
   }
   fprintf(file, "  {0, 0, 0},\n};\n");

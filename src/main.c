@@ -78,11 +78,13 @@ static const char usage[] =
   "usage: corun [options] script.lua [args]\n"
   "       corun [options] test [busted options] [files]\n"
   "       corun build [-o APP] script.lua\n"
+  "       corun new ext NAME [FOLDER]\n"
   "\n"
   "  script.lua     the script to run; - reads it from standard input\n"
   "  run SCRIPT     the same, for a script that is named like a subcommand\n"
   "  test           run busted specs inside the runtime (tests/spec if none are given)\n"
   "  build SCRIPT   make one executable of a script and the modules that it requires\n"
+  "  new ext NAME   begin an extension in C: a folder that builds and tests itself\n"
   "\n"
   "  -e CODE        run CODE (before the script, if there is one)\n"
   "  -l MODULE      require MODULE into a global of its name; -l NAME=MODULE into NAME\n"
@@ -99,7 +101,7 @@ static const char *const long_options[] = {"--timeout", "--grace",   "--threads"
                                            "--stats",   "--version", "--help",    NULL};
 
 // Those whose function is that of the module corun.NAME.
-static const char *const commands[] = {"test", "build", NULL};
+static const char *const commands[] = {"test", "build", "new", NULL};
 
 typedef struct options {
   char **argv;

@@ -32,31 +32,32 @@ static int find_prefix(char path[PROGRAM_PATH_MAX]) {
   return 1;
 }
 
-// Put the templates, each ended by a semicolon, before the standard ones in a field of the table on
-// top of the stack, unless these are among them.
-static void add(lua_State *L, const char *field, const char *standard, const char *templates) {
-  lua_getfield(L, -1, field);
+// Put a template below the prefix before the standard ones in a field of the table on top of the
+// stack, unless it is among them.
+static void add(lua_State *L, const char *field, const char *standard, const char *prefix,
+                const char *template) {
+  int top = lua_gettop(L);
+  const char *added = lua_pushfstring(L, "%s%s;", prefix, template);
+  lua_getfield(L, top, field);
   const char *path = lua_tostring(L, -1);
-  const char *at = path && !strstr(standard, templates) ? strstr(path, standard) : NULL;
+  const char *at = path && !strstr(standard, added) ? strstr(path, standard) : NULL;
   if (at) {
     lua_pushlstring(L, path, (size_t)(at - path));
-    lua_pushstring(L, templates);
-    lua_pushstring(L, at);
-    lua_concat(L, 3);
-    lua_setfield(L, -3, field);
+    lua_pushfstring(L, "%s%s", added, at);
+    lua_concat(L, 2);
+    lua_setfield(L, top, field);
   }
-  lua_pop(L, 1);
+  lua_settop(L, top);
 }
 
 void program_add_trees(lua_State *L) {
   char prefix[PROGRAM_PATH_MAX];
   if (!find_prefix(prefix)) return;
   lua_getglobal(L, "package");
-  const char *share = lua_pushfstring(L, "%s/share" TREE "/?.lua;", prefix);
-  const char *both = lua_pushfstring(L, "%s%s/share" TREE "/?/init.lua;", share, prefix);
-  const char *lib = lua_pushfstring(L, "%s/" CORUN_LIBDIR TREE "/?.so;", prefix);
-  lua_pushvalue(L, -4);
-  add(L, "path", LUA_PATH_DEFAULT, both);
-  add(L, "cpath", LUA_CPATH_DEFAULT, lib);
-  lua_pop(L, 5);
+  add(L, "path", LUA_PATH_DEFAULT, prefix, "/share" TREE "/?.lua");
+  add(L, "path", LUA_PATH_DEFAULT, prefix, "/share" TREE "/?/init.lua");
+  add(L, "cpath", LUA_CPATH_DEFAULT, prefix, "/" CORUN_LIBDIR TREE "/?.so");
+  if (strcmp(CORUN_LIBDIR, "lib") != 0)
+    add(L, "cpath", LUA_CPATH_DEFAULT, prefix, "/lib" TREE "/?.so");
+  lua_pop(L, 1);
 }
