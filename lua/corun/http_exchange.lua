@@ -7,6 +7,7 @@ local response = require "corun.http_response"
 
 local now, sleep, scope, new_response = task.now, task.sleep, task.scope, response.new
 
+local AHEAD = 64 << 20 -- bytes of a streamed answer that are kept until its request was sent
 local SURE = 0.001 -- seconds for which a connection that idles is taken for open
 local GO_ON = 1 -- seconds for which 100 Continue is waited for
 
@@ -111,6 +112,25 @@ local function receive_rest(request, c, status, block, length, coding)
   return succeeded(request, c, status, block, body, coding)
 end
 
+-- Wait until the body was sent. Of a streamed answer is kept what comes meanwhile: a server that
+-- sends back what it gets takes no more of it while nobody reads.
+local function await_sent(sender, c)
+  local early, size = {}, 0
+  scope(function(s)
+    local reader = s:spawn(function()
+      local piece, last, keep
+      repeat
+        piece, last, keep = c.core:piece()
+        early[#early + 1] = {piece, last, keep}
+        size = size + #(piece or "")
+      until not piece or last or size >= AHEAD
+    end)
+    sender:await()
+    reader:cancel()
+  end)
+  c.early = early[1] and early
+end
+
 -- Send the body and receive the answer, both at once. Once the server has refused it nothing more
 -- of it is sent.
 local function send_and_receive(request, c)
@@ -123,6 +143,7 @@ local function send_and_receive(request, c)
       res, err, again = failed(request, c, block, coding)
     else
       if status >= 400 then sender:cancel() end
+      if request.stream and length ~= 0 then await_sent(sender, c) end
       if request.stream then sender:await() end
       if not state.err then
         res, err, again, codings = receive_rest(request, c, status, block, length, coding)

@@ -117,11 +117,21 @@ local function finish(self, keep, collected)
   c.pool:give_back(c, keep, collected)
 end
 
+-- The next piece that the connection has: the first of those that came early, while the request was
+-- being sent, else one that comes now.
+local function take(c, seconds, block)
+  local early = c.early
+  if not early then return c.core:piece(seconds, block) end
+  local first = table.remove(early, 1)
+  if not early[1] then c.early = nil end
+  return first[1], first[2], first[3]
+end
+
 -- The next piece of the body as it was sent, in `block` if there is one; nil at its end.
 local function pull(self, seconds, block)
   local c = self.connection
   if not c then return nil end
-  local piece, last, keep = c.core:piece(seconds, block)
+  local piece, last, keep = take(c, seconds, block)
   if not piece then
     local err = last
     if err.code == "ETIMEDOUT" then return nil, err end

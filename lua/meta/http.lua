@@ -256,7 +256,9 @@ function http.events(url, o) end
 --- An open file is sent from where it is to its end, and stays open. Any other stream, a streamed
 --- response too, and a function, which is called until it gives nil, are sent in chunks; `nil, err`
 --- of the function ends the request with that error. Answers are heard while the body is being
---- sent: one of status 400 and above ends the sending, and the connection is not used again.
+--- sent: one of status 400 and above ends the sending, and the connection is not used again. With
+--- `stream` the response is given once the body was sent, and what came of it before then, up to
+--- 64 MiB, is kept for whoever reads.
 ---@class corun.http.file
 ---@field path string
 

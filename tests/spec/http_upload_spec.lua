@@ -396,6 +396,35 @@ describe("http answers before the body was sent", function()
     end
     server:close()
   end)
+
+  it("a server that sends back what it gets is read from meanwhile", function()
+    local server <close>, url = raw(function(stream)
+      while stream:read_until("\r\n\r\n") do
+        stream:write("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        repeat
+          local line = stream:read_until("\r\n")
+          if not line then return end
+          local size = tonumber(line:match("^%x+"), 16)
+          stream:write(line, stream:read_exactly(size + 2))
+        until size == 0
+      end
+    end)
+    local s <close> = http.session({timeout = 20})
+    local piece = ("0123456789abcdef"):rep(4096)
+    for _, stream in ipairs({false, true}) do
+      for _, pieces in ipairs({0, 1, 400}) do -- more than the sockets hold
+        local n = 0
+        local res = assert(s:post(url, {stream = stream, body = function()
+          n = n + 1
+          return n <= pieces and piece or nil
+        end}))
+        assert.is_true((res.body or res:read("a")) == piece:rep(pieces))
+        is_idle(s, s.pool.open)
+        assert.equal("", assert(s:post(url, {body = function() end})).body)
+      end
+    end
+    server:close()
+  end)
 end)
 
 describe("http Expect: 100-continue", function()
