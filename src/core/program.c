@@ -22,13 +22,21 @@ int program_path(char path[PROGRAM_PATH_MAX]) {
 #endif
 }
 
-// Find PREFIX of PREFIX/bin/NAME. Answers whether there is one that can stand in a path of Lua's.
-static int find_prefix(char path[PROGRAM_PATH_MAX]) {
+// Find the folder of the program. Answers whether there is one that can stand in a path of Lua's.
+static int find_folder(char path[PROGRAM_PATH_MAX]) {
   size_t size = PROGRAM_PATH_MAX;
   if (uv_exepath(path, &size) < 0 || strpbrk(path, ";?")) return 0;
   char *name = strrchr(path, '/');
-  if (!name || name - path < 5 || memcmp(name - 4, "/bin", 4) != 0) return 0;
-  name[-4] = '\0';
+  if (!name) return 0;
+  *name = '\0';
+  return 1;
+}
+
+// Make PREFIX of PREFIX/bin. Answers whether it was that.
+static int cut_bin(char *folder) {
+  char *name = strrchr(folder, '/');
+  if (!name || strcmp(name, "/bin") != 0) return 0;
+  *name = '\0';
   return 1;
 }
 
@@ -50,14 +58,37 @@ static void add(lua_State *L, const char *field, const char *standard, const cha
   lua_settop(L, top);
 }
 
-void program_add_trees(lua_State *L) {
-  char prefix[PROGRAM_PATH_MAX];
-  if (!find_prefix(prefix)) return;
-  lua_getglobal(L, "package");
+// Put the trees of the prefix before the standard ones in the paths of the table on top of the
+// stack.
+static void add_trees(lua_State *L, const char *prefix) {
   add(L, "path", LUA_PATH_DEFAULT, prefix, "/share" TREE "/?.lua");
   add(L, "path", LUA_PATH_DEFAULT, prefix, "/share" TREE "/?/init.lua");
   add(L, "cpath", LUA_CPATH_DEFAULT, prefix, "/" CORUN_LIBDIR TREE "/?.so");
   if (strcmp(CORUN_LIBDIR, "lib") != 0)
     add(L, "cpath", LUA_CPATH_DEFAULT, prefix, "/lib" TREE "/?.so");
+}
+
+// Put a folder of modules of C behind all others in package.cpath; the table is on top of the
+// stack.
+static void add_last(lua_State *L, const char *prefix, const char *folder) {
+  lua_getfield(L, -1, "cpath");
+  const char *path = lua_tostring(L, -1);
+  if (path) {
+    lua_pushfstring(L, "%s%s%s%s/?.so", path, *path ? ";" : "", prefix, folder);
+    lua_setfield(L, -3, "cpath");
+  }
+  lua_pop(L, 1);
+}
+
+void program_add_trees(lua_State *L) {
+  char folder[PROGRAM_PATH_MAX];
+  if (!find_folder(folder)) return;
+  lua_getglobal(L, "package");
+  if (cut_bin(folder)) {
+    add_trees(L, folder);
+    add_last(L, folder, "/" CORUN_LIBDIR "/corun");
+  } else {  // as in a build tree
+    add_last(L, folder, "/ext");
+  }
   lua_pop(L, 1);
 }

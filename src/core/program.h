@@ -14,7 +14,8 @@ int program_path(char path[PROGRAM_PATH_MAX]);
 
 // A program that lies in PREFIX/bin looks for modules below PREFIX too, before it looks where any
 // Lua does: change package.path and package.cpath, unless LUA_PATH and the like leave the standard
-// places out. [loop] Raises on out of memory.
+// places out. Last in package.cpath comes the folder of the extensions that were installed or built
+// with the program. [loop] Raises on out of memory.
 void program_add_trees(lua_State *L);
 
 #endif

@@ -55,6 +55,17 @@ describe("corun: what runs", function()
     prints("3\n", run({"-ey = 3", "-"}, {stdin = "print(y)"}))
   end)
 
+  it("finds the extensions that came with the program, wherever that was moved", function()
+    local line = [[mkdir -p "$d/a/bin" "$d/b" && cp "$CORUN" "$d/a/bin" && cp "$CORUN" "$d/b" &&
+      for p in a/bin b; do LUA_CPATH_5_4=$2 "$d/$p/corun" -e "print(package.cpath)"; done]]
+    for given, first in pairs{["x/?.so"] = "x/%?%.so;", [""] = ""} do
+      local r = sh("d=$(mktemp -d) && set -- x '" .. given .. "' && " .. line .. '; rm -r "$d"')
+      assert.equal("", r.err)
+      local installed = "^" .. first .. "/[^;]+/a/lib[^;]*/corun/%?%.so\n"
+      assert.matches(installed .. first .. "/[^;]+/b/ext/%?%.so\n$", r.out)
+    end
+  end)
+
   it("may be code that suspends", function()
     prints("a\nb\n", run({"-e", "corun = require 'corun' corun.sleep(0.01) print('a')",
       "-e", "corun.sleep(0.01) print('b')"}))
