@@ -126,6 +126,13 @@ CORUN_API int corun_await(lua_State *L, void *op);
 CORUN_API void corun_wake(void *op, int rc);
 
 /*
+ * The same for `n` operations, all with the result `rc`. [any] A thread that ends many within some
+ * microseconds, such as the statements which tasks have queued for a database, wakes the loop once
+ * for all of them; that costs more than a short operation does.
+ */
+CORUN_API void corun_wake_all(void *const *ops, size_t n, int rc);
+
+/*
  * End an operation early for whoever awaits it, as when the connection it uses is closed: `done` is
  * called with -ECANCELED if it was waiting for a thread or `cancel` could end it, else with the
  * result once it has ended. Does nothing when it has ended. [loop] The caller knows that the

@@ -155,21 +155,45 @@ int corun_await(lua_State *L, void *data) {
   return work_begin(L, &o->w, TIMER_NEVER);
 }
 
-void corun_wake(void *data, int rc) {
-  op *o = op_of(data);
+// Say that the operation has ended with `rc`, unless it must not.
+static int end(op *o, int rc) {
   if (o->type->run) {
     fault(o, "is run by a thread: corun_wake must not be called for it");
-    return;
+    return 0;
   }
   if (atomic_exchange(&o->woken, 1)) {
     fault(o, "was woken twice, or after its cancel had answered CORUN_STOPPED");
-    return;
+    return 0;
   }
   o->rc = rc;
-  if (host_current() == o->w.r)
-    work_ended_here(&o->w);
-  else
-    work_ended(&o->w);
+  return 1;
+}
+
+void corun_wake_all(void *const *ops, size_t n, int rc) {
+  letter *newest = NULL, *oldest = NULL;  // of those that concern the runtime `r`
+  rt *r = NULL;
+  for (size_t i = 0; i < n; i++) {
+    op *o = op_of(ops[i]);
+    if (!end(o, rc)) continue;
+    if (host_current() == o->w.r) {
+      work_ended_here(&o->w);
+      continue;
+    }
+    if (newest && o->w.r != r) {
+      mail_post_all(r, newest, oldest);
+      newest = NULL;
+    }
+    r = o->w.r;
+    letter *l = work_letter(&o->w);
+    l->next = newest;
+    if (!newest) oldest = l;
+    newest = l;
+  }
+  if (newest) mail_post_all(r, newest, oldest);
+}
+
+void corun_wake(void *data, int rc) {
+  corun_wake_all(&data, 1, rc);
 }
 
 void corun_cancel(void *data) {

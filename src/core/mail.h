@@ -16,6 +16,10 @@ typedef struct letter {
 // come: it waits for what posts it, or that holds a lock without which it cannot go.
 void mail_post(rt *r, letter *l);
 
+// The same for several, in the place of which the last stands first: linked by `next` from `newest`
+// to `oldest`. The loop is woken once. [any]
+void mail_post_all(rt *r, letter *newest, letter *oldest);
+
 // Wait until nobody is still busy with posting what has come already. [loop, when it closes]
 void mail_settle(rt *r);
 

@@ -196,9 +196,13 @@ static void deliver(letter *l) {
   work_ended_here((work *)(void *)((char *)l - offsetof(work, end)));
 }
 
-void work_ended(work *w) {
+letter *work_letter(work *w) {
   w->end.deliver = deliver;
-  mail_post(w->r, &w->end);
+  return &w->end;
+}
+
+void work_ended(work *w) {
+  mail_post(w->r, work_letter(w));
 }
 
 // Ask the work that is under way to end.

@@ -82,6 +82,9 @@ void work_ended(work *w);
 // The same on the loop thread: at once. [loop] Must not run Lua.
 void work_ended_here(work *w);
 
+// The letter which says that: who ends several pieces at once may post them together. [any]
+letter *work_letter(work *w);
+
 // Count work as outstanding that nobody is given: it ends by work_ended, also before work_wait.
 // [loop]
 void work_expect(work *w);

@@ -254,6 +254,59 @@ static int l_wake(lua_State *L) {
   return 0;
 }
 
+// Operations of any runtime that a thread wakes together.
+static struct {
+  pthread_mutex_t lock;
+  void *ops[64];
+  size_t n;
+} shelf = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+// shelve(op): how many there are now.
+static int l_shelve(lua_State *L) {
+  pthread_mutex_lock(&shelf.lock);
+  if (shelf.n < sizeof shelf.ops / sizeof *shelf.ops) shelf.ops[shelf.n++] = lua_touserdata(L, 1);
+  lua_pushinteger(L, (lua_Integer)shelf.n);
+  pthread_mutex_unlock(&shelf.lock);
+  return 1;
+}
+
+static int l_shelved(lua_State *L) {
+  pthread_mutex_lock(&shelf.lock);
+  lua_pushinteger(L, (lua_Integer)shelf.n);
+  pthread_mutex_unlock(&shelf.lock);
+  return 1;
+}
+
+// unshelve(i): take the i-th away.
+static int l_unshelve(lua_State *L) {
+  size_t i = (size_t)luaL_checkinteger(L, 1);
+  pthread_mutex_lock(&shelf.lock);
+  if (i >= 1 && i <= shelf.n) {
+    memmove(&shelf.ops[i - 1], &shelf.ops[i], (shelf.n - i) * sizeof *shelf.ops);
+    shelf.n--;
+  }
+  pthread_mutex_unlock(&shelf.lock);
+  return 0;
+}
+
+static void *wake_shelf(void *rc) {
+  pthread_mutex_lock(&shelf.lock);
+  corun_wake_all(shelf.ops, shelf.n, *(int *)rc);
+  shelf.n = 0;
+  pthread_mutex_unlock(&shelf.lock);
+  return NULL;
+}
+
+// wake_shelf(rc, here): by a thread, or by this one.
+static int l_wake_shelf(lua_State *L) {
+  int rc = (int)luaL_checkinteger(L, 1);
+  if (lua_toboolean(L, 2))
+    wake_shelf(&rc);
+  else
+    start(wake_shelf, &rc, 1);
+  return 0;
+}
+
 // --- Misuse ----------------------------------------------------------------------------------
 
 static int await_again(lua_State *L, void *op, int rc) {
@@ -451,6 +504,10 @@ int luaopen_operations(lua_State *L) {
                                        {"fail", l_fail},
                                        {"pending", l_pending},
                                        {"wake", l_wake},
+                                       {"shelve", l_shelve},
+                                       {"shelved", l_shelved},
+                                       {"unshelve", l_unshelve},
+                                       {"wake_shelf", l_wake_shelf},
                                        {"await_twice", l_await_twice},
                                        {"lose", l_lose},
                                        {"forget", l_forget},

@@ -263,6 +263,51 @@ describe("an operation that others wake", function()
     assert.equal(7, t:await())
   end)
 
+  for kind, here in pairs{["a thread"] = false, ["the loop itself"] = true} do
+    it("is woken together with others by " .. kind, function()
+      local all, order = {}, {}
+      for i = 1, 9 do
+        local holder = {}
+        all[i] = started(function()
+          local value = ext.pending(holder)
+          order[#order + 1] = i
+          return value
+        end)
+        ext.shelve(holder.op)
+      end
+      all[5]:cancel() -- stopped: no more to be woken, but never looked at again either
+      all[5]:await()
+      ext.unshelve(5)
+      ext.wake_shelf(0, here)
+      for i = 1, 9 do if i ~= 5 then assert.equal(7, all[i]:await()) end end
+      if not os.getenv("CORUN_SEED") then assert.same({1, 2, 3, 4, 6, 7, 8, 9}, order) end
+      assert.equal(0, debug_.stats().jobs)
+      ext.wake_shelf(0, here) -- none
+    end)
+  end
+
+  it("is woken together with those of other runtimes", function()
+    local function wait_on_shelf(turn)
+      local c, e = require "corun", require "operations"
+      local all = {}
+      for i = 1, 3 do
+        local holder = {}
+        all[i] = c.async(e.pending, holder)
+        while not holder.op or e.shelved() % 2 ~= turn do c.sleep(0.001) end
+        e.shelve(holder.op)
+      end
+      local results = {}
+      for i = 1, 3 do results[i] = tostring(select(2, all[i]:await()).code) end
+      return table.concat(results, " ")
+    end
+    local here, there = corun.async(wait_on_shelf, 0), corun.async(corun.pool.run, wait_on_shelf, 1)
+    eventually(function() return ext.shelved() == 6 end)
+    ext.wake_shelf(-22)
+    assert.equal("EINVAL EINVAL EINVAL", here:await())
+    assert.equal("EINVAL EINVAL EINVAL", there:await())
+    corun.pool.close()
+  end)
+
   it("S15 keeps its result when it is cancelled after that", function()
     local holder = {}
     local t = started(ext.pending, holder)
