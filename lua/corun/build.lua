@@ -2,8 +2,8 @@
 -- `corun build`: one executable of a script and the Lua modules that it requires. It is a copy of a
 -- program with the sources appended, and with the slot among its constants filled in that says
 -- where they are (src/core/bundle.h). Embedded, loaded by the program alone; gives the function
--- that does it: exit status 0, 1 when something is wrong with a module or a file, 2 for a wrong command
--- line.
+-- that does it: exit status 0, 1 when something is wrong with a module or a file, 2 for a wrong
+-- command line.
 local bundle = require "corun.bundle"
 local corun = require "corun"
 local scan = require "corun.build_scan"
