@@ -10,7 +10,7 @@ local task = require "corun.task"
 
 local callable = require("corun.source").is_callable
 
-local reply = {send = core.send}
+local reply = {send = core.send, server = core.server}
 
 local FIELDS = {
   status = "number", headers = "table", body = "any", json = "any", stream = "any",

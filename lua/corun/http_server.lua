@@ -11,8 +11,8 @@ local net = require "corun.net"
 local reply = require "corun.http_reply"
 local requests = require "corun.http_server_request"
 
-local attend, send, try, now = inside.attend, reply.send, task.try, task.now
-local new_request = requests.new
+local send, try, now = reply.send, task.try, task.now
+local serve = reply.server(requests.class)
 
 local server = {}
 
@@ -30,6 +30,7 @@ local LIMITS = { -- what is not asked for
 local DRAIN = 2 -- seconds for which a client that was refused may go on sending
 local UNREAD = 256 << 10 -- bytes of a body that nobody wanted, read for the sake of the connection
 local REFUSED = 256 -- connections at once that are told why they were refused
+local WARM = 256 -- connections that keep their memory while they wait for a request
 local FAILURE = {status = 500, body = "Internal Server Error\n"}
 
 -- Answers ---------------------------------------------------------------------------------------
@@ -111,6 +112,15 @@ local function begin_entry(c, peer, req, err)
   return {req = req, peer = peer, seconds = now(), bytes = select(2, c:traffic()), error = err}
 end
 
+-- The handler that begins so.
+local function logged(handler)
+  return function(req)
+    local link = req.link
+    link[6] = begin_entry(link[5], link[3], req)
+    return handler(req)
+  end
+end
+
 -- Tell the script what was answered since the entry was begun. Its failure is logged and changes
 -- nothing.
 local function tell(state, c, entry, status)
@@ -123,15 +133,15 @@ local function tell(state, c, entry, status)
   end
 end
 
--- Whether the connection is in step after a body that came in pieces.
+-- Whether the connection is in step after a request whose body came in pieces.
 local function is_in_step(c, req)
   if req.connection then return skip_rest(c) end
   return req.over
 end
 
 -- The connection became a WebSocket, and the handler is done with it.
-local function end_upgrade(c, link, req, log, res, err)
-  local state, failed = link[1], res == nil and err ~= nil
+local function end_upgrade(c, link, req, res, err)
+  local state, log, failed = link[1], link[6], res == nil and err ~= nil
   if link[4] then requests.release(link) end
   if failed then log_failure(req, err) end
   local sent = state.websockets.conclude(c, failed)
@@ -142,17 +152,16 @@ local function end_upgrade(c, link, req, log, res, err)
   return false
 end
 
--- Answer one request; answer whether the connection serves another one.
-local function respond(c, link, state, method, target, block, body, keep, minor, path)
-  local req = new_request(c, link, method, target, block, body, minor, path)
-  local log = state.log and begin_entry(c, link[3], req)
-  local res, err = attend(state.site, state.handler, req)
-  if not req.core then return end_upgrade(c, link, req, log, res, err) end
-  keep = keep and (body ~= nil or not req.fault and not c:waits())
+-- Answer a request with what its handler returned; answer whether the connection serves another.
+local function respond(c, link, state, req, res, err)
+  if req.upgraded then return end_upgrade(c, link, req, res, err) end
+  local in_pieces, log = rawget(req, "over") ~= nil, link[6]
+  local keep = c:keeps() and not (in_pieces and (req.fault or c:waits()))
   if state.closed and keep then keep = c:has_more() end -- what was pipelined is under way too
   if keep and type(res) == "table" and res.headers then keep = not wants_close(res.headers) end
-  local fate, sent, status = not keep and "close" or minor == 0 and "keep-alive" or "", false, nil
-  if res ~= nil then sent = send(c, res, fate, method == "HEAD") end
+  local fate, sent, status = not keep and "close" or req.version == "1.0" and "keep-alive" or "",
+    false, nil
+  if res ~= nil then sent = send(c, res, fate, req.method == "HEAD") end
   if sent then
     status = type(res) == "table" and res.status or 200
   elseif res == nil and err ~= nil then
@@ -161,26 +170,27 @@ local function respond(c, link, state, method, target, block, body, keep, minor,
     keep, status = reply_at_length(c, req, state, res, fate)
   end
   if link[4] then requests.release(link) end
-  if log then tell(state, c, log, status) end
+  if log then
+    link[6] = nil
+    tell(state, c, log, status)
+  end
   if not status then return false end
-  if body == nil and keep then keep = is_in_step(c, req) end
+  if in_pieces and keep then keep = is_in_step(c, req) end
   if not keep then c:drain(DRAIN) end
   return keep
 end
 
--- Do with what was received: a request; nil alone; or nil, error, status, whether the peer is gone.
-local function take(c, link, state, method, target, block, body, keep, minor, path)
-  if method == "CONNECT" then -- its target is no path, and what follows it no HTTP
+-- Do the rest of what was begun with a request: see corun.httpreply's serve.
+local function conclude(c, link, state, req, res, err, is_gone)
+  if req then return respond(c, link, state, req, res, err) end
+  if req == false then
     refuse(c, 501, "this server is no proxy")
     return false
   end
-  if method then
-    return respond(c, link, state, method, target, block, body, keep, minor, path)
-  end
-  local err, status, is_gone = target, block, body
-  if err and not is_gone and status > 0 then
-    local log = state.log and begin_entry(c, link[3], nil, err)
-    if send(c, {status = status, body = err.message .. "\n"}, "close") then
+  local failure, status = res, err
+  if failure and not is_gone and status > 0 then
+    local log = state.log and begin_entry(c, link[3], nil, failure)
+    if send(c, {status = status, body = failure.message .. "\n"}, "close") then
       if log then tell(state, c, log, status) end
       c:drain(DRAIN)
     end
@@ -190,7 +200,7 @@ end
 
 -- What a connection's requests share, closed when its task ends: [1] the state, [2] the host of the
 -- peer, [3] the peer, [4] what is to be closed after the request (http_server_request.lua), [5] the
--- connection.
+-- connection, [6] what the script will be told of the answer.
 local link_mt = {__close = function(link)
   local state, host = link[1], link[2]
   if link[4] then requests.release(link) end
@@ -238,10 +248,12 @@ local function converse(stream, state)
   if not link then return turn_away(c, state, why) end
   c:time(o.head_timeout, o.request_timeout, o.stall)
   c:bound(o.max_head, o.max_headers, o.max_url, o.max_body)
-  local idle, seconds, in_pieces = state.idle, o.idle, o.stream
-  repeat
-    if state.closed and not c:has_more() then return end
-  until not take(c, link, state, c:receive(idle, seconds, in_pieces))
+  local handler, site, idle, seconds = state.handler, state.site, state.idle, o.idle
+  local in_pieces, plain = o.stream, not state.log
+  while not state.closed or c:has_more() do
+    local req, res, err, is_gone = serve(c, handler, link, site, idle, seconds, in_pieces, plain)
+    if req ~= true and not conclude(c, link, state, req, res, err, is_gone) then return end
+  end
 end
 
 -- Close the connections that wait for a request: they need not be drained. What has come already,
@@ -266,9 +278,10 @@ function server.serve(addr, handler, o)
   if o.threads then return require("corun.http_server_threads").serve(addr, handler, o) end
   local info = type(handler) == "function" and debug.getinfo(handler, "S")
   local state = {
-    idle = core.idle(math.huge), closed = false, count = 0, peers = {}, refused = 0,
+    idle = core.idle(math.huge, WARM), closed = false, count = 0, peers = {}, refused = 0,
     counts_local = o.per_peer ~= nil, o = {stream = o.stream}, log = o.log,
-    handler = handler, site = inside.site(handler), tls = o.tls ~= nil and o.tls ~= false,
+    handler = o.log and logged(handler) or handler, site = inside.site(handler),
+    tls = o.tls ~= nil and o.tls ~= false,
     where = info and ("%s:%d"):format(info.short_src, info.linedefined) or tostring(handler),
   }
   for name, value in pairs(LIMITS) do state.o[name] = o[name] or value end

@@ -61,7 +61,7 @@ local websocket -- the module, loaded when it is first used: to look for one cos
 -- Answer with a WebSocket; see lua/meta/http_websocket.lua.
 function methods:upgrade(o)
   websocket = websocket or require "corun.http_websocket"
-  return websocket.upgrade(self, self.core, self.link[1], o)
+  return websocket.upgrade(self, not self.upgraded and self.link[5], self.link[1], o)
 end
 
 for _, name in ipairs{"read", "recv", "read_exactly", "read_until", "lines"} do
@@ -78,6 +78,8 @@ end
 
 -- What is made when it is first asked for.
 local LAZY = {}
+
+function LAZY.target(self) return self.path end
 
 function LAZY.headers(self) return message.headers(self.block) end
 
@@ -128,7 +130,7 @@ end
 ---when that cannot be seen.
 ---@return boolean
 function request.watch(self)
-  return self.core:watch()
+  return self.link[5]:watch()
 end
 
 ---Close what a request had to be closed, the last first.
@@ -138,18 +140,10 @@ function request.release(link)
   for i = #kept, 1, -1 do kept[i]:close() end
 end
 
----Make a request. (Eight fields cost less than nine.)
----@param c userdata the connection
----@param link table what the requests of the connection share: see http_server.lua
----@param body string? nil: it is still to come
-function request.new(c, link, method, target, block, body, minor, path)
-  local self = {
-    method = method, target = target, path = path, block = block, body = body, link = link,
-    core = c,
-  }
-  if not body then self.connection = c end
-  if minor == 0 then self.version = "1.0" end
-  return setmetatable(self, class)
-end
+---The metatable of requests. corun.httpreply makes them: method, path, block (the header lines),
+---body, link (what the requests of the connection share: see http_server.lua); target unless it is
+---the path; version if it is not that of the class. One whose body is still to come has no body but
+---`connection`, where it comes from, and `over`, false until it was read.
+request.class = class
 
 return request

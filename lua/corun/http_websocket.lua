@@ -195,7 +195,7 @@ function websocket.upgrade(req, c, state, o)
     error(err, 0)
   end
   local ws = adopt(c, true, o, agreed, protocol)
-  req.core = false
+  req.upgraded = true
   state.websockets = state.websockets or open_ones()
   state.websockets.add(c, ws)
   return ws

@@ -85,14 +85,11 @@ static int l_site(lua_State *L) {
   return 1;
 }
 
-// The frame of attend: the scope's userdata, the message handler, results or error.
+// The frame of attend: the site, the message handler, results or error.
 #define RESULTS 3
 
 static int attended(lua_State *L, scope *s, scope_outcome o) {
-  rt *r = rt_of(L);
-  scope_release(r, s);
-  interrupt_limit(r);
-  if (o == SCOPE_CANCELLED) return lua_error(L);
+  scope_attended(L, s, o);
   if (o == SCOPE_OK) {
     if (lua_gettop(L) < RESULTS) lua_pushboolean(L, 1);
     return lua_gettop(L) - RESULTS + 1;
@@ -108,10 +105,7 @@ static int l_attend(lua_State *L) {
   lua_Integer site = arg_integer(L, 1);
   task_checkpoint(L);
   wait_check(L);
-  scope *s = scope_push(L);
-  lua_replace(L, 1);
-  scope_enter_at(L, s, SCOPE_PLAIN, (uint32_t)site);
-  return scope_call(L, s, 2, attended);
+  return scope_attend(L, (uint32_t)site, 2, attended);
 }
 
 // group(errors): one error made of a list of them (S5).

@@ -92,17 +92,25 @@ static scope *bottom(task *t, scope *home) {
   return s;
 }
 
+// Memory for a scope that no script holds.
+static scope *take_spare(rt *r) {
+  scope *s = r->spare_scopes;
+  if (!s) return malloc(sizeof *s);
+  r->spare_scopes = s->parent;
+  return s;
+}
+
+static void give_back(rt *r, scope *s) {
+  s->parent = r->spare_scopes;
+  r->spare_scopes = s;
+}
+
 scope *scope_own(rt *r, task *t) {
   scope *home = task_home(t);
   scope *first = bottom(t, home);
   if (first && first->kind == SCOPE_TASK) return first;
-  scope *s = r->spare_scopes;
-  if (s) {
-    r->spare_scopes = s->parent;
-  } else {
-    s = malloc(sizeof *s);
-    if (!s) return NULL;
-  }
+  scope *s = take_spare(r);
+  if (!s) return NULL;
   prepare(r, s, SCOPE_TASK, t, home);
   s->site = t->site;
   if (first) {
@@ -138,10 +146,7 @@ void scope_release(rt *r, scope *s) {
   s->ended = 1;
   if (r->fence == s) r->fence = NULL;
   s->owner->in = s->parent;
-  if (s->kind == SCOPE_TASK) {
-    s->parent = r->spare_scopes;
-    r->spare_scopes = s;
-  }
+  if (s->kind == SCOPE_TASK || s->borrowed) give_back(r, s);
 }
 
 // --- Cancelling ------------------------------------------------------------------------------
@@ -429,4 +434,20 @@ int scope_call(lua_State *L, scope *s, int fn,
   lua_insert(L, fn);
   int status = lua_pcallk(L, lua_gettop(L) - fn - 1, LUA_MULTRET, fn, (lua_KContext)s, called);
   return called(L, status, (lua_KContext)s);
+}
+
+int scope_attend(lua_State *L, uint32_t site, int fn,
+                 int (*leave)(lua_State *L, scope *s, scope_outcome o)) {
+  scope *s = take_spare(rt_of(L));
+  if (!s) return luaL_error(L, "not enough memory");
+  scope_enter_at(L, s, SCOPE_PLAIN, site);
+  s->borrowed = 1;
+  return scope_call(L, s, fn, leave);
+}
+
+void scope_attended(lua_State *L, scope *s, scope_outcome o) {
+  rt *r = rt_of(L);
+  scope_release(r, s);
+  interrupt_limit(r);
+  if (o == SCOPE_CANCELLED) lua_error(L);
 }

@@ -58,11 +58,12 @@ struct scope {
   int (*leave)(lua_State *L, scope *s, scope_outcome o);
   uint8_t cause;  // of the cancellation, CANCEL_NONE when it is not cancelled
   uint8_t kind, ended;
-  uint8_t outcome;  // of the body, then of the scope
-  uint8_t shut;     // takes no children: it ends, or could not wait for them
-  uint8_t cut;      // a child was cancelled before it had ended
-  uint8_t oom;      // a failure could not be kept
-  uint8_t joining;  // the owner waits for the children
+  uint8_t outcome;   // of the body, then of the scope
+  uint8_t shut;      // takes no children: it ends, or could not wait for them
+  uint8_t cut;       // a child was cancelled before it had ended
+  uint8_t oom;       // a failure could not be kept
+  uint8_t joining;   // the owner waits for the children
+  uint8_t borrowed;  // no script holds it: scope_attend
 };
 
 static inline int scope_is_full(const scope *s) {
@@ -127,5 +128,13 @@ void scope_release(rt *r, scope *s);
 // scope, timeout and shield. [loop]
 int scope_call(lua_State *L, scope *s, int fn,
                int (*leave)(lua_State *L, scope *s, scope_outcome o));
+
+// The same with a plain scope that belongs to `site` and that no script can hold. [loop] Raises on
+// out of memory.
+int scope_attend(lua_State *L, uint32_t site, int fn,
+                 int (*leave)(lua_State *L, scope *s, scope_outcome o));
+
+// What `leave` does first of all then: the scope is gone, and a cancellation is raised. [loop]
+void scope_attended(lua_State *L, scope *s, scope_outcome o);
 
 #endif

@@ -16,9 +16,12 @@ uint64_t timer_now(rt *r) {
 }
 
 uint64_t timer_after(rt *r, double seconds) {
-  if (!(seconds > 0)) return timer_now(r);
+  return timer_later(timer_now(r), seconds);
+}
+
+uint64_t timer_later(uint64_t now, double seconds) {
+  if (!(seconds > 0)) return now;
   double ns = seconds * NS;
-  uint64_t now = timer_now(r);
   return ns >= (double)(INT64_MAX - (int64_t)now) ? TIMER_NEVER : now + (uint64_t)ns;
 }
 

@@ -30,6 +30,9 @@ uint64_t timer_now(rt *r);
 // The instant `seconds` from now; negative counts as 0, infinity as TIMER_NEVER. [loop]
 uint64_t timer_after(rt *r, double seconds);
 
+// The same from the instant `now` on. [any]
+uint64_t timer_later(uint64_t now, double seconds);
+
 // Arm `t` for `when` (TIMER_NEVER: do nothing). [loop] Answers 0 or UV_ENOMEM.
 int timer_arm(rt *r, timer *t, uint64_t when);
 

@@ -34,6 +34,8 @@ void http_connection_init(http_connection *c, stream *s, http_kind kind,
   c->whole = (http_text){NULL, 0};
   c->block = NULL;
   list_init(&c->idle);
+  c->idles_in = NULL;
+  c->take = NULL;
   c->idle_since = 0;
   c->pause = 0;
   c->timing = no_timing;
@@ -61,6 +63,15 @@ stream *http_connection_take(http_connection *c) {
   http_parser_fini(&c->p);
   buffer_fini(&c->body);
   return s;
+}
+
+void http_connection_cool(http_connection *c) {
+  http_limits limits = c->p.limits;
+  http_kind kind = c->p.kind;
+  stream_trim(c->s);
+  if (!c->p.block || c->busy) return;
+  http_parser_fini(&c->p);
+  http_parser_init(&c->p, kind, &limits);
 }
 
 void http_connection_fini(http_connection *c) {
@@ -180,7 +191,7 @@ static int refuse_upgrade(lua_State *L, const http_connection *c) {
 // --- Receiving -------------------------------------------------------------------------------
 
 // After a message that is complete.
-static int may_be_kept(const http_connection *c) {
+int http_connection_keeps(const http_connection *c) {
   return http_parser_keepalive(&c->p) && c->send_rc == 0 && !c->in_pieces && !c->out_of_step;
 }
 
@@ -227,35 +238,37 @@ static void push_answered(lua_State *L, const http_connection *c) {
   lua_pushnumber(L, (double)(int64_t)(c->answered_at - rt_of(L)->started) / NS);
 }
 
-static int push_message(lua_State *L, http_connection *c, int has_body) {
+// Push the header lines, and the body if all of it has come.
+static void push_content(lua_State *L, http_connection *c, int has_body) {
   const http_parser *p = &c->p;
-  int is_request = p->kind == HTTP_KIND_REQUEST;
-  luaL_checkstack(L, 10, NULL);
-  if (is_request) {
-    http_text method = http_parser_method(p), target = http_parser_target(p);
-    lua_pushlstring(L, method.s, method.n);
-    lua_pushlstring(L, target.s, target.n);
-  } else {
-    lua_pushinteger(L, p->head.status);
-  }
   int has_trailers = has_body && p->head.framing == HTTP_BODY_CHUNKED;
   uint32_t end = has_trailers ? p->trailers : p->block_len;
   lua_pushlstring(L, p->block + p->head.start_len, end - p->head.start_len);
-  if (has_body)
-    push_body(L, c);
-  else
+  if (!has_body)
     lua_pushnil(L);
-  lua_pushboolean(L, may_be_kept(c));
-  if (is_request) {
-    lua_pushinteger(L, p->head.minor);
-    lua_pushvalue(L, -5);
-    http_target_push_path(L);
-    lua_replace(L, -2);
-  } else {
-    push_codings(L, p);
-    push_answered(L, c);
-  }
-  return is_request ? 7 : 6;
+  else if (p->head.framing == HTTP_BODY_NONE)
+    lua_pushliteral(L, "");
+  else
+    push_body(L, c);
+}
+
+static int push_response(lua_State *L, http_connection *c) {
+  luaL_checkstack(L, 10, NULL);
+  lua_pushinteger(L, c->p.head.status);
+  push_content(L, c, 1);
+  lua_pushboolean(L, http_connection_keeps(c));
+  push_codings(L, &c->p);
+  push_answered(L, c);
+  return 6;
+}
+
+static void push_request(lua_State *L, http_connection *c, int has_body) {
+  http_text method = http_parser_method(&c->p), target = http_parser_target(&c->p);
+  luaL_checkstack(L, LUA_MINSTACK, NULL);
+  lua_pushlstring(L, method.s, method.n);
+  lua_pushlstring(L, target.s, target.n);
+  http_target_push_path(L);
+  push_content(L, c, has_body);
 }
 
 static int push_head(lua_State *L, const http_connection *c) {
@@ -278,7 +291,7 @@ static int push_piece(lua_State *L, http_connection *c, int is_last) {
   luaL_checkstack(L, 8, NULL);
   push_body(L, c);
   lua_pushboolean(L, is_last);
-  lua_pushboolean(L, is_last && may_be_kept(c));
+  lua_pushboolean(L, is_last && http_connection_keeps(c));
   return 3;
 }
 
@@ -349,12 +362,18 @@ static void let_go_on(http_connection *c) {
 
 // The message is complete: give it, or the last piece, and drop `used` bytes that it came in.
 static int complete(lua_State *L, http_connection *c, size_t used) {
-  int n = c->part == HTTP_PART_PIECE ? push_piece(L, c, 1) : push_message(L, c, 1);
+  int is_request = c->p.kind == HTTP_KIND_REQUEST, is_piece = c->part == HTTP_PART_PIECE, n = 0;
+  if (is_piece)
+    n = push_piece(L, c, 1);
+  else if (is_request)
+    push_request(L, c, 1);
+  else
+    n = push_response(L, c);
   stream_consume(c->s, used);
   forget_body(c);
   c->busy = 0;
-  if (c->p.kind == HTTP_KIND_REQUEST) c->until = TIMER_NEVER;  // answering takes its own time
-  return n;
+  if (is_request) c->until = TIMER_NEVER;  // answering takes its own time
+  return is_request && !is_piece ? c->take(L, c) : n;
 }
 
 // What has come was parsed: give the piece that it made, if it made one.
@@ -373,17 +392,17 @@ static int wants_head(const http_connection *c) {
 }
 
 static int give_head(lua_State *L, http_connection *c, size_t used) {
-  int is_request = c->p.kind == HTTP_KIND_REQUEST;
   stream_consume(c->s, used);
-  return is_request ? push_message(L, c, 0) : push_head(L, c);
+  if (c->p.kind == HTTP_KIND_RESPONSE) return push_head(L, c);
+  push_request(L, c, 0);
+  return c->take(L, c);
 }
 
 // The first byte of a request has come: from here on its time is limited.
 static void begin_request(http_connection *c) {
   const http_timing *t = &c->timing;
-  rt *r = c->s->h.r;
-  if (t->head >= 0) c->head_until = timer_after(r, t->head);
-  if (t->total >= 0) c->until = timer_after(r, t->total);
+  if (t->head >= 0) c->head_until = timer_later(c->answered_at, t->head);
+  if (t->total >= 0) c->until = timer_later(c->answered_at, t->total);
   if (t->pause >= 0) http_connection_pause(c, t->pause);
 }
 
@@ -469,25 +488,17 @@ static int on_rested(lua_State *L, void *arg, int rc) {
 
 static const wait_ops rest_ops = {"other tasks", NULL, on_rested, NULL};
 
-// It may idle for long: let go of memory, and let the parser begin anew.
-static void forget_head(http_connection *c) {
-  http_limits limits = c->p.limits;
-  http_kind kind = c->p.kind;
-  stream_trim(c->s);
-  if (!c->p.block || c->busy) return;
-  http_parser_fini(&c->p);
-  http_parser_init(&c->p, kind, &limits);
-}
-
-int http_connection_receive(lua_State *L, http_connection *c, http_part part, double idle) {
+int http_connection_receive(lua_State *L, http_connection *c, http_part part, double idle,
+                            http_taker *take) {
   size_t n;
   task_checkpoint(L);
+  c->take = take;
   stream_peek(c->s, &n);
   c->answered = 0;
   c->part = part;
   c->head_until = TIMER_NEVER;
   http_connection_limit(c, idle, -1);
-  if (!n) forget_head(c);
+  if (!n) http_parser_trim(&c->p);
   // A peer that sends without a pause must not keep the loop.
   if (n && !wait_may_go_on(L, WAIT_SYSTEM_CALL))
     return wait_begin_until(L, &rest_ops, c, timer_after(rt_of(L), 0));

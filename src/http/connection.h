@@ -23,13 +23,23 @@ typedef struct http_timing {
   double pause;  // of silence in the middle of it, or while the answer is sent
 } http_timing;
 
-typedef struct http_connection {
+typedef struct http_idle http_idle;
+typedef struct http_connection http_connection;
+
+// Takes a request that has come: its method, target, path, header lines and body (nil: that is
+// still to come) are the last values on the stack. Answers how many results the call has that
+// waited for it. It may run Lua, and suspend.
+typedef int http_taker(lua_State *L, http_connection *c);
+
+struct http_connection {
   stream *s;  // kept until the userdata goes: a task may still wait on it
   http_parser p;
   buffer body;           // a body that comes in several spans
   http_text whole;       // a body that came in one span of the stream's buffer
+  http_taker *take;      // of requests
   block *block;          // what a piece is gathered in instead, while it is waited for; or NULL
-  list idle;             // among those of its pool that idle
+  list idle;             // among those that idle
+  http_idle *idles_in;   // whose list that is; NULL: none
   uint64_t idle_since;   // milliseconds of the loop's clock
   http_timing timing;    // of requests
   uint64_t pause;        // longest silence of the peer, in nanoseconds; 0: any
@@ -42,6 +52,7 @@ typedef struct http_connection {
   int parts;             // strings that it consists of
   int send_rc;           // why not all of it was
   unsigned busy : 1;
+  unsigned warm : 1;          // it idles with the memory of its last message
   unsigned answered : 1;      // a byte of the peer's message has come
   unsigned out_of_step : 1;   // it answered before it was asked
   unsigned receive_next : 1;  // after sending, wait for the peer's message
@@ -50,7 +61,7 @@ typedef struct http_connection {
   unsigned go_on_due : 1;     // the client waits for 100 Continue
   unsigned part : 2;          // http_part: what is received
   unsigned offers : 1;        // the request offers another protocol, which the peer may switch to
-} http_connection;
+};
 
 typedef enum http_part { HTTP_PART_WHOLE, HTTP_PART_HEAD, HTTP_PART_PIECE } http_part;
 
@@ -63,6 +74,9 @@ void http_connection_close(http_connection *c);
 // Hand over the stream, and what has come of another protocol, with the reference: both sides have
 // agreed to leave HTTP. The connection is closed from then on. [loop]
 stream *http_connection_take(http_connection *c);
+
+// Give back the memory that the last message took: it may idle for long. [loop]
+void http_connection_cool(http_connection *c);
 
 // Free what is held; no task waits. [loop]
 void http_connection_fini(http_connection *c);
@@ -79,8 +93,9 @@ void http_connection_limit(http_connection *c, double pause, double total);
 // see http_connection_receive. [loop]
 int http_connection_send(lua_State *L, http_connection *c);
 
-// The same, then wait for the peer's message. Results of a whole one: those of
-// http_connection_receive; of a response's head: those of http_connection_head. [loop]
+// The same, then wait for the response. Results of a whole one: status, head, body, whether the
+// connection may be kept, content codings or nil, seconds as of http_connection_head; of a head:
+// those of that. [loop]
 int http_connection_exchange(lua_State *L, http_connection *c, http_part part);
 
 // Send `bufs`, of HTTP_CONNECTION_AT_ONCE bytes and two at most with a head, as one message; they
@@ -104,14 +119,13 @@ void http_connection_sent(http_connection *c);
 // a failure. [loop]
 int http_connection_head(lua_State *L, http_connection *c, double seconds);
 
-// Wait for a message of the peer, for `idle` seconds until its first byte. To be returned from a
-// lua_CFunction. Of a request with HTTP_PART_HEAD only the head is waited for, if it has a body:
-// then the body among the results is nil, and http_connection_piece gives it. Results of a
-// response: status, head, body, keepalive, content codings or nil, seconds as above; of a request:
-// method, target, head, body, keepalive, minor version, path. nil alone: the peer closed between
-// two messages. Else nil, error, the status that a server answers with (0: it does not), and
+// Wait for a request, for `idle` seconds until its first byte. To be returned from a lua_CFunction.
+// With HTTP_PART_HEAD only the head is waited for, if there is a body, which http_connection_piece
+// gives then. Results: those of `take`; or nil alone when the peer closed between two messages; or
+// those of a failure: nil, error, the status that a server answers with (0: it does not), and
 // whether the peer had closed the connection before it answered a byte. [loop]
-int http_connection_receive(lua_State *L, http_connection *c, http_part part, double idle);
+int http_connection_receive(lua_State *L, http_connection *c, http_part part, double idle,
+                            http_taker *take);
 
 // Wait for a piece of the body of the message whose head was received, for `seconds` at most. To
 // be returned from a lua_CFunction. Results: the piece, perhaps empty; whether it was the last; and
@@ -120,6 +134,9 @@ int http_connection_receive(lua_State *L, http_connection *c, http_part part, do
 // body or its connection ends before, or the peer is slow; a cancellation loses what is in it.
 // [loop]
 int http_connection_piece(lua_State *L, http_connection *c, double seconds, block *b);
+
+// Say whether the connection may be used for another message after the one received last. [loop]
+int http_connection_keeps(const http_connection *c);
 
 // Tell the peer that nothing more comes and read what it still sends for `seconds`, so that closing
 // does not make its system drop the answer. To be returned from a lua_CFunction. [loop]

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The userdata that holds a connection. See connection_lua.h.
+// The userdata that hold a connection, and a list of those that idle. See connection_lua.h.
 #include "http/connection_lua.h"
 
 #include <lauxlib.h>
@@ -37,4 +37,28 @@ http_connection *http_connection_push(lua_State *L, int idx, http_kind kind) {
   http_connection_init(&b->c, stream_take(L, idx), kind, NULL);
   interrupt_closable(L);
   return &b->c;
+}
+
+// --- Connections that idle -------------------------------------------------------------------
+
+typedef struct idle_box {
+  const void *tag;
+  http_idle *i;
+} idle_box;
+
+static const char idle_tag = 0;
+
+http_idle **http_idle_push(lua_State *L) {
+  idle_box *b = lua_newuserdatauv(L, sizeof *b, 0);
+  b->tag = &idle_tag;
+  b->i = NULL;
+  luaL_setmetatable(L, HTTP_IDLE_CLASS);
+  return &b->i;
+}
+
+http_idle **http_idle_any(lua_State *L, int idx) {
+  idle_box *b = lua_touserdata(L, idx);
+  if (!b || lua_rawlen(L, idx) != sizeof *b || b->tag != &idle_tag)
+    arg_type_error(L, idx, "list of connections");
+  return &b->i;
 }

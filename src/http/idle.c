@@ -16,7 +16,8 @@ static void on_close(uv_handle_t *h) {
 }
 
 void http_idle_close(http_idle *i) {
-  while (list_shift(&i->connections)) continue;
+  for (list *l; (l = list_shift(&i->connections));)
+    list_entry(l, http_connection, idle)->idles_in = NULL;
   if (!i->limit)
     free(i);
   else if (!uv_is_closing((uv_handle_t *)&i->timer))
@@ -29,6 +30,7 @@ void http_idle_close_all(http_idle *i) {
 }
 
 void http_idle_close_silent(http_idle *i) {
+  i->is_closing = 1;
   for (list *l = i->connections.next, *next; l != &i->connections; l = next) {
     http_connection *c = list_entry(l, http_connection, idle);
     next = l->next;
@@ -40,10 +42,11 @@ static void close_handle(handle *h) {
   http_idle_close(list_entry(h, http_idle, h));
 }
 
-int http_idle_open(rt *r, double seconds, http_idle **out) {
+int http_idle_open(rt *r, double seconds, unsigned most_warm, http_idle **out) {
   http_idle *i = calloc(1, sizeof *i);
   if (!i) return UV_ENOMEM;
   list_init(&i->connections);
+  i->most_warm = most_warm;
   *out = i;
   if (seconds >= LONGEST) return 0;
   uv_timer_init(&r->loop, &i->timer);
@@ -67,13 +70,34 @@ static void on_timer(uv_timer_t *t) {
   }
 }
 
+// The connection is the last one now, and warm; perhaps the first that is warm is one too many.
+static void warm(http_idle *i, http_connection *c) {
+  c->warm = 1;
+  if (i->nwarm++ == 0) i->warm = &c->idle;
+  if (i->nwarm <= i->most_warm) return;
+  http_connection *first = list_entry(i->warm, http_connection, idle);
+  i->warm = first->idle.next;
+  i->nwarm--;
+  first->warm = 0;
+  http_connection_cool(first);
+}
+
 void http_idle_add(http_idle *i, http_connection *c) {
+  http_idle_remove(c);
   list_push(&i->connections, &c->idle);
+  c->idles_in = i;
+  if (i->most_warm) warm(i, c);
   if (!i->limit) return;
   c->idle_since = uv_now(i->timer.loop);
   if (!uv_is_active((uv_handle_t *)&i->timer)) uv_timer_start(&i->timer, on_timer, i->limit, 0);
 }
 
 void http_idle_remove(http_connection *c) {
+  http_idle *i = c->idles_in;
+  if (!i) return;
+  if (c->warm && i->warm == &c->idle) i->warm = c->idle.next;
+  i->nwarm -= c->warm;
+  c->warm = 0;
+  c->idles_in = NULL;
   list_remove(&c->idle);
 }

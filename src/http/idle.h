@@ -15,13 +15,18 @@ typedef struct http_connection http_connection;
 typedef struct http_idle {
   handle h;
   uv_timer_t timer;
-  list connections;  // the one that has idled longest first
-  uint64_t limit;    // milliseconds; 0: any time, then there is no timer and no handle
+  list connections;    // the one that has idled longest first
+  list *warm;          // from this one on they keep the memory of their last message
+  unsigned nwarm;      // so many
+  unsigned most_warm;  // so many may; 0: any number
+  unsigned is_closing : 1;
+  uint64_t limit;  // milliseconds; 0: any time, then there is no timer and no handle
 } http_idle;
 
-// Make one that closes what has idled for `seconds`, if that is not infinite. [loop] 0 or
-// UV_ENOMEM.
-int http_idle_open(rt *r, double seconds, http_idle **out);
+// Make one that closes what has idled for `seconds`, if that is not infinite. Only the `most_warm`
+// that began last to idle keep the memory of their last message, if that is not 0: those that are
+// busy all the time are among them. [loop] 0 or UV_ENOMEM.
+int http_idle_open(rt *r, double seconds, unsigned most_warm, http_idle **out);
 
 // Let go of the connections and free it. [loop]
 void http_idle_close(http_idle *i);
@@ -29,7 +34,8 @@ void http_idle_close(http_idle *i);
 // Close all connections in it. [loop]
 void http_idle_close_all(http_idle *i);
 
-// Close those from which nothing has come; the others are busy in a moment. [loop]
+// The owner is closing: close those from which nothing has come; the others are busy in a moment.
+// [loop]
 void http_idle_close_silent(http_idle *i);
 
 // A connection idles from now on, until http_idle_remove. [loop]

@@ -12,8 +12,6 @@
 #include "http/idle.h"
 #include "http/mods.h"
 
-#define IDLE_CLASS "corun.httpidle"
-
 // connection(stream, "request" | "response"): what is received; takes the stream over.
 static int l_connection(lua_State *L) {
   static const char *const kinds[] = {"request", "response", NULL};
@@ -122,14 +120,10 @@ static int l_send(lua_State *L) {
   return http_connection_send(L, c);
 }
 
-// c:receive(idle, seconds, in_pieces): while no byte of the request has come it is among those that
-// idle, for so long at most.
-static int l_receive(lua_State *L) {
-  http_connection *c = http_connection_check(L);
-  http_idle **i = arg_object(L, 2, IDLE_CLASS);
-  if (*i) http_idle_add(*i, c);
-  return http_connection_receive(L, c, lua_toboolean(L, 4) ? HTTP_PART_HEAD : HTTP_PART_WHOLE,
-                                 arg_number(L, 3));
+// c:keeps(): whether the connection may serve another request after this one.
+static int l_keeps(lua_State *L) {
+  lua_pushboolean(L, http_connection_keeps(http_connection_any(L, 1)));
+  return 1;
 }
 
 // c:waits(): whether the client waits for 100 Continue.
@@ -207,19 +201,19 @@ static int l_tostring(lua_State *L) {
 
 // --- Connections that idle -------------------------------------------------------------------
 
-// idle(seconds): closes what has idled for so long, if that is not infinite.
+// idle(seconds[, warm]): closes what has idled for so long, if that is not infinite; so many keep
+// the memory of their last message.
 static int l_idle(lua_State *L) {
   double seconds = arg_number(L, 1);
-  http_idle **i = lua_newuserdatauv(L, sizeof *i, 0);
-  *i = NULL;
-  luaL_setmetatable(L, IDLE_CLASS);
-  if (http_idle_open(rt_of(L), seconds, i) < 0) return luaL_error(L, "not enough memory");
+  unsigned warm = (unsigned)arg_opt_integer(L, 2, 0);
+  http_idle **i = http_idle_push(L);
+  if (http_idle_open(rt_of(L), seconds, warm, i) < 0) return luaL_error(L, "not enough memory");
   return 1;
 }
 
 // idle:add(c)
 static int l_idle_add(lua_State *L) {
-  http_idle **i = arg_object(L, 1, IDLE_CLASS);
+  http_idle **i = http_idle_any(L, 1);
   http_connection *c = http_connection_any(L, 2);
   if (*i && c->s && !c->s->closed) http_idle_add(*i, c);
   return 0;
@@ -227,20 +221,20 @@ static int l_idle_add(lua_State *L) {
 
 // idle:close_all()
 static int l_idle_close_all(lua_State *L) {
-  http_idle **i = arg_object(L, 1, IDLE_CLASS);
+  http_idle **i = http_idle_any(L, 1);
   if (*i) http_idle_close_all(*i);
   return 0;
 }
 
 // idle:close_silent()
 static int l_idle_close_silent(lua_State *L) {
-  http_idle **i = arg_object(L, 1, IDLE_CLASS);
+  http_idle **i = http_idle_any(L, 1);
   if (*i) http_idle_close_silent(*i);
   return 0;
 }
 
 static int l_idle_close(lua_State *L) {
-  http_idle **i = arg_object(L, 1, IDLE_CLASS);
+  http_idle **i = http_idle_any(L, 1);
   if (*i) http_idle_close(*i);
   *i = NULL;
   return 0;
@@ -335,7 +329,7 @@ int luaopen_corun_httpcore(lua_State *L) {
                                      {"head", l_head},
                                      {"piece", l_piece},
                                      {"send", l_send},
-                                     {"receive", l_receive},
+                                     {"keeps", l_keeps},
                                      {"drain", l_drain},
                                      {"waits", l_waits},
                                      {"has_more", l_has_more},
@@ -361,7 +355,7 @@ int luaopen_corun_httpcore(lua_State *L) {
                                        {"is_token", l_is_token},     {"is_value", l_is_value},
                                        {"is_target", l_is_target},   {NULL, NULL}};
   make_class(L, HTTP_CONNECTION_CLASS, methods, meta);
-  make_class(L, IDLE_CLASS, idle_methods, idle_meta);
+  make_class(L, HTTP_IDLE_CLASS, idle_methods, idle_meta);
   luaL_newlib(L, functions);
   return 1;
 }

@@ -1,22 +1,27 @@
 // SPDX-License-Identifier: MIT
-// corun.httpreply: sends what a handler returned. It takes only what is as it should be; of the
-// rest it says no more than that, and lua/corun/http_reply.lua finds the sentence. Runs on the loop
-// thread.
+// corun.httpreply: gives a handler its request and sends what it returned. It takes only what is as
+// it should be; of the rest it says no more than that, and lua/corun/http_reply.lua finds the
+// sentence. Runs on the loop thread.
 #include <lauxlib.h>
 #include <string.h>
 
 #include "core/args.h"
+#include "core/scope.h"
+#include "core/task.h"
+#include "core/wait.h"
 #include "data/json.h"
 #include "http/connection_lua.h"
 #include "http/headers.h"
+#include "http/idle.h"
 #include "http/mods.h"
 #include "http/reply.h"
 
 #define CLASS "corun.httpreply"
 #define TOGETHER ((size_t)4 << 10)  // a body of up to this is copied behind its head
 
-// Stack indexes of `send`: its arguments, then the fields of a table.
-enum { CONNECTION = 1, ANSWER, FATE, NO_BODY, FRAMING, HEADERS, BODY, JSON, TOP = JSON };
+// Stack indexes of what is sent: the request, if it is known, the arguments of `send`, the fields
+// of a table.
+enum { CONNECTION = 1, REQUEST, ANSWER, FATE, NO_BODY, FRAMING, HEADERS, BODY, JSON, TOP = JSON };
 
 // --- The table of an answer ------------------------------------------------------------------
 
@@ -133,17 +138,11 @@ static size_t end_head(lua_State *L, http_reply *r, const char *connection) {
   return length;
 }
 
-// send(connection, answer, fate, no_body, framing): send a string or a table as the answer. `fate`
-// is what the header Connection says. With `framing` the body is sent later: "chunked", "until the
-// end", or its length. Answers false when the answer is not as it should be; else as
-// connection:send.
-static int l_send(lua_State *L) {
-  http_reply *r = lua_touserdata(L, lua_upvalueindex(1));
-  http_connection *c = http_connection_check(L);
-  const char *connection = fate(L);
-  int status = 200, fine = 1;
+// Begin the head of the string or the table at ANSWER, and find its body. Answers whether it is as
+// it should be.
+static int begin_reply(lua_State *L, http_reply *r) {
   static const json_style compact = {0, 0};
-  lua_settop(L, FRAMING);
+  int status = 200;
   lua_settop(L, TOP);
   if (lua_type(L, ANSWER) == LUA_TSTRING) {
     lua_pushvalue(L, ANSWER);
@@ -151,16 +150,171 @@ static int l_send(lua_State *L) {
   } else {
     status = lua_type(L, ANSWER) == LUA_TTABLE ? spread(L) : 0;
   }
+  if (!status) return 0;
   http_reply_begin(r, status);
-  if (status && !lua_isnil(L, HEADERS)) fine = add_table(L, r);
-  if (fine && status && !lua_isnil(L, JSON)) fine = json_append(L, JSON, &compact, &r->body);
-  if (!status || !fine) {
+  if (!lua_isnil(L, HEADERS) && !add_table(L, r)) return 0;
+  if (!lua_isnil(L, JSON)) {
+    if (!json_append(L, JSON, &compact, &r->body)) return 0;
+    http_reply_type(r, "application/json");
+  }
+  if (lua_type(L, ANSWER) == LUA_TSTRING) http_reply_type(r, "text/plain; charset=utf-8");
+  return 1;
+}
+
+// send(connection, answer, fate, no_body, framing): send a string or a table as the answer. `fate`
+// is what the header Connection says. With `framing` the body is sent later: "chunked", "until the
+// end", or its length. Answers false when the answer is not as it should be; else as
+// connection:send.
+static int l_send(lua_State *L) {
+  http_reply *r = lua_touserdata(L, lua_upvalueindex(1));
+  http_connection *c = http_connection_check(L);
+  lua_settop(L, FRAMING - 1);
+  lua_pushnil(L);
+  lua_insert(L, REQUEST);
+  const char *connection = fate(L);
+  if (begin_reply(L, r)) return send_all(L, c, r, end_head(L, r, connection));
+  lua_pushboolean(L, 0);
+  return 1;
+}
+
+// --- Serving ---------------------------------------------------------------------------------
+
+// Stack indexes of `serve`: its arguments, the parts of a request, the request made of them, then
+// the message handler and what the script's handler returned.
+enum {
+  HANDLER = 2,
+  LINK,
+  SITE,
+  IDLE,
+  SECONDS,
+  IN_PIECES,
+  PLAIN,
+  METHOD,
+  TARGET,
+  PATH,
+  BLOCK,
+  CONTENT,
+  MADE,
+  RESULTS = MADE + 2
+};
+
+// Its upvalues: the text of the answer, the metatable of requests, and from FIELDS on the names of
+// what each request has.
+enum { REPLY = 1, META, FIELDS };
+
+static const struct {
+  const char *name;
+  int place;
+} fields[] = {
+  {"method", METHOD}, {"path", PATH}, {"block", BLOCK}, {"body", CONTENT}, {"link", LINK}};
+
+#define NFIELDS ((int)(sizeof fields / sizeof *fields))
+
+// Push the request. Its target is told if it is not the path.
+static void push_request(lua_State *L, const http_connection *c) {
+  lua_createtable(L, 0, 8);
+  for (int i = 0; i < NFIELDS; i++) {
+    lua_pushvalue(L, lua_upvalueindex(FIELDS + i));
+    lua_pushvalue(L, fields[i].place);
+    lua_rawset(L, MADE);
+  }
+  if (!lua_rawequal(L, TARGET, PATH)) {
+    lua_pushvalue(L, TARGET);
+    lua_setfield(L, MADE, "target");
+  }
+  if (c->p.head.minor == 0) {
+    lua_pushliteral(L, "1.0");
+    lua_setfield(L, MADE, "version");
+  }
+  if (lua_isnil(L, CONTENT)) {  // it is read from the connection
+    lua_pushvalue(L, CONNECTION);
+    lua_setfield(L, MADE, "connection");
+    lua_pushboolean(L, 0);
+    lua_setfield(L, MADE, "over");
+  }
+  lua_pushvalue(L, lua_upvalueindex(META));
+  lua_setmetatable(L, MADE);
+}
+
+// Say whether nothing is left to do but to send what the handler returned, if that is as it should
+// be.
+static int is_plain(lua_State *L, const http_connection *c) {
+  const http_idle *i = *http_idle_any(L, IDLE);
+  if (!lua_toboolean(L, PLAIN) || !i || i->is_closing) return 0;
+  if (!c->s || c->s->closed || c->busy || c->p.head.minor == 0 || !http_connection_keeps(c))
+    return 0;
+  int has_kept = lua_rawgeti(L, LINK, 4) == LUA_TTABLE;  // what is to be closed before the next
+  lua_pop(L, 1);
+  return !has_kept;
+}
+
+// The handler is done, in one way or the other.
+static int handled(lua_State *L, scope *s, scope_outcome o) {
+  scope_attended(L, s, o);
+  http_connection *c = http_connection_any(L, CONNECTION);
+  if (o != SCOPE_OK) {
+    lua_pushvalue(L, MADE);
+    lua_pushnil(L);
+    lua_rotate(L, -3, 2);
+    return 3;
+  }
+  if (lua_gettop(L) < RESULTS) lua_pushboolean(L, 1);
+  int type = lua_type(L, RESULTS);
+  if ((type != LUA_TSTRING && type != LUA_TTABLE) || !is_plain(L, c)) {
+    lua_copy(L, MADE, RESULTS - 1);
+    return lua_gettop(L) - RESULTS + 2;
+  }
+  http_reply *r = lua_touserdata(L, lua_upvalueindex(REPLY));
+  lua_copy(L, RESULTS, ANSWER);
+  lua_copy(L, MADE, REQUEST);
+  lua_settop(L, ANSWER);
+  if (begin_reply(L, r) && !r->closes) {
+    lua_pushboolean(L, c->p.ll.method == HTTP_HEAD);
+    lua_replace(L, NO_BODY);
+    return send_all(L, c, r, end_head(L, r, NULL));
+  }
+  lua_settop(L, ANSWER);
+  return 2;
+}
+
+static int take(lua_State *L, http_connection *c) {
+  if (c->p.ll.method == HTTP_CONNECT) {  // its target is no path, and what follows it no HTTP
     lua_pushboolean(L, 0);
     return 1;
   }
-  if (!lua_isnil(L, JSON)) http_reply_type(r, "application/json");
-  if (lua_type(L, ANSWER) == LUA_TSTRING) http_reply_type(r, "text/plain; charset=utf-8");
-  return send_all(L, c, r, end_head(L, r, connection));
+  task_checkpoint(L);
+  wait_check(L);
+  push_request(L, c);
+  lua_pushvalue(L, HANDLER);
+  lua_pushvalue(L, MADE);
+  return scope_attend(L, (uint32_t)lua_tointeger(L, SITE), MADE + 1, handled);
+}
+
+// serve(connection, handler, link, site, idle, seconds, in_pieces, plain): wait for a request, and
+// have the handler answer it in a scope of its own. While no byte of it has come the connection is
+// among those that idle, for so many seconds at most. With `plain`, an answer after which nothing
+// else is to be done is sent. Results: true when that was done; the request and what the handler
+// returned, or nil and its error; false for a request that no handler takes; or those of a failure,
+// see http_connection_receive.
+static int l_serve(lua_State *L) {
+  http_connection *c = http_connection_check(L);
+  arg_integer(L, SITE);
+  double seconds = arg_number(L, SECONDS);
+  http_idle **i = http_idle_any(L, IDLE);
+  lua_settop(L, PLAIN);
+  if (*i) http_idle_add(*i, c);
+  http_part part = lua_toboolean(L, IN_PIECES) ? HTTP_PART_HEAD : HTTP_PART_WHOLE;
+  return http_connection_receive(L, c, part, seconds, take);
+}
+
+// server(metatable): the function `serve` whose requests have this metatable.
+static int l_server(lua_State *L) {
+  lua_settop(L, 1);
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_insert(L, 1);
+  for (int n = 0; n < NFIELDS; n++) lua_pushstring(L, fields[n].name);
+  lua_pushcclosure(L, l_serve, 2 + NFIELDS);
+  return 1;
 }
 
 // reason(status): its phrase.
@@ -175,7 +329,8 @@ static int l_gc(lua_State *L) {
 }
 
 int luaopen_corun_httpreply(lua_State *L) {
-  static const luaL_Reg functions[] = {{"send", l_send}, {"reason", l_reason}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+    {"send", l_send}, {"server", l_server}, {"reason", l_reason}, {NULL, NULL}};
   luaL_newlibtable(L, functions);
   http_reply_init(lua_newuserdatauv(L, sizeof(http_reply), 0));
   if (luaL_newmetatable(L, CLASS)) {

@@ -113,7 +113,7 @@ void http_reply_begin(http_reply *r, int status) {
   forget(&r->head);
   forget(&r->body);
   r->status = status;
-  r->has_date = r->has_type = r->failed = false;
+  r->has_date = r->has_type = r->closes = r->failed = false;
   if (status == 200) {
     put_text(r, "HTTP/1.1 200 OK\r\n");
     return;
@@ -126,9 +126,11 @@ void http_reply_begin(http_reply *r, int status) {
 }
 
 void http_reply_header(http_reply *r, const char *name, size_t n, const char *value, size_t len) {
-  if (http_equals(name, n, "content-length") || http_equals(name, n, "transfer-encoding") ||
-      http_equals(name, n, "connection"))
+  if (http_equals(name, n, "content-length") || http_equals(name, n, "transfer-encoding")) return;
+  if (http_equals(name, n, "connection")) {
+    r->closes |= http_equals(value, len, "close");
     return;
+  }
   r->has_date |= http_equals(name, n, "date");
   r->has_type |= http_equals(name, n, "content-type");
   put(r, name, n);

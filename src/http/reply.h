@@ -16,7 +16,9 @@ typedef struct http_reply {
   int64_t second;  // of the date
   char date[64];
   int status;
-  bool has_date, has_type, failed;  // failed: out of memory
+  bool has_date, has_type;
+  bool closes;  // a header wants the connection closed
+  bool failed;  // out of memory
 } http_reply;
 
 void http_reply_init(http_reply *r);

@@ -291,6 +291,30 @@ describe("http.serve connections", function()
     server:close()
   end)
 
+  it("those that idle serve again, with their memory or without", function()
+    local served = 0
+    local server <close> = serve(function(req)
+      served = served + 1
+      return req.headers["x-n"]
+    end)
+    local clients = {}
+    for i = 1, 300 do clients[i] = assert(net.connect(server:address())) end -- 256 keep theirs
+    local function ask(c, n)
+      c:write(("GET / HTTP/1.1\r\nhost: h\r\nx-n: %d\r\n\r\n"):format(n))
+      assert.matches("^HTTP/1.1 200 ", (c:read_until("\r\n\r\n")))
+      assert.equal(tostring(n), c:read_exactly(#tostring(n)))
+    end
+    for round = 1, 3 do
+      for i = 1, 300 do ask(clients[i], round * 1000 + i) end
+      for i = 300, 1, -7 do ask(clients[i], i) end
+    end
+    assert.equal(3 * (300 + 43), served)
+    for i = 1, 300, 2 do clients[i]:close() end
+    ask(clients[2], 2)
+    for i = 2, 300, 2 do clients[i]:close() end
+    server:close()
+  end)
+
   it("Expect: 100-continue gets one, unless the body is there or too large", function()
     local server <close> = serve(function(req) return req.body end, {max_body = 1000})
     local stream <close> = assert(net.connect(server:address()))
