@@ -132,7 +132,8 @@ describe("completion for bash", function()
   it("completes what is typed", function()
     local _ <close>, dir = project()
     local p <close> = assert(process.spawn{"bash", "--norc", "--noprofile", "-i",
-      pty = {cols = 200}, cwd = dir, env = {PS1 = "", TERM = "dumb", HISTFILE = "", INPUTRC = "/dev/null"}})
+      pty = {cols = 200}, cwd = dir,
+      env = {PS1 = "", TERM = "dumb", HISTFILE = "", INPUTRC = "/dev/null"}})
     p.stdin:write("corun() { printf '{%s}' \"$@\"; echo; }; source '",
       fs.realpath("completions/corun.bash"), "'; echo read''y\n")
     repeat local line = p.stdout:read({timeout = 20}) until line:find("^ready")
