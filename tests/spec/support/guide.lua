@@ -56,14 +56,16 @@ end
 
 -- Follow the chapter in the file; how many commands it has. A command of the set `servers` runs
 -- until the next of them, unless that is marked as "beside"; it says one line, or none when it
--- listens. `steady` takes from a text what differs each time.
-function guide.follow(path, servers, steady)
+-- listens. `steady` takes from a text what differs each time. `prepare` is given the folder before,
+-- and gives what the environment has beside.
+function guide.follow(path, servers, steady, prepare)
   local installed <close> = assert(fs.temp{dir = true})
   local empty <close> = assert(fs.temp{dir = true})
   local dir, port = empty:path(), free_port()
   install(installed:path())
   local path_of_all = ("%s/bin:%s:/usr/sbin"):format(installed:path(), os.getenv("PATH"))
-  local env = {PATH = path_of_all, LC_ALL = "C"}
+  local env = prepare and prepare(dir) or {}
+  env.PATH, env.LC_ALL = path_of_all, "C"
   local function type_in(line)
     line = line:gsub("/usr/local/share", installed:path() .. "/share"):gsub(PORT, port)
     return {"sh", "-c", line, cwd = dir, env = env, stderr = "stdout"}
