@@ -55,6 +55,7 @@ static const char *read_from(int fd, const bundle_slot *s, bundle *b) {
 
 const char *bundle_read(bundle *b) {
   char path[PROGRAM_PATH_MAX];
+  *b = (bundle){0};
   int fd = program_path(path) < 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return strerror(errno);
   const char *why = read_from(fd, bundle_slot_own(), b);
