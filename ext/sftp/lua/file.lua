@@ -1,0 +1,162 @@
+-- SPDX-License-Identifier: MIT
+-- Files that are open on the server, with the methods that streams have.
+local corun = require "corun"
+
+local core = ...
+local check = core.part "check"
+
+local PIECE, LINE = 256 << 10, 1 << 20 -- bytes
+
+local file = {}
+local file_mt = {__index = file, __name = "sftp file"}
+
+local function check_self(self, op)
+  if getmetatable(self) ~= file_mt then
+    check.misuse("calling '%s' on bad self (sftp file expected, got %s)", op, type(self))
+  end
+  if self.closed_at or self.session.closed_at then
+    check.raise("ECLOSED", op, self.session.name .. ":" .. self.path,
+      "the file was closed at " .. (self.closed_at or self.session.closed_at))
+  end
+end
+
+local function call(self, op, fn, ...)
+  return self.session:call(op, self.path, fn, self.core, ...)
+end
+
+---Some of the bytes that come next: at most `max`; nil at the end.
+function file:recv(max)
+  check_self(self, "recv")
+  if max ~= nil and (math.type(max) ~= "integer" or max < 1) then
+    check.misuse("recv needs a positive integer, got %s", tostring(max))
+  end
+  max = max or PIECE
+  local rest = self.rest
+  if rest ~= "" then
+    self.rest = rest:sub(max + 1)
+    return rest:sub(1, max)
+  end
+  return call(self, "read", core.read, math.min(max, PIECE))
+end
+
+-- Bytes up to the end, or `n` of them; nil at the end when there are none.
+local function read_many(self, n)
+  local pieces, size = {}, 0
+  while size < n do
+    local piece, err = self:recv(n < math.huge and n - size or nil)
+    if err then
+      self.rest = table.concat(pieces) .. self.rest -- nothing is lost
+      return nil, err
+    end
+    if not piece then break end
+    pieces[#pieces + 1], size = piece, size + #piece
+  end
+  if size == 0 and n > 0 and n < math.huge then return nil end
+  return table.concat(pieces)
+end
+
+local function read_line(self, keep)
+  local from = 1
+  while true do
+    local at = self.rest:find("\n", from, true)
+    if at then
+      local line = self.rest:sub(1, keep and at or at - 1)
+      self.rest = self.rest:sub(at + 1)
+      return line
+    end
+    from = #self.rest + 1
+    if #self.rest > LINE then
+      return nil, corun.err("EMSGSIZE", ("a line is longer than %d bytes"):format(LINE),
+        {op = "read", target = self.session.name .. ":" .. self.path})
+    end
+    local piece, err = call(self, "read", core.read, PIECE)
+    if err then return nil, err end
+    if not piece then
+      local line = self.rest
+      self.rest = ""
+      return line ~= "" and line or nil
+    end
+    self.rest = self.rest .. piece
+  end
+end
+
+---Read a line ("l", the default; "L" with its end), all that is left ("a"), or `n` bytes.
+function file:read(format)
+  check_self(self, "read")
+  if format == nil or format == "l" or format == "L" then return read_line(self, format == "L") end
+  if format == "a" then return read_many(self, math.huge) end
+  if math.type(format) == "integer" and format >= 0 then return read_many(self, format) end
+  check.misuse("bad format for read: %s", tostring(format))
+end
+
+---Loop over the lines; raises what `read` returns as an error.
+function file:lines(format)
+  check_self(self, "lines")
+  return function()
+    local line, err = self:read(format)
+    if err then error(err, 0) end
+    return line
+  end
+end
+
+---Write; returns when the server has confirmed all of it.
+function file:write(data)
+  check_self(self, "write")
+  if type(data) == "number" then data = tostring(data) end
+  if type(data) ~= "string" then check.misuse("write needs a string, got %s", type(data)) end
+  if self.rest ~= "" then self:seek(self:seek()) end
+  for from = 1, #data, PIECE do
+    local piece = #data <= PIECE and data or data:sub(from, from + PIECE - 1)
+    local ok, err = call(self, "write", core.write, piece)
+    if not ok then return nil, err end
+  end
+  return self
+end
+
+---Go to a place, counted from the begin, or only tell where it is. Asks nothing of the server.
+function file:seek(offset)
+  check_self(self, "seek")
+  if offset == nil then return core.tell(self.session.raw, self.core) - #self.rest end
+  if math.type(offset) ~= "integer" or offset < 0 then
+    check.misuse("seek needs an offset of 0 or more, got %s", tostring(offset))
+  end
+  local ok, err = call(self, "seek", function(raw, f)
+    core.seek(raw, f, offset)
+    return true
+  end)
+  if not ok then return nil, err end
+  self.rest = ""
+  return offset
+end
+
+---Close; tells what the server could not write.
+function file:close()
+  if getmetatable(self) ~= file_mt then
+    check.misuse("calling 'close' on bad self (sftp file expected, got %s)", type(self))
+  end
+  if self.closed_at then return true end
+  self.closed_at = check.here() or "?"
+  if self.session.closed_at then return true end
+  return call(self, "close", core.close)
+end
+
+-- Waits for nothing: the next call of the session closes it.
+function file_mt:__close()
+  if self.closed_at then return end
+  self.closed_at = check.here() or "?"
+  core.forget(self.core)
+end
+
+function file_mt:__tostring()
+  return ("sftp file (%s:%s, %s)"):format(self.session.name, self.path,
+    (self.closed_at or self.session.closed_at) and "closed" or "open")
+end
+
+---@param session table
+---@param path string
+---@param raw userdata
+function file.new(session, path, raw)
+  return setmetatable({session = session, path = path, core = raw, rest = ""}, file_mt)
+end
+
+return {new = file.new}
