@@ -63,7 +63,6 @@ static void add(lua_State *L, const char *field, const char *standard, const cha
 static void add_trees(lua_State *L, const char *prefix) {
   add(L, "path", LUA_PATH_DEFAULT, prefix, "/share" TREE "/?.lua");
   add(L, "path", LUA_PATH_DEFAULT, prefix, "/share" TREE "/?/init.lua");
-  add(L, "cpath", LUA_CPATH_DEFAULT, prefix, "/" CORUN_LIBDIR "/corun/?.so");
   add(L, "cpath", LUA_CPATH_DEFAULT, prefix, "/" CORUN_LIBDIR TREE "/?.so");
   if (strcmp(CORUN_LIBDIR, "lib") != 0)
     add(L, "cpath", LUA_CPATH_DEFAULT, prefix, "/lib" TREE "/?.so");

@@ -189,7 +189,7 @@ describe("an installed corun that was moved #heavy", function()
 
   it("is nowhere told where it was built or installed first", function()
     local first = prefix:gsub("moved$", "first")
-    assert.equal("", go(("cd '%s'; grep -rlF -e '%s' -e '%s' lib share include || true"):format(
+    assert.equal("", go(("cd '%s'; grep -rlIF -e '%s' -e '%s' lib share include || true"):format(
       prefix, first, fs.realpath("."))))
   end)
 
@@ -205,6 +205,9 @@ describe("an installed corun that was moved #heavy", function()
   it("finds modules beside itself, before those of any Lua", function()
     local path = go("corun -e 'io.write(package.path)'")
     local own = ("%s/share/lua/5.4/?.lua;%s/share/lua/5.4/?/init.lua;"):format(prefix, prefix)
+    assert.matches("^" .. prefix:gsub("%p", "%%%0") .. "/lib[^;]*/lua/5%.4/%?%.so;.*;"
+      .. prefix:gsub("%p", "%%%0") .. "/lib[^;]*/corun/%?%.so$",
+      go("corun -e 'io.write(package.cpath)'"))
     assert.equal(own .. go(program.path .. " -e 'io.write(package.path)'"), path)
     assert(fs.mkdir(prefix .. "/share/lua/5.4/own", {parents = true}))
     assert(fs.write(prefix .. "/share/lua/5.4/own/init.lua", "return 'own'"))
@@ -215,12 +218,13 @@ describe("an installed corun that was moved #heavy", function()
 end)
 
 describe("package.path and package.cpath", function()
-  -- What a Lua prints of both, with these variables.
+  -- What a Lua prints of both, with these variables; without the folder of corun's own extensions.
   local function paths(lua, env)
     for _, name in ipairs{"LUA_PATH", "LUA_PATH_5_4", "LUA_CPATH", "LUA_CPATH_5_4"} do
       env[name] = env[name] or false
     end
-    return run{lua, "-e", "print(package.path) print(package.cpath)", env = env}
+    local out = run{lua, "-e", "print(package.path) print(package.cpath)", env = env}
+    return (out:gsub(";?[^;\n]*/ext/%?%.so\n$", "\n"))
   end
 
   it("are those of lua5.4, also with LUA_PATH and LUA_CPATH", function()
