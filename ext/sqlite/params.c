@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MIT
+// Parameters. See params.h.
+#include "params.h"
+
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+// --- On the loop -----------------------------------------------------------------------------
+
+// Why the value at `idx` cannot be stored, NULL when it can.
+static const char *flaw_of(lua_State *L, int idx) {
+  switch (lua_type(L, idx)) {
+    case LUA_TNIL:
+    case LUA_TBOOLEAN: return NULL;
+    case LUA_TNUMBER:
+      return isnan(lua_tonumber(L, idx)) ? "is NaN, which SQLite cannot store" : NULL;
+    case LUA_TSTRING: return lua_rawlen(L, idx) > INT_MAX ? "is longer than 2 GiB" : NULL;
+    case LUA_TLIGHTUSERDATA:
+      if (!lua_touserdata(L, idx)) return NULL;  // json.null
+      break;
+    case LUA_TUSERDATA:
+      if (luaL_testudata(L, idx, BLOB_CLASS)) return NULL;
+      break;
+    default: break;
+  }
+  return lua_pushfstring(L, "cannot be stored: it is a %s", luaL_typename(L, idx));
+}
+
+// Push a name and a value for each entry of the table on top of the stack; answer their number.
+static int flatten(lua_State *L, const char *op) {
+  int n = 0, table = lua_gettop(L);
+  lua_pushnil(L);
+  while (lua_next(L, table)) {
+    luaL_checkstack(L, 8, "too many values");
+    lua_pushvalue(L, -2);  // for the next step; the first becomes a text
+    if (lua_type(L, -1) != LUA_TSTRING && !lua_isinteger(L, -1))
+      misuse(L, "%s: values have names or numbers, not a %s", op, luaL_typename(L, -1));
+    const char *name = lua_tostring(L, -3), *flaw = flaw_of(L, -2);
+    if (flaw) misuse(L, "%s: value '%s' %s", op, name, flaw);
+    n++;
+  }
+  return n;
+}
+
+params params_check(lua_State *L, const char *op, int first) {
+  params p = {.n = lua_gettop(L) - first + 1, .first = first};
+  if (p.n < 0) p.n = 0;
+  if (p.n == 1 && lua_istable(L, first)) {
+    p.is_named = 1;
+    p.n = flatten(L, op);
+    p.first = first + 1;
+    return p;
+  }
+  for (int i = 0; i < p.n; i++) {
+    const char *flaw = flaw_of(L, first + i);
+    if (flaw) misuse(L, "%s: value %d %s", op, i + 1, flaw);
+  }
+  return p;
+}
+
+static void read_value(lua_State *L, int idx, value *v) {
+  switch (lua_type(L, idx)) {
+    case LUA_TBOOLEAN:
+      v->type = SQLITE_INTEGER;
+      v->integer = lua_toboolean(L, idx);
+      return;
+    case LUA_TNUMBER:
+      v->type = lua_isinteger(L, idx) ? SQLITE_INTEGER : SQLITE_FLOAT;
+      if (v->type == SQLITE_INTEGER)
+        v->integer = lua_tointeger(L, idx);
+      else
+        v->number = lua_tonumber(L, idx);
+      return;
+    case LUA_TSTRING:
+      v->type = SQLITE_TEXT;
+      v->text.p = lua_tolstring(L, idx, &v->text.n);
+      return;
+    case LUA_TUSERDATA:
+      v->type = SQLITE_BLOB;
+      lua_getiuservalue(L, idx, 1);
+      v->text.p = lua_tolstring(L, -1, &v->text.n);  // kept by the userdata
+      lua_pop(L, 1);
+      return;
+    default: v->type = SQLITE_NULL;
+  }
+}
+
+void params_read(lua_State *L, const params *p, value *values) {
+  for (int i = 0; i < p->n; i++) {
+    int idx = p->first + i;
+    values[i].name = NULL;
+    if (p->is_named) {
+      idx = p->first + 2 * i + 1;
+      values[i].name = lua_tostring(L, idx - 1);
+    }
+    read_value(L, idx, &values[i]);
+  }
+}
+
+// --- On the thread ---------------------------------------------------------------------------
+
+static int bind(sqlite3_stmt *s, int i, const value *v, sqlite3_destructor_type keep) {
+  switch (v->type) {
+    case SQLITE_INTEGER: return sqlite3_bind_int64(s, i, v->integer);
+    case SQLITE_FLOAT: return sqlite3_bind_double(s, i, v->number);
+    case SQLITE_TEXT: return sqlite3_bind_text(s, i, v->text.p, (int)v->text.n, keep);
+    case SQLITE_BLOB: return sqlite3_bind_blob(s, i, v->text.p, (int)v->text.n, keep);
+    default: return sqlite3_bind_null(s, i);
+  }
+}
+
+// Say whether the parameter's name, with its first character or without, is that.
+static int is_named(const char *parameter, const char *name) {
+  return strcmp(parameter, name) == 0 || (*parameter != '?' && strcmp(parameter + 1, name) == 0);
+}
+
+// The value for the parameter number `i`.
+static const value *find(const value *values, int n, int i, const char *parameter) {
+  char number[16];
+  snprintf(number, sizeof number, "%d", i);
+  for (int k = 0; k < n; k++) {
+    const char *name = values[k].name;
+    if (parameter && *parameter != '?' ? is_named(parameter, name) : strcmp(number, name) == 0)
+      return &values[k];
+  }
+  return NULL;
+}
+
+static void bind_named(const value *values, int n, sqlite3_stmt *s, sqlite3_destructor_type keep,
+                       fault *f) {
+  int count = sqlite3_bind_parameter_count(s), rc = SQLITE_OK;
+  for (int i = 1; i <= count && rc == SQLITE_OK; i++) {
+    const value *v = find(values, n, i, sqlite3_bind_parameter_name(s, i));
+    rc = v ? bind(s, i, v, keep) : sqlite3_bind_null(s, i);
+  }
+  if (rc != SQLITE_OK) fault_note(f, sqlite3_db_handle(s), rc);
+  for (int k = 0; k < n && rc == SQLITE_OK; k++) {
+    int is_used = 0;
+    for (int i = 1; i <= count && !is_used; i++)
+      is_used = find(&values[k], 1, i, sqlite3_bind_parameter_name(s, i)) != NULL;
+    if (is_used) continue;
+    fault_say(f, SQLITE_RANGE, 1, "the statement has no parameter '%s'", values[k].name);
+    return;
+  }
+}
+
+void params_bind(const value *values, int n, int is_by_name, sqlite3_stmt *s,
+                 sqlite3_destructor_type keep, fault *f) {
+  if (is_by_name) {
+    bind_named(values, n, s, keep, f);
+    return;
+  }
+  int count = sqlite3_bind_parameter_count(s), rc = SQLITE_OK;
+  if (count != n) {
+    fault_say(f, SQLITE_RANGE, 1, "the statement has %d parameter%s, got %d value%s", count,
+              count == 1 ? "" : "s", n, n == 1 ? "" : "s");
+    return;
+  }
+  for (int i = 0; i < n && rc == SQLITE_OK; i++) rc = bind(s, i + 1, &values[i], keep);
+  if (rc != SQLITE_OK) fault_note(f, sqlite3_db_handle(s), rc);
+}
