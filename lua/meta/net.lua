@@ -164,7 +164,7 @@ function server:set_tls(o) end
 --- TLS 1.2 and 1.3 by OpenSSL 3, loaded when it is first used. Certificates, keys and lists of
 --- revoked certificates are given as the path of a PEM file or as PEM text. RSA keys below 2,048
 --- bits and SHA-1 signatures are refused, and so is renegotiation. The end of a stream is told from
---- a cut one: without close_notify reading fails with `ETLS`.
+--- a cut one: without close_notify reading fails with `ETLS`, which is `retryable` then.
 ---@class corun.tls.options
 ---@field cert? string our certificate, followed by the intermediate ones
 ---@field key? string its key (default: in `cert`)

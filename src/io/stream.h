@@ -56,9 +56,9 @@ struct stream_transport {
   // Write whom the stream leads to into `buf`.
   void (*describe)(const stream *s, char *buf, size_t n);
   int asks_again;  // the end and errors are not final: each call tries anew, as with files
-  // Say what an error of the transport's own (UV_EPROTO) was: a sentence in `buf`, and its code.
-  // NULL, also as a result: it has none.
-  const char *(*explain)(const stream *s, char *buf, size_t n);
+  // Say what an error of the transport's own (UV_EPROTO) was: a sentence in `buf`, its code, and
+  // whether it may pass. NULL, also as a result: it has none.
+  const char *(*explain)(const stream *s, char *buf, size_t n, int *may_pass);
   // A close ends the write side with `shutdown` before it closes: the peer is told.
   int says_farewell;
 };

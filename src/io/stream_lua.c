@@ -67,11 +67,24 @@ int stream_raise_closed(lua_State *L, const stream *s, const char *op) {
   return err_raise_closed(L, op, target_of(s, target), "stream", site, s && s->by_scope);
 }
 
+// Push nil and the error that the transport has of its own; 0: it has none.
+static int fail_own(lua_State *L, const stream *s, const char *op, const char *target) {
+  char text[512];
+  int may_pass = 0;
+  const char *code = s->t->explain ? s->t->explain(s, text, sizeof text, &may_pass) : NULL;
+  if (!code) return 0;
+  err_return(L, code, op, target, "%s", text);
+  if (may_pass) {
+    lua_pushboolean(L, 1);
+    lua_setfield(L, -2, "retryable");
+  }
+  return 2;
+}
+
 int stream_fail(lua_State *L, const stream *s, int rc, const char *op) {
-  char target[TARGET], text[512];
+  char target[TARGET];
   target_of(s, target);
-  const char *own = rc == UV_EPROTO && s->t->explain ? s->t->explain(s, text, sizeof text) : NULL;
-  if (own) return err_return(L, own, op, target, "%s", text);
+  if (rc == UV_EPROTO && fail_own(L, s, op, target)) return 2;
   switch (rc) {
     case STREAM_CLOSED:
       if (!s->closed_at)

@@ -36,6 +36,13 @@ static tls *outermost(tls *x) {
   return x->outer ? x->outer : x;
 }
 
+// The connection below has ended, without a word of the peer's own. It may not the next time.
+static void note_cut(tls *x, const char *why) {
+  if (x->why) return;
+  x->why = strdup(why);
+  x->cut = 1;
+}
+
 // --- OpenSSL's other side --------------------------------------------------------------------
 
 // The outer connection is entered while OpenSSL is in the inner one, which must find no error there
@@ -44,9 +51,7 @@ static int outer_failed(tls *x, int rc) {
   char text[256];
   switch (x->f->SSL_get_error(x->outer->ssl, rc)) {
     case SSL_ERROR_WANT_READ: return 0;
-    case SSL_ERROR_ZERO_RETURN:
-      if (!x->why) x->why = strdup("the connection around this one has ended");
-      return -1;
+    case SSL_ERROR_ZERO_RETURN: note_cut(x, "the connection around this one has ended"); return -1;
     default:
       tls_explain_failure(x->f, 0, text, sizeof text);
       if (!x->why) x->why = strdup(text);
@@ -129,11 +134,6 @@ int tls_on_session(SSL *ssl, SSL_SESSION *session) {
 
 // --- Reading ---------------------------------------------------------------------------------
 
-static void end_with(tls *x, const char *why) {
-  if (!x->why) x->why = strdup(why);
-  stream_ended(x->s, UV_EPROTO);
-}
-
 static void shake(tls *x) {
   tls_forget_errors(x->f);
   int rc = x->f->SSL_do_handshake(x->ssl);
@@ -205,7 +205,7 @@ static size_t digest(tls *x, const char *base, size_t n) {
   tls_send(x);
   if (!was_ready && x->state == TLS_READY) tls_advance(x);
   if (buffer_len(&x->out) > CHATTER && x->state != TLS_FAILED) {
-    end_with(x, "the peer asks for answers that it does not take");
+    if (!x->why) x->why = strdup("the peer asks for answers that it does not take");
     tls_fail(x);
   }
   return n - left;
@@ -220,12 +220,12 @@ static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf) {
 
 // Nothing will arrive any more, and OpenSSL was not told so by the peer.
 static void cut(tls *x, int rc) {
-  if (rc != UV_EOF)
-    stream_ended(x->s, rc == UV_ENOBUFS ? UV_ENOMEM : rc);
-  else if (x->state == TLS_SHAKING)
-    end_with(x, "the peer closed the connection during the handshake");
-  else
-    end_with(x, "the connection was cut without close_notify");
+  if (rc == UV_EOF) {
+    note_cut(x, x->state == TLS_SHAKING ? "the peer closed the connection during the handshake"
+                                        : "the connection was cut without close_notify");
+    rc = UV_EPROTO;
+  }
+  stream_ended(x->s, rc == UV_ENOBUFS ? UV_ENOMEM : rc);
   if (x->state == TLS_READY) return;
   x->state = TLS_FAILED;
   tls_advance(x);
@@ -287,10 +287,11 @@ static void describe(const stream *s, char *buf, size_t n) {
   s->layer->under->describe(s, buf, n);
 }
 
-static const char *explain(const stream *s, char *buf, size_t n) {
+static const char *explain(const stream *s, char *buf, size_t n, int *may_pass) {
   const tls *x = tls_of(s);
   if (!x->why) return NULL;
   snprintf(buf, n, "%s", x->why);
+  *may_pass = x->cut;
   return "ETLS";
 }
 

@@ -47,6 +47,7 @@ struct tls {
   unsigned full : 1;     // stopped reading for want of room
   unsigned flushed : 1;  // the runtime ends: `sending` and `out` were written
   unsigned broken : 1;   // what was queued did not get out
+  unsigned cut : 1;      // what went wrong is that the connection below has ended
   unsigned heard : 1;    // the peer has sent data
   unsigned lingers : 1;  // closing: drops what comes until the peer's end
 };

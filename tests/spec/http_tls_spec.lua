@@ -3,8 +3,10 @@
 -- through a Unix socket.
 
 local corun = require("corun")
+local fs = require("corun.fs")
 local http = require("corun.http")
 local net = require("corun.net")
+local file_server = require("tests.spec.support.file_server")
 local support = require("tests.spec.support.http")
 local certificates = require("tests.spec.support.tls")
 
@@ -38,6 +40,7 @@ describe("https", function()
     assert.is_nil(res)
     assert.equal("ETLS", err.code)
     assert.equal("handshake", err.op)
+    assert.is_nil(err.retryable)
     assert.equal(0, s.pool.open + s.pool.active)
     return err
   end
@@ -178,6 +181,49 @@ describe("https", function()
       assert.matches("end of the connection$", res.body) -- with close_notify it is whole
       server:close()
     end)
+  end)
+
+  -- A relay that cuts its first connection after so many bytes of the server's.
+  local function cutting(address, cut)
+    local o, first = {cut = cut}, nil
+    function o.seen(_, _, client)
+      first = first or client
+      if client ~= first then o.cut = nil end
+    end
+    return certificates.relay(address, o)
+  end
+
+  it("a cut, in the handshake or behind it, is tried again", function()
+    certificates.captured(function()
+      local server <close> = kept(function() return ok("whole") end, good)
+      local s <close> = http.session({tls = trust, timeout = 20, retries = {min = 0.001}})
+      local cut, cuts = 1, 0
+      repeat
+        local relay <close> = cutting(server:address(), cut)
+        assert.equal("whole", assert(s:get("https://" .. relay:address())).body)
+        relay:close()
+        cut, cuts = cut + 101, cuts + 1
+      until s:stats().retries < cuts
+      assert.is_true(cuts > 5)
+      server:close()
+    end)
+  end)
+
+  it("a download that is cut goes on where it was", function()
+    local it = {text = ("0123456789abcdef"):rep(1 << 17), etag = '"1"', secure = good}
+    local server <close> = file_server(it)
+    local relay <close> = cutting(server:address(), 1 << 20)
+    local s <close> = http.session({tls = trust, retries = {min = 0.001}})
+    local saved <close> = assert(fs.temp())
+    certificates.captured(function()
+      local url = "https://" .. relay:address()
+      assert.equal(#it.text, assert(s:download(url, saved:path())))
+    end)
+    assert.is_true(fs.read(saved:path()) == it.text)
+    assert.equal("all", it.seen[1])
+    assert.matches("^%d%d%d+%-2097151$", it.seen[2])
+    relay:close()
+    server:close()
   end)
 
   it("an idle connection that is cut is not used, and the request sent again", function()
