@@ -18,8 +18,8 @@ end
 
 -- A server of one file. What is set in `s` is what it does: text, etag, modified, extra (a header
 -- line); ranges = false; cut: so many bytes of an answer; slow: the pause between two pieces;
--- before(head, n) may give the whole answer; secure: its TLS. s.seen: the ranges that were asked for; s.heads;
--- s.sent: bytes, where it is slow.
+-- before(head, n) may give the whole answer; secure: its TLS. s.seen: the ranges that were asked
+-- for; s.heads; s.sent: bytes, where it is slow.
 return function(s)
   s.seen, s.heads, s.sent = {}, {}, 0
   local function answer(head)
