@@ -124,8 +124,16 @@ set_property(TARGET lua54 APPEND PROPERTY INTERFACE_COMPILE_DEFINITIONS
 # --- libuv -----------------------------------------------------------------------------------
 find_path(UV_INCLUDE uv.h REQUIRED)
 find_archive(UV_LIBRARY uv libuv_a.a libuv.a)
-imported(uv ${UV_LIBRARY} ${UV_INCLUDE})
-set_property(TARGET uv PROPERTY INTERFACE_LINK_LIBRARIES Threads::Threads ${CMAKE_DL_LIBS})
+# In libcorun it is the shared one: Debian's archive was compiled for programs.
+find_library(UV_SHARED NAMES uv)
+if(NOT UV_SHARED)
+  set(UV_SHARED ${UV_LIBRARY})
+endif()
+add_library(uv INTERFACE)
+target_include_directories(uv SYSTEM INTERFACE ${UV_INCLUDE})
+target_link_libraries(uv INTERFACE
+  $<IF:$<STREQUAL:$<TARGET_PROPERTY:TYPE>,SHARED_LIBRARY>,${UV_SHARED},${UV_LIBRARY}>
+  Threads::Threads ${CMAKE_DL_LIBS})
 if(CORUN_SANITIZE STREQUAL "thread")
   add_library(tsan_close OBJECT cmake/tsan_close.c)
   set_property(TARGET uv APPEND PROPERTY INTERFACE_LINK_OPTIONS -Wl,--wrap=uv__close)

@@ -83,6 +83,34 @@ function(corun_export_api target)
   endif()
 endfunction()
 
+# corun_export_only(TARGET NODE ARCHIVES...): the same for a library, of which nothing else is seen, and
+# which uses its own Lua whatever else is in the process. It stays there: threads run in it. NODE is the
+# version of its symbols; those of archives that have one of their own (libidn2) must be named.
+function(corun_export_only target node)
+  if(APPLE)
+    corun_export_api(${target})
+    return()
+  endif()
+  set(list ${PROJECT_SOURCE_DIR}/cmake/exports.list)
+  set(map ${PROJECT_BINARY_DIR}/exports.map)
+  file(READ ${list} names)
+  string(REPLACE "{" "${node} {\n  global:" names "${names}")
+  string(REPLACE "};" "  local: *;\n};" names "${names}")
+  foreach(archive IN LISTS ARGN)
+    file(STRINGS ${archive} versions REGEX "^_*[a-z0-9_]+@+[A-Z][A-Z0-9_.]+$")
+    list(TRANSFORM versions REPLACE "^.*@" "")
+    list(REMOVE_DUPLICATES versions)
+    foreach(version IN LISTS versions)
+      string(APPEND names "${version} { local: *; };\n")
+    endforeach()
+  endforeach()
+  file(CONFIGURE OUTPUT ${map} CONTENT "${names}" @ONLY)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${list})
+  set_target_properties(${target} PROPERTIES LINK_DEPENDS ${map} LINKER_LANGUAGE C)
+  target_link_options(${target} PRIVATE LINKER:--version-script,${map} LINKER:-Bsymbolic
+                      LINKER:-z,nodelete)
+endfunction()
+
 # Lua's interpreter and the scheduler call each other all the time: 10 % fewer instructions a task when
 # they are optimised together. Fat objects serve the check of symbols.
 if(CORUN_LTO AND (sanitizers OR CORUN_FUZZ OR NOT CMAKE_C_COMPILER_ID STREQUAL "GNU" OR

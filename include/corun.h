@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * corun.h: functions in C that suspend the Lua coroutine which called them, while a thread or the
- * loop works. It is the only header that an extension sees; docs/extending.md is the tutorial.
+ * loop works; and, in the last part, corun inside another program. It is the only header that an
+ * extension or such a program sees; docs/extending.md and docs/embedding.md are the tutorials.
  *
  * Each function says which thread may call it:
  *   [loop]  the thread that runs the lua_State: in a lua_CFunction, in a callback of the loop
@@ -203,6 +204,166 @@ CORUN_API int corun_pusherrorf(lua_State *L, const char *code, const char *op, c
  * is therefore woken there. The library must be of the version that `corun -v` tells.
  */
 CORUN_API struct uv_loop_s *corun_loop(lua_State *L);
+
+/* --- Embedding ------------------------------------------------------------------------------- */
+
+/*
+ * What follows is for programs that are linked with libcorun and run scripts inside themselves. A
+ * runtime is one Lua state with a loop of its own. A program may have many, on one thread or on
+ * several; of one only corun_stop may be called while another function of it runs. [loop] here: the
+ * thread that made it, or one that took it over while no script ran; never from within what the
+ * runtime itself calls (functions of the host in Lua, callbacks), where corun_run_*, corun_start,
+ * corun_finish and corun_step fail, and corun_close answers -EBUSY.
+ *
+ * The process stays the program's: no handler of a signal is set, no descriptor and no limit is
+ * changed, the environment is only read, and nothing ever ends the process, os.exit included, which
+ * raises. The exceptions are what `signals` and scripts themselves ask for (corun.signal). While a
+ * function below runs, SIGPIPE and SIGXFSZ are blocked in its thread, so that a write that fails is
+ * an error to the script. Programs that scripts start are waited for by their numbers: the host
+ * must not wait for all children at once, nor ignore SIGCHLD. As for any thread, the host must not
+ * change the environment (setenv) while a runtime runs. Threads of corun live as long as the
+ * process.
+ */
+typedef struct corun_runtime corun_runtime;
+
+/*
+ * Bits of `signals`. CORUN_INTERRUPTS, SIGURG: time limits and corun_stop also end Lua code that
+ * never waits. CORUN_SIGNALS, that and INT, TERM, HUP, QUIT and PIPE: they do what they do to the
+ * program corun, of which the second INT or TERM ends the process.
+ */
+#define CORUN_INTERRUPTS 1
+#define CORUN_SIGNALS 2
+
+/*
+ * Takes what is written: `n` bytes, not ended by a zero. Called by the thread that runs the script
+ * and by those of its pools' workers, never by two at the same time, until corun_close has
+ * returned. Must not call corun or Lua, nor raise or throw.
+ */
+typedef void (*corun_write)(void *ud, const char *bytes, size_t n);
+
+/*
+ * How a runtime is made. All zero but `size` is the default; later versions add members at the end.
+ * Everything is copied, but for what `ud`s point to.
+ */
+typedef struct corun_options {
+  size_t size; /* sizeof(corun_options) */
+
+  /*
+   * What scripts find in the global `arg`, the name of the program at 0, and, from 1 on, in the
+   * `...` of corun_run_file and corun_run_string; ended by NULL. NULL: neither.
+   */
+  const char *const *argv;
+
+  /*
+   * Where Lua's memory comes from, as for lua_newstate; called on the runtime's thread. NULL: an
+   * allocator of corun's own, which is faster than malloc. Workers of pools have that in any case.
+   */
+  lua_Alloc alloc;
+  void *alloc_ud;
+
+  /* Bytes that Lua may hold: what asks for more gets the error "not enough memory". 0: no limit. */
+  size_t memory;
+
+  /*
+   * What print, io.write, io.stdout and corun.stdout write; and what io.stderr, corun.stderr, the
+   * log, warnings and reports do. Output comes in lines; the last, when it has no end, when the
+   * script ends. NULL: standard output, standard error. Programs that a script starts write there
+   * in any case.
+   */
+  corun_write out, err;
+  void *write_ud;
+
+  unsigned signals; /* which signals are corun's while a script runs, in one runtime at a time */
+  unsigned threads; /* workers of a pool or a server when no number is given; 0: one for a core */
+  double timeout;   /* seconds after which a script is cancelled; 0: never */
+  double grace;     /* seconds that clean-up may take then before it is cancelled too; 0: 5 */
+} corun_options;
+
+/* How a script ended. */
+typedef enum corun_status {
+  CORUN_DONE = 0,  /* it has returned, and all its tasks have ended */
+  CORUN_RUNNING,   /* it goes on */
+  CORUN_FAILED,    /* an error that nobody caught, no such file, a syntax error, or misuse */
+  CORUN_EXITED,    /* it called corun.exit: corun_exitcode */
+  CORUN_CANCELLED, /* corun_stop, or a signal */
+  CORUN_TIMEOUT,   /* the `timeout` of the options has passed */
+  CORUN_DEADLOCK   /* its tasks waited for what could never come; the report went to `err` */
+} corun_status;
+
+/*
+ * Make a runtime with Lua's and corun's modules. [any] Owned by the caller. Answers 0, or a
+ * negative errno and NULL in `out`: -ENOMEM, -EMFILE, -EINVAL for a `size` or bits that make no
+ * sense, -E2BIG for options of a later version that are set.
+ */
+int corun_new(corun_runtime **out, const corun_options *options);
+
+/*
+ * Close it and free all memory. [loop] A script that still runs is cancelled and cleans up, then
+ * outstanding operations are waited for, however long they take. NULL: nothing happens. Answers 0,
+ * or -EBUSY from within what it calls.
+ */
+int corun_close(corun_runtime *rt);
+
+/*
+ * The main state: for globals, modules in package.preload, functions of the host. [loop] Such
+ * functions may be called from here (lua_pcall) as long as they do not suspend. What is on its
+ * stack is the host's and stays. Of an extension's functions, those in corun.h may be used by
+ * functions of the host that scripts call.
+ */
+lua_State *corun_state(corun_runtime *rt);
+
+/*
+ * Run a script to its end. [loop] `name` is a chunk name as for lua_load ("=setup", "@file.lua"),
+ * and NULL means the code itself. Globals stay from one script to the next.
+ */
+corun_status corun_run_file(corun_runtime *rt, const char *path);
+corun_status corun_run_string(corun_runtime *rt, const char *code, size_t n, const char *name);
+
+/*
+ * Begin to run a function that is on the stack of corun_state, below `nargs` arguments, and pop
+ * them. [loop] Answers CORUN_RUNNING or CORUN_FAILED. One script runs at a time.
+ */
+corun_status corun_start(corun_runtime *rt, int nargs);
+
+/* Run what was started to its end, asleep where it waits. [loop] */
+corun_status corun_finish(corun_runtime *rt);
+
+/*
+ * Run what was started as far as it goes without waiting, at most a few hundred steps of tasks, and
+ * let the loop handle what has arrived. [loop] To be called in a loop of the host's when
+ * corun_pollfd is readable or corun_timeout has passed, until it does not answer CORUN_RUNNING.
+ * When nothing was started it answers how the last script ended.
+ */
+corun_status corun_step(corun_runtime *rt);
+
+/*
+ * A descriptor to be polled for reading, by poll, epoll or another loop. [any] The same as long as
+ * the runtime lives, which owns it. Only to be watched while CORUN_RUNNING.
+ */
+int corun_pollfd(const corun_runtime *rt);
+
+/*
+ * The milliseconds after which corun_step is to be called even if the descriptor is not readable,
+ * as poll and epoll_wait take them: 0 at once, -1 never. [loop] To be asked after the last step and
+ * after other calls of the host to Lua.
+ */
+int corun_timeout(corun_runtime *rt);
+
+/*
+ * Cancel the script that runs, which cleans up and ends as CORUN_CANCELLED. [any, signal handlers
+ * too] Does nothing when none runs. The runtime must not be closed meanwhile.
+ */
+void corun_stop(corun_runtime *rt);
+
+/*
+ * What went wrong when the last status was neither CORUN_DONE, CORUN_RUNNING nor CORUN_EXITED: the
+ * message, the traceback, the causes, and what failed beside it; else "". [loop] Owned by the
+ * runtime, until its next call.
+ */
+const char *corun_error(const corun_runtime *rt);
+
+/* The number given to corun.exit by the last script, 0 when it did not call it. [loop] */
+int corun_exitcode(const corun_runtime *rt);
 
 #ifdef __cplusplus
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The program `corun`: arguments -> runtime -> exit status. Owns the table of modules and the
-// process: nothing below it calls exit on input. Runs on the main thread. Invariant: Lua is entered
-// through lua_pcall or rt_run alone, so that every failure ends as a report and a status.
+// The program `corun`: arguments -> runtime -> exit status. Owns the process: nothing below it
+// calls exit on input. Runs on the main thread. Invariant: Lua is entered through lua_pcall or
+// rt_run alone, so that every failure ends as a report and a status.
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -23,56 +23,17 @@
 #include "core/error.h"
 #include "core/host.h"
 #include "core/job.h"
-#include "core/mods.h"
 #include "core/modules.h"
 #include "core/program.h"
 #include "core/runtime.h"
-#include "core/trace.h"
-#include "data/mods.h"
-#include "http/mods.h"
-#include "net/handed.h"
-#include "net/mods.h"
-#include "pool/mods.h"
-#include "sys/mods.h"
-
-#define MOST_OTHERS 10  // further failures that a report shows
-#define MOST_CAUSES 8
+#include "embed/builtin.h"
+#include "embed/report.h"
 
 // How process_child.lua starts a worker: by this name, with the pool's name after this option.
 #define WORKER_NAME "corun worker"
 #define WORKER "--worker="
 
 enum { EXIT_USAGE = 2, EXIT_DEADLOCK = 13, EXIT_INTERNAL = 70, EXIT_TIMEOUT = 124 };
-
-static const luaL_Reg modules[] = {{"corun.task", luaopen_corun_task},
-                                   {"corun.inside", luaopen_corun_inside},
-                                   {"corun.debug", luaopen_corun_debug},
-                                   {"corun.bundle", luaopen_corun_bundle},
-                                   {"corun.sync", luaopen_corun_sync},
-                                   {"corun.netcore", luaopen_corun_netcore},
-                                   {"corun.listen", luaopen_corun_listen},
-                                   {"corun.udp", luaopen_corun_udp},
-                                   {"corun.ttycore", luaopen_corun_ttycore},
-                                   {"corun.tlscore", luaopen_corun_tlscore},
-                                   {"corun.httpcore", luaopen_corun_httpcore},
-                                   {"corun.httpreply", luaopen_corun_httpreply},
-                                   {"corun.websocketcore", luaopen_corun_websocketcore},
-                                   {"corun.cookiecore", luaopen_corun_cookiecore},
-                                   {"corun.processcore", luaopen_corun_processcore},
-                                   {"corun.message", luaopen_corun_message},
-                                   {"corun.poolcore", luaopen_corun_poolcore},
-                                   {"corun.sharecore", luaopen_corun_sharecore},
-                                   {"corun.transfer", luaopen_corun_transfer},
-                                   {"corun.fscore", luaopen_corun_fscore},
-                                   {"corun.charsetcore", luaopen_corun_charsetcore},
-                                   {"corun.csvcore", luaopen_corun_csvcore},
-                                   {"corun.json", luaopen_corun_json},
-                                   {"corun.urlcore", luaopen_corun_urlcore},
-                                   {"corun.codec", luaopen_corun_codec},
-                                   {"corun.message", luaopen_corun_message},
-                                   {"corun.transfer", luaopen_corun_transfer},
-                                   {"cjson", luaopen_cjson},
-                                   {NULL, NULL}};
 
 static const char usage[] =
   "usage: corun [options] script.lua [args]\n"
@@ -307,18 +268,9 @@ static int load_script(lua_State *L, options *o) {
 static int l_load(lua_State *L) {
   options *o = lua_touserdata(L, 1);
   lua_settop(L, 0);
-  modules_open(L, modules);
-  handed_note(L);
+  builtin_open(L);
   program_add_trees(L);
   set_arg(L, o->argv, o->script);
-  lua_getglobal(L, "require");
-  lua_pushliteral(L, "corun.require");
-  lua_call(L, 1, 1);
-  lua_setglobal(L, "require");
-  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-  lua_pushnil(L);
-  lua_setfield(L, -2, "corun.require");  // it hides the parts of corun from now on
-  lua_pop(L, 1);
   lua_newtable(L);
   load_preludes(L, o);
   if (load_script(L, o)) lua_rawseti(L, 1, o->preludes + 1);
@@ -343,80 +295,10 @@ static int l_load(lua_State *L) {
 
 // --- The end ---------------------------------------------------------------------------------
 
-// Push a text for the error at `idx`, as lua(1) does.
-static void push_text(lua_State *L, int idx) {
-  if (lua_isstring(L, idx)) {
-    lua_pushvalue(L, idx);
-    return;
-  }
-  if (luaL_getmetafield(L, idx, "__tostring") != LUA_TNIL) {
-    lua_pushvalue(L, idx);
-    if (lua_pcall(L, 1, 1, 0) == LUA_OK && lua_isstring(L, -1)) return;
-    lua_pop(L, 1);
-  }
-  lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, idx));
-}
-
-// Print the text on top of the stack as a line, and pop it.
-static void print_line(lua_State *L, const char *label) {
-  size_t n;
-  const char *text = lua_tolstring(L, -1, &n);
-  fputs(label, stderr);
-  fwrite(text, 1, n, stderr);
-  fputc('\n', stderr);
-  lua_pop(L, 1);
-}
-
-// Say whether the traceback on top of the stack, of the error at `idx`, is that of its cause too,
-// and will be shown there.
-static int is_trace_of_cause(lua_State *L, int idx) {
-  int top = lua_gettop(L), same = 0;
-  if (err_is(L, idx) && lua_getfield(L, idx, "cause") != LUA_TNIL) {
-    trace_push(L, -1);
-    same = lua_rawequal(L, -1, top);
-  }
-  lua_settop(L, top);
-  return same;
-}
-
-// Print the error on top of the stack with its traceback, its causes and what else failed, and pop
-// it.
-static void print_error(lua_State *L, const char *label, int depth) {
-  int idx = lua_gettop(L);
-  luaL_checkstack(L, 10, NULL);
-  push_text(L, idx);
-  print_line(L, label);
-  trace_push(L, idx);
-  if (lua_isstring(L, -1) && !is_trace_of_cause(L, idx)) print_line(L, "");
-  lua_settop(L, idx);
-  if (depth < MOST_CAUSES && err_is(L, idx)) {
-    if (lua_getfield(L, idx, "cause") != LUA_TNIL) print_error(L, "caused by: ", depth + 1);
-    lua_settop(L, idx);
-    if (lua_getfield(L, idx, "others") == LUA_TTABLE) {
-      lua_Integer n = (lua_Integer)lua_rawlen(L, -1);
-      for (lua_Integer i = 1; i <= n && i <= MOST_OTHERS; i++) {
-        lua_rawgeti(L, idx + 1, i);
-        print_error(L, "also: ", depth + 1);
-      }
-      lua_getfield(L, idx, "omitted");
-      n += lua_tointeger(L, -1);
-      if (n > MOST_OTHERS) fprintf(stderr, "and %d more\n", (int)(n - MOST_OTHERS));
-    }
-  }
-  lua_settop(L, idx - 1);
-}
-
-static int l_report(lua_State *L) {
-  print_error(L, "corun: ", 0);
-  return 0;
-}
-
 // Print the error on top of the main state's stack, and pop it.
 static void report(lua_State *L) {
   fflush(stdout);
-  lua_pushcfunction(L, l_report);
-  lua_insert(L, -2);
-  if (lua_pcall(L, 1, 0, 0) != LUA_OK) fputs("corun: not enough memory\n", stderr);
+  report_write(L, stderr, "corun: ");
 }
 
 // Say whether the error on top of the stack is that whoever read standard output has gone, which
@@ -534,7 +416,7 @@ int main(int argc, char **argv) {
   o.rt.fail_alloc = (size_t)fail_alloc;
   set_signals();
   host_raise_descriptors();
-  rt *r = has_descriptors() ? rt_new(&o.rt) : NULL;
+  rt *r = has_descriptors() ? rt_new(&o.rt, NULL) : NULL;
   if (!r) {
     fputs("corun: cannot start: out of memory or descriptors\n", stderr);
     return EXIT_INTERNAL;

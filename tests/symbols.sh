@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # tests/symbols.sh exports BUILD_FOLDER [LIBLUA.SO] | state BUILD_FOLDER: whether the linker made of
 # the rules what they mean.
-#   exports  C modules find the whole of Lua's API in the program, and nothing that is not public
+#   exports  C modules find the whole of Lua's API in the program and in libcorun, and nothing that is
+#            not public; the functions for programs that embed corun are in libcorun alone
 #   state    there is no writable static variable outside the one file of core that may have one, and
 #            the tables of OpenSSL's and libpsl's functions, its list and the trust store, each set once;
 #            simdjson's header has one for a log that nobody switches on, in unoptimised builds
@@ -17,20 +18,32 @@ tell() {
   [ -z "$2" ]
 }
 
-exports() {
+# declared LINES: the functions that such lines of the header declare.
+declared() { sed -nE "/$1/!d; /^static/d; s/^[^/#]*[ *](corun_[a-z0-9_]+)\(.*/\1/p" include/corun.h; }
+
+# check FILE LIBLUA.SO FUNCTIONS: what the file exports.
+check() {
   local seen wanted stray status=0
-  seen=$(symbols "$build/corun")
-  # glibc copies a few of its variables into a program that uses them.
-  stray=$(grep -vE '^((lua|luaL|corun)_|_*environ$|in6addr_|std(in|out|err)$)' <<<"$seen" |
+  seen=$(symbols "$1")
+  # glibc copies a few of its variables into a program that uses them; versions are symbols too.
+  stray=$(grep -vE '^((lua|luaL|corun)_|_*environ$|in6addr_|std(in|out|err)$|[A-Z0-9]+_[0-9.]+$)' <<<"$seen" |
     grep -vxE 'luaopen_(base|coroutine|debug|io|math|os|package|string|table|utf8)' || true)
-  tell 'exported, but not public' "$stray" || status=1
+  tell "exported by ${1##*/}, but not public" "$stray" || status=1
   wanted=$(
-    printf '%s\n' lua_callk lua_yieldk luaL_newstate luaL_traceback luaopen_utf8
-    if [ -f include/corun.h ]; then sed -nE '/^static/d; s/^[^/#]*[ *](corun_[a-z0-9_]+)\(.*/\1/p' include/corun.h; fi
-    if [ -f "$1" ]; then symbols "$1" | grep '^lua'; fi
+    printf '%s\n' lua_callk lua_yieldk luaL_newstate luaL_traceback luaopen_utf8 "$3"
+    if [ -f "$2" ]; then symbols "$2" | grep '^lua'; fi
   )
-  tell 'not exported' "$(sort -u <<<"$wanted" | grep -vxF -f <(printf '%s\n' "$seen") || true)" ||
-    status=1
+  tell "not exported by ${1##*/}" \
+    "$(sort -u <<<"$wanted" | grep -vxF -f <(printf '%s\n' "$seen") || true)" || status=1
+  return $status
+}
+
+exports() {
+  local status=0
+  check "$build/corun" "$1" "$(declared '^CORUN_API')" || status=1
+  if [ -f "$build/libcorun.so" ]; then
+    check "$build/libcorun.so" "$1" "$(declared .)" || status=1
+  fi
   return $status
 }
 

@@ -8,6 +8,7 @@ local MAX_FILE, MAX_TEST_FILE, MAX_FUNCTION = 650, 1000, 75
 local LAYERS = {
   base = "", core = "base", io = "core base", net = "io core base", sys = "io core base",
   data = "io core base", http = "net sys data io core base", pool = "net sys data io core base",
+  embed = "http pool net sys data io core base",
 }
 
 local rules = {}

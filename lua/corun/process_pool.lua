@@ -32,7 +32,11 @@ end
 
 ---Make a pool; `o` was checked but for the ranges of numbers.
 function processes.new(o)
-  local _, size = core.program()
+  local file, size = core.program()
+  if not (o.program or file) then
+    options.misuse("a pool of processes needs the program corun, which this is not: " ..
+      "name its file by the option program", 3)
+  end
   size = range(o, "size", 1, MOST_WORKERS) or size
   local idle = o.idle or 10
   local self = {

@@ -113,6 +113,15 @@ static int is_to_fail(alloc_pool *a, size_t nth, size_t size) {
   return 1;
 }
 
+// Whether a block of `size` bytes, which needs `more` than there are, is not to be had.
+static int is_refused(rt *r, size_t size, size_t more) {
+  alloc_pool *a = &r->alloc;
+  if (r->opts.fail_alloc && is_to_fail(a, r->opts.fail_alloc, size)) return 1;
+  if (!r->opts.memory || a->held + more <= r->opts.memory) return 0;
+  a->over_limit = 1;  // Lua collects all garbage and asks once more
+  return 1;
+}
+
 void *alloc_lua(void *ud, void *p, size_t old_size, size_t size) {
   rt *r = ud;
   alloc_pool *a = &r->alloc;
@@ -127,17 +136,22 @@ void *alloc_lua(void *ud, void *p, size_t old_size, size_t size) {
       discard(a, p, old_size);
     return NULL;
   }
-  if (r->opts.fail_alloc && size > old_size && is_to_fail(a, r->opts.fail_alloc, size)) return NULL;
-  if (r->opts.memory && size > old_size && a->held + size - old_size > r->opts.memory) {
-    a->over_limit = 1;  // Lua collects all garbage and asks once more
-    return NULL;
-  }
+  if (size > old_size && is_refused(r, size, size - old_size)) return NULL;
   void *q;
   if (!p)
     q = is_small(size) ? take(a, class_of(size)) : acquire(a, size);
   else
     q = resize(a, p, old_size, size);
   if (q) a->held += size - old_size;
+  return q;
+}
+
+void *alloc_by_host(void *ud, void *p, size_t tag, size_t size) {
+  rt *r = ud;
+  size_t old_size = p ? tag : 0;
+  if (size > old_size && is_refused(r, size, size - old_size)) return NULL;
+  void *q = r->opts.alloc(r->opts.alloc_ud, p, tag, size);
+  if (q || !size) r->alloc.held += size - old_size;
   return q;
 }
 

@@ -34,6 +34,10 @@ typedef struct alloc_pool {
 // A lua_Alloc; `ud` is the runtime.
 void *alloc_lua(void *ud, void *p, size_t old_size, size_t size);
 
+// The same over the function in the runtime's options, which is told what Lua tells; only the limit
+// and the count are ours.
+void *alloc_by_host(void *ud, void *p, size_t old_size, size_t size);
+
 // Give a slice of the dead block back: for hundreds of megabytes the system takes its time.
 void alloc_release(alloc_pool *a);
 

@@ -76,7 +76,7 @@ static int done(lua_State *L, work *w, int rc) {
 // The program cannot go on safely when an operation is misused where nothing can be raised: say so,
 // and end it if it was built to be debugged.
 static void fault(const op *o, const char *what) {
-  fprintf(stderr, "corun: operation '%s' %s\n", o->type->name, what);
+  fprintf(o->w.r->err, "corun: operation '%s' %s\n", o->type->name, what);
 #ifndef NDEBUG
   abort();
 #endif

@@ -405,8 +405,16 @@ static int start(void) {
   return 0;
 }
 
+// Forget the signals that ended what ran before.
+static void forget_signals(rt *r) {
+  atomic_store(&host.stops, 0);
+  atomic_store(&host.signal, 0);
+  atomic_store(&r->intr.stops_seen, 0);
+  atomic_store(&r->intr.quits_seen, atomic_load(&host.quits));
+}
+
 void host_enter(rt *r) {
-  current = r;
+  if (r->opts.no_interrupts) return;
   watched *w = calloc(1, sizeof *w);
   pthread_mutex_lock(&host.lock);
   if (w && start() == 0) {
@@ -419,6 +427,7 @@ void host_enter(rt *r) {
     host.list = w;
     if (r->opts.own_signals && !host.owner) {
       host.owner = r;
+      forget_signals(r);
       take_signals();
     }
   } else {
@@ -431,7 +440,14 @@ rt *host_current(void) {
   return current;
 }
 
+rt *host_switch(rt *r) {
+  rt *before = current;
+  current = r;
+  return before;
+}
+
 void host_leave(rt *r) {
+  if (r->opts.no_interrupts) return;
   pthread_mutex_lock(&host.lock);
   for (watched **p = &host.list; *p; p = &(*p)->next) {
     if ((*p)->r != r) continue;
@@ -445,7 +461,6 @@ void host_leave(rt *r) {
     give_signals_back();
   }
   pthread_mutex_unlock(&host.lock);
-  current = NULL;
 }
 
 // --- Descriptors -----------------------------------------------------------------------------

@@ -12,11 +12,15 @@
 #include "core/types.h"
 #include "core/work.h"
 
-// This thread begins to run the runtime: watch it, and take the signals if it owns them. [loop]
+// A root task begins: watch the runtime, unless it has no interrupts, and take the signals if it
+// owns them and nobody else has. [loop]
 void host_enter(rt *r);
 
-// It runs no more. [loop]
+// The root task has ended. [loop]
 void host_leave(rt *r);
+
+// This thread runs `r` from now on, NULL: none. Answers what it ran before. [loop]
+rt *host_switch(rt *r);
 
 // The runtime that this thread runs, NULL when there is none. [any]
 rt *host_current(void);

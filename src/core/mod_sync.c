@@ -204,7 +204,7 @@ static int l_guard_gc(lua_State *L) {
   rt *r = rt_of(L);
   if (!g->held || r->closing) return 0;
   if (r->opts.dev)
-    fprintf(stderr,
+    fprintf(r->err,
             "corun: warning: a guard of %s %p was left to the garbage collector; task %u acquired "
             "it at %s: keep it in a <close> variable\n",
             g->of->is_mutex ? "mutex" : "semaphore", (void *)g->of, g->task, site_text(r, g->site));

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <lauxlib.h>
+#include <limits.h>
 #include <lualib.h>
 #include <math.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include "core/handle.h"
 #include "core/host.h"
 #include "core/mail.h"
+#include "core/output.h"
 #include "core/scope.h"
 #include "core/task.h"
 #include "core/trace.h"
@@ -42,6 +44,7 @@ static int l_open(lua_State *L) {
   rt *r = rt_of(L);
   bytes_open(L);
   luaL_openlibs(L);
+  if (r->opts.output) output_bind(L);
   err_open(L);
   coroutine_open(L);
   r->refs.threads = make_table(L, NULL);
@@ -68,9 +71,9 @@ static void on_warning(void *ud, const char *text, int to_be_continued) {
     return;
   }
   if (!r->warn_off) {
-    if (!r->warn_continues) fputs("Lua warning: ", stderr);
-    fputs(text, stderr);
-    if (!to_be_continued) fputc('\n', stderr);
+    if (!r->warn_continues) fputs("Lua warning: ", r->err);
+    fputs(text, r->err);
+    if (!to_be_continued) fputc('\n', r->err);
   }
   r->warn_continues = to_be_continued;
 }
@@ -121,10 +124,11 @@ static int open_loop(rt *r) {
   return 0;
 }
 
-rt *rt_new(const rt_options *opts) {
-  rt *r = calloc(1, sizeof *r);
-  if (!r) return NULL;
+// The parts of a runtime that cannot fail.
+static void init(rt *r, const rt_options *opts) {
   r->opts = *opts;
+  r->out = stdout;
+  r->err = stderr;
   r->exit_code = -1;
   r->end = TIMER_NEVER;
   r->random = opts->seed ? opts->seed : 0x9E3779B97F4A7C15u;
@@ -136,24 +140,37 @@ rt *rt_new(const rt_options *opts) {
   queue_init(&r->ready);
   heap_init(&r->timers);
   atomic_store(&r->intr.limit, UINT64_MAX);
-  if (open_loop(r) < 0) goto fail;
-  r->started = uv_hrtime();
-  r->L = lua_newstate(alloc_lua, r);
-  if (!r->L) goto fail_loop;
-  *(rt **)lua_getextraspace(r->L) = r;
-  lua_setwarnf(r->L, on_warning, r);
-  lua_gc(r->L, LUA_GCINC, GC_PAUSE, 0, 0);
-  lua_pushcfunction(r->L, l_open);
-  if (!lua_checkstack(r->L, 64) || lua_pcall(r->L, 0, 0, 0) != LUA_OK) {
-    rt_close(r, HUGE_VAL);
-    return NULL;
+}
+
+// Answers 0 or UV_ENOMEM.
+static int open_lua(rt *r) {
+  lua_State *L = r->L = lua_newstate(r->opts.alloc ? alloc_by_host : alloc_lua, r);
+  if (!L) return UV_ENOMEM;
+  *(rt **)lua_getextraspace(L) = r;
+  lua_setwarnf(L, on_warning, r);
+  lua_gc(L, LUA_GCINC, GC_PAUSE, 0, 0);
+  lua_pushcfunction(L, l_open);
+  return lua_checkstack(L, 64) && lua_pcall(L, 0, 0, 0) == LUA_OK ? 0 : UV_ENOMEM;
+}
+
+rt *rt_new(const rt_options *opts, int *rc) {
+  int code = UV_ENOMEM;
+  rt *r = calloc(1, sizeof *r);
+  if (!r) goto fail;
+  init(r, opts);
+  code = opts->output ? output_open(r) : 0;
+  if (code == 0) code = open_loop(r);
+  if (code < 0) {
+    output_close(r);
+    free(r);
+    goto fail;
   }
-  return r;
-fail_loop:
+  r->started = uv_hrtime();
+  code = open_lua(r);
+  if (code == 0) return r;
   rt_close(r, HUGE_VAL);
-  return NULL;
 fail:
-  free(r);
+  if (rc) *rc = code;
   return NULL;
 }
 
@@ -223,6 +240,7 @@ int rt_close(rt *r, double seconds) {
   heap_fini(&r->timers);
   site_fini(&r->sites);
   alloc_fini(&r->alloc);
+  output_close(r);
   free(r);
   return 0;
 }
@@ -293,18 +311,29 @@ static void end_deadlock(rt *r) {
   scope_cancel(r, s, CANCEL_DEADLOCK);
 }
 
-static void poll_events(rt *r) {
+static void poll_at_once(rt *r) {
+  uv_handle_t *keep = (uv_handle_t *)&r->wakeup.poll;
+  uv_ref(keep);  // libuv does not even look when nothing keeps it alive
+  turn(r, UV_RUN_NOWAIT);
+  uv_unref(keep);
+}
+
+// Whether anything can still happen by itself; if only timers can, a virtual clock jumps.
+static int is_pending(rt *r) {
+  const heap_entry *e = heap_top(&r->timers);
+  int alive = is_alive(r);
+  if (e && r->is_virtual && !alive && e->when > r->vnow) r->vnow = e->when;
+  return e || alive;
+}
+
+static void poll_events(rt *r, int may_sleep) {
   r->stats.polls++;
   timer_expire(r);  // what is due comes before what the poll may bring
   if (r->alloc.dead) alloc_release(&r->alloc);
-  if (r->ready.count || r->alloc.dead) {
-    uv_handle_t *keep = (uv_handle_t *)&r->wakeup.poll;
-    uv_ref(keep);  // libuv does not even look when nothing keeps it alive
-    turn(r, UV_RUN_NOWAIT);
-    uv_unref(keep);
-  } else if (!wait_for_events(r)) {
+  if (r->ready.count || r->alloc.dead)
+    poll_at_once(r);
+  else if (may_sleep ? !wait_for_events(r) : (poll_at_once(r), !r->ready.count && !is_pending(r)))
     end_deadlock(r);
-  }
   timer_expire(r);
 }
 
@@ -326,36 +355,91 @@ static int l_start(lua_State *L) {
   return 1;
 }
 
-int rt_run(rt *r, int nargs) {
+// Forget how the last root task ended.
+static void reset(rt *r) {
+  r->exit_code = -1;
+  r->end = TIMER_NEVER;
+  r->fence = NULL;
+  r->grace_over = r->timed_out = r->deadlocked = r->stopped_by = 0;
+  atomic_store(&r->asked, 0);
+  atomic_store(&r->intr.asks_seen, atomic_load(&r->intr.asks));
+}
+
+int rt_start(rt *r, int nargs) {
   lua_State *L = r->L;
   if (!lua_checkstack(L, LUA_MINSTACK)) {  // as many arguments as there is room for
-    lua_settop(L, 0);
+    lua_pop(L, nargs + 1);
     lua_pushliteral(L, "too many arguments");
     return LUA_ERRRUN;
   }
+  reset(r);
   lua_pushcfunction(L, l_start);
   lua_insert(L, -nargs - 2);
   int status = lua_pcall(L, nargs + 1, 1, 0);
   if (status != LUA_OK) return status;
   host_enter(r);
   timer_expire(r);
-  while (!task_ended(r->main)) {
-    atomic_store(&r->intr.busy, 1);
-    host_unpark();
-    run_ready(r);
-    atomic_store(&r->intr.busy, 0);
-    if (task_ended(r->main)) break;
-    pace_collector(r);
-    poll_events(r);
+  return LUA_OK;
+}
+
+int rt_turn(rt *r, int may_sleep) {
+  if (!may_sleep && wakeup_rise(&r->wakeup)) look(r);
+  atomic_store(&r->intr.busy, 1);
+  host_unpark();
+  run_ready(r);
+  atomic_store(&r->intr.busy, 0);
+  if (task_ended(r->main)) return 0;
+  pace_collector(r);
+  poll_events(r, may_sleep);
+  while (!may_sleep && !wakeup_sleep(&r->wakeup)) {  // whoever wakes it makes the loop readable
+    wakeup_rise(&r->wakeup);
+    look(r);
   }
+  return 1;
+}
+
+int rt_finish(rt *r) {
+  lua_State *L = r->L;
   host_leave(r);
+  int has_failed = r->main->state == TASK_FAILED;
   r->root = NULL;
+  r->main = NULL;
+  r->is_limited = 0;
   timer_disarm(r, &r->grace_timer.tm);
-  if (r->main->state == TASK_FAILED) {
+  if (has_failed) {
     task_push_error(L, -1);
     lua_remove(L, -2);
     return LUA_ERRRUN;
   }
   lua_pop(L, 1);
   return LUA_OK;
+}
+
+int rt_run(rt *r, int nargs) {
+  int status = rt_start(r, nargs);
+  if (status != LUA_OK) return status;
+  rt *outer = host_switch(r);
+  while (rt_turn(r, 1)) continue;
+  host_switch(outer);
+  return rt_finish(r);
+}
+
+// Whether a callback of the last poll has begun to watch a descriptor: libuv tells the system at
+// the next one only. The queue is a pair of pointers, to itself when it is empty, in all releases.
+static int has_unwatched(uv_loop_t *loop) {
+  void *head = &loop->watcher_queue;
+  return *(void **)head != head;
+}
+
+int rt_timeout(rt *r) {
+  const heap_entry *e = heap_top(&r->timers);
+  if (r->ready.count || r->alloc.dead || has_unwatched(&r->loop)) return 0;
+  uv_update_time(&r->loop);
+  uv_ref((uv_handle_t *)&r->wakeup.poll);  // libuv never waits when nothing keeps it alive
+  int ms = uv_backend_timeout(&r->loop);
+  uv_unref((uv_handle_t *)&r->wakeup.poll);
+  if (!e || r->is_virtual) return ms;
+  uint64_t now = timer_now(r), rest = e->when <= now ? 0 : (e->when - now + 999999) / 1000000;
+  int own = rest < INT_MAX ? (int)rest : INT_MAX;
+  return ms < 0 || own < ms ? own : ms;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Runtime: one Lua state, one libuv loop, the ready queue, the timers and the tree of scopes.
 // Everything hangs off `rt`; nothing here is global. One OS thread runs a runtime. Invariant: Lua
-// is resumed from rt_run alone, never inside a callback of libuv; callbacks wake tasks.
+// is resumed from rt_turn alone, never inside a callback of libuv; callbacks wake tasks.
 #ifndef CORE_RUNTIME_H
 #define CORE_RUNTIME_H
 
@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <uv.h>
 
 #include "base/heap.h"
@@ -40,8 +41,14 @@ typedef struct rt_options {
   int dev;            // warn about slow steps and guards left to the collector
   int own_signals;    // this runtime answers INT, TERM and QUIT (the main program's)
   unsigned threads;   // workers of a pool for which no size is given; 0: as many as cores
+  int no_interrupts;  // neither watchdog nor SIGURG: there are only checkpoints (S27)
+  int is_embedded;    // in another program, which goes on when a script ends
   size_t memory;      // bytes that Lua may hold; 0: no limit
-  size_t fail_alloc;  // debug: the nth allocation of Lua fails; 0 never
+  lua_Alloc alloc;    // where Lua's memory comes from; NULL: the runtime's own (core/alloc.h)
+  void *alloc_ud;
+  sigset_t mask;                // of the signals in programs that Lua's own functions start
+  struct output *output;        // what takes the standard output and error; NULL: the process's own
+  size_t fail_alloc;            // debug: the nth allocation of Lua fails; 0 never
   const struct bundle *bundle;  // the script and modules appended to the program; NULL for none
 } rt_options;
 
@@ -50,7 +57,8 @@ typedef struct rt_stats {
 } rt_stats;
 
 struct rt {
-  lua_State *L;  // the main state: parent of all coroutines, runs no script itself
+  lua_State *L;     // the main state: parent of all coroutines, runs no script itself
+  FILE *out, *err;  // what print and messages are written to
   uv_loop_t loop;
   uv_timer_t clock;  // the one timer of libuv, unreferenced
   wakeup wakeup;     // by signals and other threads
@@ -101,6 +109,7 @@ struct rt {
   int timed_out;                  // it passed
   int deadlocked;                 // the root was cancelled because nothing could wake any task
   volatile sig_atomic_t sending;  // a stream hands bytes to the system: SIGPIPE is not print's
+  atomic_int asked;               // to end, by corun_stop: 1 wanted, 2 the root scope was cancelled
   int closing;
   int closing_coroutines;  // depth of coroutine.close, which must not suspend (S30)
   lua_State *pinned;  // resumes a coroutine where it cannot suspend itself, so neither can that one
@@ -116,15 +125,27 @@ static inline rt *rt_of(lua_State *L) {
 }
 
 // Make a runtime with the standard libraries open. [any thread, which then owns it] Answers NULL on
-// out of memory or descriptors.
-rt *rt_new(const rt_options *opts);
+// out of memory or descriptors, with a negative libuv code in `rc` unless that is NULL.
+rt *rt_new(const rt_options *opts, int *rc);
 
-// Let the next rt_run cancel its root scope after `seconds`. [loop]
+// Let the next root task be cancelled after `seconds`. [loop]
 void rt_limit(rt *r, double seconds);
 
 // Run the function and `nargs` arguments on top of the main state's stack as the root task, until
 // its scope is empty. [loop] Answers LUA_OK, or an error status with the error on the stack.
 int rt_run(rt *r, int nargs);
+
+// The parts of rt_run, for a loop of somebody else's. rt_start makes the root task of the function
+// and the arguments and leaves its handle on the stack, or an error status and the error. rt_turn
+// runs what is ready and polls, asleep if that is allowed; answers 0 when the root task has ended.
+// Then rt_finish, with the handle on top again, answers as rt_run does. [loop]
+int rt_start(rt *r, int nargs);
+int rt_turn(rt *r, int may_sleep);
+int rt_finish(rt *r);
+
+// How long the descriptor of the loop may be waited for until the next turn, in milliseconds; -1:
+// until it is readable. [loop] After a turn that did not sleep.
+int rt_timeout(rt *r);
 
 // Close the Lua state, all handles and the loop. [loop] Waits at most `seconds` (HUGE_VAL: without
 // end) for jobs on other threads. Answers 0, or UV_ETIMEDOUT: then the jobs and the loop they

@@ -280,11 +280,11 @@ static void print_task(rt *r, task *t, int depth, int *left) {
   char line[400];
   if (--*left < 0) return;
   trace_describe(r, t, line, sizeof line);
-  fprintf(stderr, "%*s%s\n", 2 * depth + 2, "", line);
+  fprintf(r->err, "%*s%s\n", 2 * depth + 2, "", line);
   scope *home = task_home(t);
   for (scope *s = t->in; s != home; s = s->parent) {
     if (depth == MOST_DEPTH) {
-      if (!list_empty(&s->tasks)) fprintf(stderr, "%*s...\n", 2 * depth + 4, "");
+      if (!list_empty(&s->tasks)) fprintf(r->err, "%*s...\n", 2 * depth + 4, "");
       continue;
     }
     for (list *l = s->tasks.next; l != &s->tasks; l = l->next)
@@ -294,25 +294,25 @@ static void print_task(rt *r, task *t, int depth, int *left) {
 
 void trace_tree(rt *r) {
   int left = MOST_LINES;
-  fprintf(stderr, "corun: %u task%s\n", r->ntasks, r->ntasks == 1 ? "" : "s");
+  fprintf(r->err, "corun: %u task%s\n", r->ntasks, r->ntasks == 1 ? "" : "s");
   if (r->main && !task_ended(r->main)) print_task(r, r->main, 0, &left);
-  if (left < 0) fprintf(stderr, "  ... and %d more\n", -left);
+  if (left < 0) fprintf(r->err, "  ... and %d more\n", -left);
 }
 
 void trace_deadlock(rt *r) {
-  fprintf(stderr, "corun: deadlock: no task can ever run again\n");
+  fprintf(r->err, "corun: deadlock: no task can ever run again\n");
   trace_tree(r);
 }
 
 void trace_running(lua_State *L) {
   luaL_traceback(L, L, NULL, 0);
-  fprintf(stderr, "%s\n", lua_tostring(L, -1));
+  fprintf(rt_of(L)->err, "%s\n", lua_tostring(L, -1));
   lua_pop(L, 1);
 }
 
 void trace_slow_step(rt *r, lua_State *L) {
   const task *t = r->current;
-  fprintf(stderr, "corun: warning: task %u has kept the loop for more than 100 ms\n",
+  fprintf(r->err, "corun: warning: task %u has kept the loop for more than 100 ms\n",
           t ? t->id : 0);
   trace_running(L);
 }

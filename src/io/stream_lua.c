@@ -240,7 +240,7 @@ static int l_gc(lua_State *L) {
   if (!s->closed && r->opts.dev && !r->closing) {
     char target[TARGET];
     s->t->describe(s, target, sizeof target);
-    fprintf(stderr, "corun: warning: a %s stream to %s was left to the collector\n", s->t->kind,
+    fprintf(r->err, "corun: warning: a %s stream to %s was left to the collector\n", s->t->kind,
             target);
   }
   stream_close(s, 0);

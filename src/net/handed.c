@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/runtime.h"
+
 #define FIRST 3            // descriptor
 #define UNNAMED "unknown"  // what sd_listen_fds_with_names(3) calls it
 
@@ -43,7 +45,7 @@ static void note_names(lua_State *L, long n, const char *names) {
 
 void handed_note(lua_State *L) {
   lua_newtable(L);
-  if (getenv("LISTEN_PID")) {
+  if (!rt_of(L)->opts.is_embedded && getenv("LISTEN_PID")) {  // else they are the host's
     long pid = read_number("LISTEN_PID");
     if (pid == getpid()) {
       note_names(L, read_number("LISTEN_FDS"), getenv("LISTEN_FDNAMES"));

@@ -65,6 +65,7 @@ static void take_options(lua_State *L, pool *p) {
   p->opts = r->opts;
   p->opts.own_signals = 0;
   p->opts.fail_alloc = 0;
+  p->opts.alloc = NULL;  // another thread's
   p->opts.memory = (size_t)opt_count(L, 1, "pool.new", "memory", 1, 0);
   lua_getfield(L, 1, "keeps");
   if (lua_toboolean(L, -1) && !(p->home = home_new())) err_no_memory(L);
@@ -233,13 +234,13 @@ static int l_conclude(lua_State *L) {
   return pool_conclude(L, (job_outcome)outcome, &m, name);
 }
 
-// program(): the file of the program, nil if the system does not tell; how many workers a pool has
-// for which no size is given; the options for a worker process's runtime.
+// program(): the file of the program, nil if that is not corun or the system does not tell; how many
+// workers a pool has for which no size is given; the options for a worker process's runtime.
 static int l_program(lua_State *L) {
   const rt_options *o = &rt_of(L)->opts;
   lua_Integer n = 0;
   char path[PROGRAM_PATH_MAX];
-  if (program_path(path) == 0)
+  if (!o->is_embedded && program_path(path) == 0)
     lua_pushstring(L, path);
   else
     lua_pushnil(L);

@@ -13,6 +13,7 @@
 #include "core/error.h"
 #include "core/modules.h"
 #include "core/scope.h"
+#include "core/stock.h"
 #include "core/task.h"
 #include "core/trace.h"
 #include "core/wait.h"
@@ -282,27 +283,6 @@ static void set_path(lua_State *L, const char *field, const char *value) {
   lua_pop(L, 1);
 }
 
-// Call upvalue 1, which starts a program: that would begin with all signals blocked, as they are in
-// this thread, and nothing but SIGKILL could end it.
-static int l_unblocked(lua_State *L) {
-  sigset_t none, old;
-  lua_pushvalue(L, lua_upvalueindex(1));
-  lua_insert(L, 1);
-  sigemptyset(&none);
-  pthread_sigmask(SIG_SETMASK, &none, &old);
-  int status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
-  pthread_sigmask(SIG_SETMASK, &old, NULL);
-  return status == LUA_OK ? lua_gettop(L) : lua_error(L);
-}
-
-static void unblock(lua_State *L, const char *module, const char *name) {
-  lua_getglobal(L, module);
-  lua_getfield(L, -1, name);
-  lua_pushcclosure(L, l_unblocked, 1);
-  lua_setfield(L, -2, name);
-  lua_pop(L, 1);
-}
-
 // Leave the function of the root task on the stack, and its arguments.
 static int l_prepare(lua_State *L) {
   worker *w = worker_of(rt_of(L));
@@ -310,8 +290,7 @@ static int l_prepare(lua_State *L) {
   modules_open(L, p->modules);
   set_path(L, "path", p->path);
   set_path(L, "cpath", p->cpath);
-  unblock(L, "os", "execute");
-  unblock(L, "io", "popen");
+  stock_unblock(L);
   if (p->home) home_enter(L, p->home);
   lua_getglobal(L, "require");
   lua_pushliteral(L, "corun.worker");
@@ -339,7 +318,7 @@ static void run(worker *w) {
 static void *work_for_pool(void *arg) {
   worker *w = arg;
   pool *p = w->of;
-  w->r = rt_new(&p->opts);
+  w->r = rt_new(&p->opts, NULL);
   if (w->r) run(w);
   if (w->r && p->home) home_leave(p->home, w->r);
   pool_leave(p, w);
@@ -357,7 +336,8 @@ int worker_start(pool *p) {
   list_init(&w->waiting);
   w->of = p;
   w->servers = 1;
-  if (osthread_start(work_for_pool, w, SIGURG) != 0) {  // which interrupts what runs too long
+  int open = p->opts.no_interrupts ? 0 : SIGURG;  // which interrupts what runs too long
+  if (osthread_start(work_for_pool, w, open) != 0) {
     free(w);
     return UV_EAGAIN;
   }

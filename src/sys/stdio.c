@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/host.h"
+#include "core/output.h"
 #include "core/runtime.h"
 #include "io/stream_write.h"
 
@@ -37,7 +38,7 @@ int stdio_may_write(stream *s) {
 void stdio_flush_stock(stream *s) {
   if (stdio_of(s)->fd != STDOUT_FILENO && !stdio_is_tty(s)) return;
   s->h.r->sending = 0;  // what breaks here is print's
-  fflush(stdout);
+  fflush(s->h.r->out);
   s->h.r->sending = 1;
 }
 
@@ -49,7 +50,7 @@ int stdio_sent(stream *s, int rc) {
 void stdio_release(stream *s) {
   int fd = stdio_of(s)->fd;
   if (s->h.r->closing || !s->closed_at || (fd != STDIN_FILENO && fd != STDOUT_FILENO)) return;
-  if (fd == STDOUT_FILENO) fflush(stdout);
+  if (fd == STDOUT_FILENO) fflush(s->h.r->out);
   int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   if (null < 0) return;
   dup2(null, fd);
@@ -187,7 +188,22 @@ static int open_any(rt *r, io_state *io, int fd, int access, stdio **out) {
   return own >= 0 ? open_pipe(r, io, own, out) : stdio_open_poll(r, io, fd, out);
 }
 
+// The descriptor's place is taken by functions of the host.
+static int open_host(rt *r, io_state *io, int fd, FILE *file, stream **out) {
+  stdio *p;
+  int rc = stdio_open_file(r, io, &p);
+  if (rc < 0) return rc;
+  p->file = file;
+  p->fd = -1;
+  p->access = O_WRONLY;
+  p->name = name_of(fd);
+  *out = &p->base.s;
+  return 0;
+}
+
 int stdio_open(rt *r, io_state *io, int fd, stream **out) {
+  FILE *file = output_file(r, fd);
+  if (file) return open_host(r, io, fd, file, out);
   int flags = fcntl(fd, F_GETFL);
   if (flags < 0) return UV_EBADF;
   stdio *p;

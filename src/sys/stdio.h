@@ -7,11 +7,14 @@
 #ifndef SYS_STDIO_H
 #define SYS_STDIO_H
 
+#include <stdio.h>
+
 #include "io/stream_uv.h"
 
 typedef struct stdio {
   stream_uv base;  // `uv` is NULL for what is no stream of libuv
-  int fd;          // 0, 1, 2; -1 for a terminal that was opened by its path
+  FILE *file;      // where a host takes the output itself (core/output.h), else NULL
+  int fd;          // 0, 1, 2; -1 for that, and for a terminal that was opened by its path
   int access;      // O_RDONLY, O_WRONLY or O_RDWR
   const char *name;
 } stdio;

@@ -24,7 +24,7 @@ static inline void fuzz_must(lua_State *L, int status) {
 // Make the runtime, with the function that `check` returns on its stack.
 static inline rt *fuzz_start(const luaL_Reg *modules, const char *check) {
   rt_options options = {.grace = 5};
-  rt *r = rt_new(&options);
+  rt *r = rt_new(&options, NULL);
   if (!r) abort();
   modules_open(r->L, modules);
   fuzz_must(r->L, luaL_dostring(r->L, check));

@@ -37,7 +37,7 @@ static const char spinning[] =
 
 static rt *make(const char *code) {
   rt_options options = {.grace = 5};
-  rt *r = rt_new(&options);
+  rt *r = rt_new(&options, NULL);
   if (!r) return NULL;
   modules_open(r->L, modules);
   if (luaL_loadstring(r->L, code) == LUA_OK) return r;

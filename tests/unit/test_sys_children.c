@@ -66,7 +66,7 @@ static const char left[] =
 
 static int run(const char *code) {
   rt_options options = {.grace = 5};
-  rt *r = rt_new(&options);
+  rt *r = rt_new(&options, NULL);
   if (!r) return -1;
   modules_open(r->L, modules);
   int status = luaL_loadstring(r->L, code);
