@@ -21,6 +21,11 @@ tell() {
 # declared LINES: the functions that such lines of the header declare.
 declared() { sed -nE "/$1/!d; /^static/d; s/^[^/#]*[ *](corun_[a-z0-9_]+)\(.*/\1/p" include/corun.h; }
 
+# published KINDS: those that were declared when interface 1 was published.
+published() {
+  sed -nE "s/^($1)\((corun_[a-z_]+),.*/\2/p" tests/unit/test_embed_abi.c | grep -vx corun_checkabi
+}
+
 # check FILE LIBLUA.SO FUNCTIONS: what the file exports.
 check() {
   local seen wanted stray status=0
@@ -40,9 +45,9 @@ check() {
 
 exports() {
   local status=0
-  check "$build/corun" "$1" "$(declared '^CORUN_API')" || status=1
+  check "$build/corun" "$1" "$(declared '^CORUN_API' && published EXTENSION)" || status=1
   if [ -f "$build/libcorun.so" ]; then
-    check "$build/libcorun.so" "$1" "$(declared .)" || status=1
+    check "$build/libcorun.so" "$1" "$(declared . && published 'EXTENSION|HOST')" || status=1
   fi
   return $status
 }

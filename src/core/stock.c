@@ -6,15 +6,24 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include "base/writesigs.h"
 #include "core/error.h"
 #include "core/runtime.h"
+
+// What would be delivered, but was a failed write's, is forgotten before it can be.
+static void unblock_signals(const sigset_t *mask, sigset_t *old) {
+  int spared[WRITESIGS];
+  writesigs_members(mask, spared);
+  writesigs_forget(spared);
+  pthread_sigmask(SIG_SETMASK, mask, old);
+}
 
 // Call upvalue 1, which starts a program.
 static int l_unblocked(lua_State *L) {
   sigset_t old;
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_insert(L, 1);
-  pthread_sigmask(SIG_SETMASK, &rt_of(L)->opts.mask, &old);
+  unblock_signals(&rt_of(L)->opts.mask, &old);
   int status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
   pthread_sigmask(SIG_SETMASK, &old, NULL);
   return status == LUA_OK ? lua_gettop(L) : lua_error(L);

@@ -7,12 +7,13 @@
 
 #include <signal.h>
 
+#include "base/writesigs.h"
 #include "core/types.h"
 
 typedef struct guard {
-  rt *outer;           // what the thread ran before
-  sigset_t mask;       // of the thread before
-  int was_pending[2];  // each of the signals
+  rt *outer;      // what the thread ran before
+  sigset_t mask;  // of the thread before
+  int were_pending[WRITESIGS];
 } guard;
 
 // This thread begins to run `r`. [loop]
