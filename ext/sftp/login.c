@@ -168,8 +168,8 @@ int ssh_l_password(lua_State *L) {
 // A key that cannot be read is one that was refused: nothing was sent yet.
 static ssize_t step_key(ssh *s) {
   const ssh_call *c = &s->call;
-  int rc = libssh2_userauth_publickey_frommemory(s->session, c->a, c->na, NULL, 0, c->b, c->nb,
-                                                 s->buffer);
+  int rc =
+    libssh2_userauth_publickey_frommemory(s->session, c->a, c->na, NULL, 0, c->b, c->nb, s->buffer);
   if (rc == LIBSSH2_ERROR_PROTO || rc == LIBSSH2_ERROR_METHOD_NONE ||
       rc == LIBSSH2_ERROR_METHOD_NOT_SUPPORTED || rc == LIBSSH2_ERROR_DECRYPT || rc == -1)
     return LIBSSH2_ERROR_FILE;

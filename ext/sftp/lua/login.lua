@@ -14,6 +14,7 @@ local known = core.part "known_hosts"
 local CIPHERS = "aes128-gcm@openssh.com,aes256-gcm@openssh.com,aes128-ctr,aes192-ctr,aes256-ctr"
 local MACS = "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,hmac-sha2-256,"
   .. "hmac-sha2-512,hmac-sha1"
+local EVERYBODYS = "/etc/ssh/ssh_known_hosts"
 local DEFAULT_KEYS = {"id_ed25519", "id_ecdsa", "id_rsa"}
 
 local login = {}
@@ -147,9 +148,11 @@ end
 -- The server's key -------------------------------------------------------------------------------
 
 local function known_paths(o)
-  if type(o.known_hosts) == "string" then return {o.known_hosts} end
+  if o.known_hosts then
+    return type(o.known_hosts) == "table" and o.known_hosts or {o.known_hosts}
+  end
   local home = os.getenv "HOME"
-  return o.known_hosts or {home and home .. "/.ssh/known_hosts" or nil, "/etc/ssh/ssh_known_hosts"}
+  return home and {home .. "/.ssh/known_hosts", EVERYBODYS} or {EVERYBODYS}
 end
 
 local function verify(l)

@@ -88,7 +88,7 @@ function sshd.serve(d, o)
   s.server = assert(net.serve("127.0.0.1:0", function(stream)
     local child <close> = assert(process.spawn(argv, {stderr = "pipe", grace = 0.2}))
     s.children[child] = true
-    local down, up = o.down and o.down(stream), o.up and o.up(stream)
+    local down, up = o.down and o.down(), o.up and o.up()
     corun.scope(function(scope)
       scope:daemon(function()
         for line in child.stderr:lines() do s.errors[#s.errors + 1] = line end
@@ -114,9 +114,20 @@ function sshd.serve(d, o)
   return setmetatable(s, {__close = function() s.server:close() end})
 end
 
+---Wait until so many descriptors are open as were before: this process has the other ends too.
+function sshd.settle(before)
+  local now
+  for _ = 1, 1000 do
+    now = files.descriptors()
+    if now == before then return end
+    corun.sleep(0.01)
+  end
+  error(("%d descriptors were open before, %d are now"):format(before, now), 2)
+end
+
 ---Options of connect that work for a server of the folder.
 function sshd.options(d, s, more)
-  local o = {user = s.user, key = d.key, known_hosts = d.known_hosts}
+  local o = {user = s.user, key = d.key, known_hosts = d.known_hosts, timeout = 60}
   for k, v in pairs(more or {}) do o[k] = v end
   return o
 end
