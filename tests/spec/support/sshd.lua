@@ -64,14 +64,14 @@ local function configure(d, o)
   return path
 end
 
--- Pass on what one side says, through `tap(bytes)`, which gives what goes on, or nil to cut.
+-- Pass on what one side says, through `tap(bytes)`, which gives what goes on, nil for nothing any
+-- more, and whether that was the last.
 local function pass(from, to, tap)
-  while true do
-    local data = from:recv()
-    if data and tap then data = tap(data) end
-    if not data then break end
-    if not to:write(data) then break end
-  end
+  local data, is_last
+  repeat
+    data, is_last = from:recv(), false
+    if data and tap then data, is_last = tap(data) end
+  until not data or not to:write(data) or is_last
 end
 
 ---Serve what is in the folder. `o`: config (lines before the others), host_keys, password, sftp;
