@@ -57,6 +57,8 @@ class Programs:
         self.go = which("go")
         self.nginx = which("nginx")
         self.wrk = which("wrk")
+        self.sftp = which("sftp")
+        self.sshd = which("sshd")
         self.curl = which("curl")
         self.wget = which("wget")
         self.lua = which("lua5.4")
@@ -91,6 +93,11 @@ class Programs:
         """Compiles a C program of bench/ if it is older than its source; returns its path."""
         command = ["cc", "-std=c11", "-O2", "-Wall", "-Wextra", "-o"]
         return self._build(source, command, list(libraries))
+
+    def module(self, name):
+        """The module corun.NAME of ext/, built with the program; None if it was not."""
+        path = os.path.join(os.path.dirname(self.corun or ""), "ext", "corun", name + ".so")
+        return path if os.path.exists(path) else None
 
     def extension(self, source):
         """Compiles a module for corun; returns its path."""
@@ -222,6 +229,9 @@ def contenders(bench, programs):
                 entry("go", p.go_program("fs/files.go"))]
     if bench.startswith("pool-"):
         return pool_contenders(bench, p, entry)
+    if bench == "sftp":
+        return [entry("corun", p.module("sftp") and p.corun, script("ext/sftp.lua")),
+                entry("sftp", p.sftp and script("ext/sftp.sh"), p.sftp)]
     if bench.startswith("ext-"):
         found = [entry("corun", p.corun, script("ext/ext.lua"), p.extension("ext/noop.c"))]
         if bench != "ext-wake":

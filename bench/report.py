@@ -44,6 +44,9 @@ TRIPS = {"rate": ("a second", "{:.1f}", 1, True), "cpu": ("CPU us each", "{:,.0f
          "peak": PEAK}
 CORES = {"one": ("1 worker s", "{:.2f}", 1, True), "two": ("2 workers s", "{:.2f}", 1, True),
          "speedup": ("times faster", "{:.3f}", 1, False)}
+SFTP = {"rate": ("files/s", "{:.0f}", 1, True),
+        "moved": ("connected files/s", "{:.0f}", 1, True),
+        "cpu": ("CPU us each", "{:,.0f}", 1, True), "peak": PEAK}
 WORKERS = {"start": ("start ms", "{:.2f}", 1, True), "memory": ("KB each", "{:,.0f}", 1e-3, True)}
 TABLES = {
     "tasks": ("spawn, yield, await, one after another", TASKS),
@@ -82,6 +85,7 @@ TABLES = {
     "ext-trip": ("a no-op of an extension on a thread, one after another", JOBS),
     "ext-flight": ("no-ops of an extension on threads, 1,000 in flight", JOBS),
     "ext-wake": ("two tasks that wake each other through corun.h: one suspension", JOBS),
+    "sftp": ("200 files of 100 KB over SFTP, 8 connections (--quick: 20)", SFTP),
 }
 
 # benchmark, metric, peer (None: corun's own figure), comparison, bound
@@ -143,6 +147,7 @@ TARGETS = [
     ("ext-trip", "us", "libuv", "<=", 1.1),
     ("ext-flight", "us", None, "<=", 0.6),
     ("ext-wake", "us", None, "<=", 0.25),
+    ("sftp", "rate", "sftp", ">=", 1.0),
 ]
 
 

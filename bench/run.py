@@ -33,7 +33,7 @@ GROUPS = {"core": ["tasks", "sleepers", "startup", "json548", "json5m"],
           "files": ["files_read", "files_write"],
           "pool": ["pool-trip", "pool-flight", "pool-map", "pool-cpu", "pool-string", "pool-table",
                    "pool-worker"],
-          "ext": ["ext-trip", "ext-flight", "ext-wake"]}
+          "ext": ["ext-trip", "ext-flight", "ext-wake", "sftp"]}
 BENCHES = [b for group in GROUPS.values() for b in group]
 
 
@@ -376,6 +376,19 @@ def bench_pool_worker(machine, who, quick):
     return {"start": float(words[2]), "memory": float(words[3])}
 
 
+def bench_sftp(machine, who, quick):
+    """200 files of 100 KB over SFTP to files, from the start of the program and once connected."""
+    with tempfile.TemporaryDirectory(prefix="corun-bench-") as to:
+        figures = machine.run(who.argv + [str(machine.port), machine.folder, to],
+                              everywhere=True)[0]
+        sizes = [os.path.getsize(os.path.join(to, name)) for name in os.listdir(to)]
+    if sizes != [100_000] * machine.count:
+        raise Failed(f"{len(sizes)} files came, or not all of their bytes")
+    wall, cpu, peak, moving, _ = figures
+    return {"rate": machine.count / wall, "moved": machine.count / moving,
+            "cpu": cpu / machine.count * 1e6, "peak": peak}
+
+
 POOL = {"pool-trip": bench_pool("trip", 20_000), "pool-flight": bench_pool("flight", 500_000),
         "pool-map": bench_pool("map", 200_000), "pool-cpu": bench_pool_cpu,
         "pool-string": bench_pool("string", 100), "pool-table": bench_pool("table", 100),
@@ -442,6 +455,18 @@ def write_large(path, size):
 
 
 @contextlib.contextmanager
+def served_files(programs, machine, quick):
+    """Runs an SFTP server beside a folder of files, and tells `machine` where they are."""
+    with servers.sshd(programs.sshd) as (machine.port, machine.folder):
+        machine.count = 20 if quick else 200
+        os.makedirs(os.path.join(machine.folder, "files"))
+        for i in range(machine.count):
+            with open(os.path.join(machine.folder, "files", str(i)), "wb") as f:
+                f.write(os.urandom(100_000))
+        yield
+
+
+@contextlib.contextmanager
 def served(name, programs, machine, quick):
     """Runs the servers of a benchmark of HTTP clients, and tells `machine` where they are."""
     with contextlib.ExitStack() as stack:
@@ -482,6 +507,8 @@ def lacking(name, programs):
         return "go"
     if name in SERVERS and not programs.wrk:
         return "wrk"
+    if name == "sftp" and not programs.sshd:
+        return "sshd"
     return None
 
 
@@ -523,6 +550,9 @@ def run_bench(name, programs, machine, options):
             bench = {"tls64": bench_echo(64, 64, pair), "tls64k": bench_echo(8, 65536, pair),
                      "tlsidle": bench_idle_with(*pair)}[name]
             results, good = alternate(name, bench, who, rounds, machine, options.quick)
+    elif name == "sftp":
+        with served_files(programs, machine, options.quick):
+            results, good = alternate(name, bench_sftp, who, rounds, machine, options.quick)
     elif name in POOL:
         results, good = alternate(name, POOL[name], who, rounds, machine, options.quick)
     else:

@@ -2,6 +2,7 @@
 """The servers that clients are measured against: they run on the core of the harness, not on the
 measured one, and end with the block that wanted them."""
 import contextlib
+import functools
 import os
 import select
 import shutil
@@ -34,6 +35,15 @@ def free_port():
         return s.getsockname()[1]
 
 
+def wait_for(port, name):
+    """Returns once somebody listens on the port."""
+    for _ in range(100):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        select.select([], [], [], 0.05)
+    raise Failed(name + " did not become ready")
+
+
 @contextlib.contextmanager
 def server(argv, **how):
     """Runs a server that prints "ready" until the block ends; yields its process."""
@@ -60,6 +70,32 @@ def certificate():
 
 
 @contextlib.contextmanager
+def sshd(program):
+    """Runs OpenSSH's server; yields its port and a folder with what clients need: a key `id` and
+    `known_hosts`."""
+    port = free_port()
+    if os.getuid() == 0:
+        os.makedirs("/run/sshd", 0o755, exist_ok=True)  # as its service does
+    with tempfile.TemporaryDirectory(prefix="corun-bench-") as folder:
+        at = functools.partial(os.path.join, folder)
+        for name in ("host", "id"):
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", at(name)],
+                           check=True)
+        with open(at("host.pub")) as f, open(at("known_hosts"), "w") as known:
+            known.write(f"[127.0.0.1]:{port} {f.read()}")
+        with open(at("config"), "w") as f:
+            f.write(f"ListenAddress 127.0.0.1:{port}\nHostKey {at('host')}\nPidFile none\n"
+                    f"AuthorizedKeysFile {at('id.pub')}\nStrictModes no\nUsePAM no\n"
+                    "PermitRootLogin yes\nLogLevel FATAL\nSubsystem sftp internal-sftp\n")
+        proc = subprocess.Popen([program, "-D", "-e", "-f", at("config")])
+        try:
+            wait_for(port, "sshd")
+            yield port, folder
+        finally:
+            stop(proc)
+
+
+@contextlib.contextmanager
 def nginx(programs, pair=None, addresses=1, root=peers.script("scrape")):
     """Runs nginx, serving the folder `root`, over TLS 1.3 with a certificate and key, on so many
     addresses from 127.0.0.1 on; yields its port."""
@@ -77,12 +113,7 @@ def nginx(programs, pair=None, addresses=1, root=peers.script("scrape")):
         f.write(text)
     proc = subprocess.Popen([programs.nginx, "-p", folder, "-e", "stderr", "-c", conf])
     try:
-        for _ in range(100):
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
-            select.select([], [], [], 0.05)
-        else:
-            raise Failed("nginx did not become ready")
+        wait_for(port, "nginx")
         yield port
     finally:
         stop(proc)
