@@ -189,6 +189,86 @@ part("http", function()
   server:close()
 end)
 
+-- Clients that write and read bytes: so the server has as much of the work as it has at a load
+-- generator's other end.
+part("serving", function()
+  local count = 0
+  local server = http.serve("127.0.0.1:0", function(req)
+    count = count + 1
+    if req.path == "/text" then return "hello" end
+    if req.path == "/item" then
+      return {status = 201, headers = {["X-Page"] = req.query.page}, json = req:json()}
+    end
+    return {json = {id = count, message = "Hello, World!", ok = true}}
+  end)
+  local plain = "GET / HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n"
+  local text = "GET /text HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nUser-Agent: train\r\n" ..
+    "Accept: */*\r\n\r\n"
+  local item = "POST /item?page=2 HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nContent-Length: 17\r\n" ..
+    "Content-Type: application/json\r\n\r\n" .. '{"name": "value"}'
+  local function ask(c, request, n)
+    c:write(n and request:rep(n) or request)
+    for _ = 1, n or 1 do
+      local head = c:read_until("\r\n\r\n")
+      assert(c:read_exactly(tonumber(head:match("content%-length: (%d+)"))))
+    end
+  end
+  corun.scope(function(s)
+    for _ = 1, 48 do
+      s:spawn(function()
+        local c <close> = assert(net.connect(server:address()))
+        for i = 1, 500 do
+          ask(c, plain)
+          if i % 8 == 0 then ask(c, text) end
+          if i % 16 == 0 then ask(c, item) end
+          if i % 50 == 0 then ask(c, plain, 16) end
+        end
+      end)
+    end
+  end)
+  server:close()
+end)
+
+part("websockets", function()
+  local server = http.serve("127.0.0.1:0", function(req)
+    local ws = req:upgrade()
+    for message, kind in ws do ws:send(message, kind) end
+  end)
+  local handshake = "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\n" ..
+    "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" ..
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+  local short = "\x82\xFD\1\2\3\4" .. ("x"):rep(125) -- masked
+  local long = "\x81\xFE\x08\0\0\0\0\0" .. ("x"):rep(2048)
+  corun.scope(function(s)
+    for _ = 1, 48 do
+      s:spawn(function()
+        local c <close> = assert(net.connect(server:address()))
+        c:write(handshake)
+        c:read_until("\r\n\r\n")
+        for i = 1, 500 do
+          c:write(short)
+          c:read_exactly(127)
+          if i % 10 == 0 then
+            c:write(long)
+            c:read_exactly(2052)
+          end
+        end
+        c:write("\x88\x82\0\0\0\0\x03\xE8") -- goodbye
+        c:read_exactly(4)
+      end)
+    end
+  end)
+  local url = "ws://" .. server:address()
+  corun.map({1, 2, 3, 4}, function(i)
+    local ws <close> = assert(http.websocket(url, {deflate = i % 2 == 0}))
+    for n = 1, 200 do
+      assert(ws:send(("message %d "):format(n):rep(i)))
+      assert(ws:recv())
+    end
+  end)
+  server:close()
+end)
+
 part("json", function()
   local small, large = json.encode(make_items(2)), json.encode(make_items(2000))
   for _ = 1, 8000 do assert(json.decode(small)) end

@@ -193,14 +193,16 @@ static size_t plain_run(const char *s, size_t n) {
   const uint64_t ones = 0x0101010101010101u, high = ones << 7;
   size_t i = 0;
   while (i < n) {
-    uint64_t x;
-    if (n - i >= sizeof x) {
-      memcpy(&x, s + i, sizeof x);
-      uint64_t quote = x ^ (ones * '"'), backslash = x ^ (ones * '\\');
-      if (!((x | (x - ones * 0x20) | (quote - ones) | (backslash - ones)) & high)) {
-        i += sizeof x;
-        continue;
-      }
+    uint64_t x = ones * ' ';  // fills up the last word
+    size_t len = n - i < sizeof x ? n - i : sizeof x;
+    if (len == sizeof x)
+      memcpy(&x, s + i, sizeof x);  // as one instruction
+    else
+      memcpy(&x, s + i, len);
+    uint64_t quote = x ^ (ones * '"'), backslash = x ^ (ones * '\\');
+    if (!((x | (x - ones * 0x20) | (quote - ones) | (backslash - ones)) & high)) {
+      i += len;
+      continue;
     }
     unsigned char c = (unsigned char)s[i];
     if (c < 0x20 || c == '"' || c == '\\') break;

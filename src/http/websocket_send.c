@@ -9,7 +9,8 @@
 #include "core/task.h"
 #include "http/websocket_inner.h"
 
-#define KEEP ((size_t)64 << 10)  // of a shared buffer, between two messages
+#define KEEP ((size_t)64 << 10)     // of a shared buffer, between two messages
+#define TOGETHER ((size_t)4 << 10)  // a payload of up to this is copied behind its head
 #define PACKER "corun.websocketpacker"
 
 // Stack of a send.
@@ -42,16 +43,20 @@ static int write_masked(websocket *w, websocket_head *h, const void *p) {
   return rc;
 }
 
-// Write a frame, of which `flags` are the reserved bits.
+// Write a frame, of which `flags` are the reserved bits. One piece costs the kernel less than two.
 static int write_frame(websocket *w, unsigned opcode, unsigned flags, const void *p, size_t n) {
-  unsigned char head[WEBSOCKET_HEAD];
+  unsigned char head[WEBSOCKET_HEAD + TOGETHER];
   websocket_head h = {.length = n, .opcode = (uint8_t)opcode, .fin = 1, .reserved = flags & 7};
   if (!w->is_server) return write_masked(w, &h, p);
+  size_t size = websocket_head_write(&h, head);
   uv_buf_t bufs[] = {
-    {.base = (char *)head, .len = websocket_head_write(&h, head)},
+    {.base = (char *)head, .len = size},
     {.base = (char *)(uintptr_t)p, .len = n},
   };
-  return stream_write(w->s, bufs, n ? 2 : 1);
+  if (n > TOGETHER) return stream_write(w->s, bufs, 2);
+  if (n) memcpy(head + size, p, n);
+  bufs[0].len += n;
+  return stream_write(w->s, bufs, 1);
 }
 
 void websocket_control(websocket *w, websocket_opcode opcode, const void *p, size_t n) {
