@@ -169,7 +169,10 @@ def show(name, results, rounds):
     for who, figures in results.items():
         row = [who]
         for metric, (_, form, factor, _) in metrics.items():
-            values = [v * factor for v in figures[metric]]
+            values = [v * factor for v in figures.get(metric, ())]
+            if not values:
+                row.append("unknown")
+                continue
             noise = f" ({form.format(min(values))}..{form.format(max(values))})"
             row.append(form.format(statistics.median(values)) + noise)
         rows.append(row)
@@ -188,11 +191,16 @@ def ratios(name, medians, metrics):
         return
     for metric, (_, _, _, wanted) in metrics.items():
         for who in medians:
-            if wanted and who != "corun" and medians[who][metric] > 0:
+            if metric not in ours or not medians[who].get(metric):
+                continue
+            if wanted and who != "corun":
                 value = ours[metric] / medians[who][metric]
                 print(f"ratio {name} {metric} corun/{who} {value:.3f}")
     for bench, metric, peer, sign, bound in TARGETS:
         if bench != name or (peer and peer not in medians):
+            continue
+        if metric not in ours or (peer and not medians[peer].get(metric)):
+            print(f"target {name} {metric}: unknown")
             continue
         value = ours[metric] / medians[peer][metric] if peer else ours[metric]
         verdict = "met" if (value <= bound if sign == "<=" else value >= bound) else "MISSED"

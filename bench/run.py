@@ -245,7 +245,9 @@ def seconds_of(text):
 
 
 def wrk(machine, port, path, seconds, *more):
-    """Puts load on a server with wrk: requests a second, median and 99th percentile in seconds."""
+    """Puts load on a server with wrk: requests a second, median and 99th percentile in seconds. wrk
+    knows of no percentile when all that was pipelined together was hardly ever answered together:
+    then that is 0."""
     command = [machine.load, "-t1", "-c64", f"-d{seconds}", "--latency", *more,
                f"http://127.0.0.1:{port}/{path}"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
@@ -254,8 +256,8 @@ def wrk(machine, port, path, seconds, *more):
     found = {words[0]: words[1] for words in map(str.split, done.stdout.splitlines())
              if len(words) == 2}
     figures = float(found["Requests/sec:"]), seconds_of(found["50%"]), seconds_of(found["99%"])
-    if not all(figures):
-        raise Failed("too few requests were answered to say how long they take")
+    if not figures[0]:
+        raise Failed("no request was answered")
     return figures
 
 
@@ -267,8 +269,10 @@ def under_load(machine, server, port, path, quick, *more):
     seconds = 1 if quick else 3
     rate, median, p99 = wrk(machine, port, path, seconds, *more)
     cpu, own = time.clock_gettime(clock) - cpu, sum(os.times()[2:4]) - own
-    return {"rate": rate, "cpu": cpu / (rate * seconds) * 1e6, "p50": median, "p99": p99,
-            "peak": peak_of(server.pid), "busy": cpu / seconds * 100, "load": own / seconds * 100}
+    figures = {"rate": rate, "cpu": cpu / (rate * seconds) * 1e6, "p50": median, "p99": p99,
+               "peak": peak_of(server.pid), "busy": cpu / seconds * 100,
+               "load": own / seconds * 100}
+    return {metric: value for metric, value in figures.items() if value}
 
 
 def bench_serve_static(machine, who, quick):
