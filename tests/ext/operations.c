@@ -401,16 +401,18 @@ static int l_open(lua_State *L) {
   return 1;
 }
 
+// The other end: sendto and recvfrom are left alone by short_calls.c, which changes send and recv.
 static int l_send(lua_State *L) {
   size_t n;
   const char *text = luaL_checklstring(L, 2, &n);
-  lua_pushinteger(L, (lua_Integer)send((int)luaL_checkinteger(L, 1), text, n, MSG_DONTWAIT));
+  ssize_t sent = sendto((int)luaL_checkinteger(L, 1), text, n, MSG_DONTWAIT, NULL, 0);
+  lua_pushinteger(L, (lua_Integer)sent);
   return 1;
 }
 
 static int l_recv(lua_State *L) {
   char buf[64];
-  ssize_t n = recv((int)luaL_checkinteger(L, 1), buf, sizeof buf, MSG_DONTWAIT);
+  ssize_t n = recvfrom((int)luaL_checkinteger(L, 1), buf, sizeof buf, MSG_DONTWAIT, NULL, NULL);
   lua_pushlstring(L, buf, n < 0 ? 0 : (size_t)n);
   return 1;
 }
@@ -438,7 +440,8 @@ static int read_line(lua_State *L, void *arg, int rc) {
   if (rc < 0) return corun_pusherror(L, rc, "line", NULL);
   luaL_buffinit(L, &b);
   ssize_t n = 0;
-  while (c != '\n' && (n = recv(fd, &c, 1, MSG_DONTWAIT)) == 1) luaL_addchar(&b, c);
+  while (c != '\n' && ((n = recv(fd, &c, 1, MSG_DONTWAIT)) == 1 || (n < 0 && errno == EINTR)))
+    if (n == 1) luaL_addchar(&b, c);
   luaL_pushresult(&b);
   lua_pushvalue(L, 2);
   lua_insert(L, -2);

@@ -138,8 +138,8 @@ describe("200 clients of a server with 64 descriptors", function()
       local corun = require "corun"
       local count, last = 0, corun.event()
       local server = assert(corun.net.serve("127.0.0.1:0", function(s)
-        for line in s:lines() do s:write(line, "\n") end
-        count = count + 1
+        repeat local line = s:read("l") until not line or not s:write(line, "\n")
+        count = count + 1 -- also when the client went at the first byte of an answer
         if count == 200 then last:set() end
       end))
       print(server:address():match("%d+$"))
