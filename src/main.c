@@ -186,7 +186,7 @@ static int parse(char **argv, options *o) {
 // In a program made by `corun build` all arguments are the script's, but those of a worker. Answers
 // -1 to go on, else the exit status.
 static int parse_own(bundle *own, options *o) {
-  const char *why = bundle_read(own);
+  const char *why = bundle_map(own);
   if (why) {
     fprintf(stderr, "corun: cannot read the script in this program: %s\n", why);
     return EXIT_INTERNAL;

@@ -4,8 +4,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -28,39 +28,25 @@ uint64_t bundle_sum(const char *data, size_t size) {
   return sum;
 }
 
-static int read_all(int fd, char *data, size_t size, off_t at) {
-  while (size > 0) {
-    ssize_t n = pread(fd, data, size, at);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return -1;
-    data += n;
-    size -= (size_t)n;
-    at += n;
-  }
-  return 0;
-}
-
-static const char *read_from(int fd, const bundle_slot *s, bundle *b) {
+static const char *map(int fd, const bundle_slot *s, bundle *b) {
   struct stat st;
   if (fstat(fd, &st) < 0) return strerror(errno);
   if (s->at > (uint64_t)st.st_size || s->size > (uint64_t)st.st_size - s->at)
     return "it ends too early (was it cut, or stripped?)";
+  size_t before = (size_t)(s->at % (uint64_t)sysconf(_SC_PAGESIZE));
   b->size = (size_t)s->size;
-  b->data = malloc(b->size + 1);
-  if (!b->data) return strerror(ENOMEM);
-  if (read_all(fd, b->data, b->size, (off_t)s->at) < 0) return strerror(errno);
-  if (bundle_sum(b->data, b->size) != s->sum) return "it is damaged";
-  return NULL;
+  char *pages = mmap(NULL, before + b->size, PROT_READ, MAP_PRIVATE, fd, (off_t)(s->at - before));
+  if (pages == MAP_FAILED) return strerror(errno);
+  b->data = pages + before;
+  return bundle_sum(b->data, b->size) == s->sum ? NULL : "it is damaged";
 }
 
-const char *bundle_read(bundle *b) {
+const char *bundle_map(bundle *b) {
   char path[PROGRAM_PATH_MAX];
-  *b = (bundle){0};
   int fd = program_path(path) < 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return strerror(errno);
-  const char *why = read_from(fd, bundle_slot_own(), b);
+  const char *why = map(fd, bundle_slot_own(), b);
   close(fd);
-  if (why) free(b->data);
   return why;
 }
 

@@ -20,7 +20,7 @@ typedef struct bundle_slot {
 } bundle_slot;
 
 typedef struct bundle {
-  char *data;
+  const char *data;
   size_t size;
 } bundle;
 
@@ -39,9 +39,9 @@ const bundle_slot *bundle_slot_own(void);
 // The sum by which damage is noticed. [any]
 uint64_t bundle_sum(const char *data, size_t size);
 
-// Read what is appended to this program into `b`, which is free()d by nobody: it serves until the
-// process ends. Answers NULL, or what is wrong (a static text or strerror's). [any]
-const char *bundle_read(bundle *b);
+// Map what is appended to this program, for as long as the process lives. Answers NULL, or what is
+// wrong (a static text or strerror's). [any]
+const char *bundle_map(bundle *b);
 
 // Find the entry called `name`. Answers whether there is one. [any]
 int bundle_find(const bundle *b, const char *name, bundle_entry *out);
