@@ -50,7 +50,8 @@ static void unlink_job(connection *c, job *j) {
 // Have the job that is under way end soon. sqlite3_interrupt would also end the statements that are
 // between two batches of their rows: then the handler of progress alone stops it.
 static void stop_running(connection *c, int rc) {
-  atomic_store(&c->running->stopped, rc);
+  int none = 0;
+  atomic_compare_exchange_strong(&c->running->stopped, &none, rc);  // the first one decides
   if (c->db && !atomic_load(&c->npaused)) sqlite3_interrupt(c->db);
   pthread_cond_broadcast(&c->more);  // it may wait for a lock
 }

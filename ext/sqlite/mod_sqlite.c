@@ -11,7 +11,8 @@
 #define ENTER "corun.sqlite.enter"
 
 typedef struct handle {  // of a prepared statement. User values: 1 its session, 2 its text
-  prepared *p;           // NULL once it was closed
+  const char *class;
+  prepared *p;  // NULL once it was closed
 } handle;
 
 typedef struct iterator {  // User values: 1 the names of its columns, 2 its session, 3 its text
@@ -38,7 +39,7 @@ typedef struct verb {
 // Where an operation finds the session and the text of its statement: of a database they are
 // arguments, of a prepared statement its own.
 static void push_own(lua_State *L, int what) {
-  if (luaL_testudata(L, 1, STATEMENT_CLASS))
+  if (object_at(L, 1, statement_class))
     lua_getiuservalue(L, 1, what);
   else
     lua_pushvalue(L, what);
@@ -137,7 +138,7 @@ static cursor *push_iterator(lua_State *L, session *s) {
 static int begin_verb(lua_State *L, session *s, int number, int first) {
   const verb *v = &verbs[number];
   size_t n;
-  handle *h = luaL_testudata(L, 1, STATEMENT_CLASS);
+  handle *h = object_at(L, 1, statement_class);
   if (h && !h->p) {
     corun_pusherrorf(L, "ECLOSED", v->type.name, s->c->path, "the statement is closed");
     return raise_error(L);
@@ -163,7 +164,7 @@ static int begin_verb(lua_State *L, session *s, int number, int first) {
 static int entered(lua_State *L, int status, lua_KContext number) {
   (void)status;
   session *s = session_open_at(L, -1, verbs[number].type.name);
-  if (luaL_testudata(L, 1, STATEMENT_CLASS))
+  if (object_at(L, 1, statement_class))
     lua_insert(L, 2);
   else
     lua_replace(L, 1);
@@ -172,7 +173,7 @@ static int entered(lua_State *L, int status, lua_KContext number) {
 
 static int call_verb(lua_State *L, int number) {
   const char *op = verbs[number].type.name;
-  int is_prepared = luaL_testudata(L, 1, STATEMENT_CLASS) != NULL;
+  int is_prepared = object_at(L, 1, statement_class) != NULL;
   if (is_prepared) {
     lua_getiuservalue(L, 1, 1);
   } else {
@@ -226,6 +227,7 @@ static int l_prepare(lua_State *L) {
   const char *sql = check_sql(L, 2, "prepare", &n);
   lua_settop(L, 2);
   handle *h = lua_newuserdatauv(L, sizeof *h, 2);
+  h->class = statement_class;
   h->p = NULL;
   luaL_setmetatable(L, STATEMENT_CLASS);
   lua_pushvalue(L, 1);

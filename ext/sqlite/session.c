@@ -8,8 +8,10 @@
 
 #define CREW "corun.sqlite.crew"
 
+const char session_class[] = SESSION_CLASS, statement_class[] = STATEMENT_CLASS;
+
 session *session_at(lua_State *L, int idx) {
-  session *s = luaL_testudata(L, idx, SESSION_CLASS);
+  session *s = object_at(L, idx, session_class);
   if (!s)
     misuse(L, "a database was expected, got a %s: call its methods with ':'",
            luaL_typename(L, idx));
@@ -59,6 +61,7 @@ int query_failed(lua_State *L, const query *q, int rc, const char *op, int sql) 
 static session *push_session(lua_State *L, connection *c) {
   session *s = lua_newuserdatauv(L, sizeof *s, 2);
   memset(s, 0, sizeof *s);
+  s->class = session_class;
   s->c = c;
   luaL_setmetatable(L, SESSION_CLASS);
   return s;

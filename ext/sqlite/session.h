@@ -11,8 +11,19 @@
 #define STATEMENT_CLASS "corun.sqlite.statement"
 #define CURSOR_CLASS "corun.sqlite.cursor"
 
+// The first member of what scripts hold says what it is: sooner looked at than a metatable.
+extern const char session_class[], statement_class[];
+
+// The userdata at `idx` if it is of that class, else NULL. [loop]
+static inline void *object_at(lua_State *L, int idx, const char *class) {
+  if (lua_type(L, idx) != LUA_TUSERDATA || lua_rawlen(L, idx) < sizeof class) return NULL;
+  void *object = lua_touserdata(L, idx);
+  return *(const char **)object == class ? object : NULL;
+}
+
 // User values: 1 the names of columns by the number of their shape, 2 the session around it.
 typedef struct session {
+  const char *class;
   connection *c;
   int is_transaction, is_over;
   int is_gated;  // a transaction is open in it, to which only some tasks belong

@@ -300,7 +300,10 @@ describe("corun.sqlite: a database", function()
     local db <close> = support.memory()
     local t = started(db.value, db, endless)
     assert.matches("value", table.concat(debug_.tasks(), "\n"))
+    corun.sleep(0.01)
     t:cancel()
+    db:close() -- too late: it is cancelled already
+    assert_code("ECANCELED", t)
   end)
 end)
 
