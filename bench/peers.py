@@ -232,6 +232,9 @@ def contenders(bench, programs):
     if bench == "sftp":
         return [entry("corun", p.module("sftp") and p.corun, script("ext/sftp.lua")),
                 entry("sftp", p.sftp and script("ext/sftp.sh"), p.sftp)]
+    if bench == "ext-sqlite":
+        return [entry("corun", p.module("sqlite") and p.corun, script("ext/sqlite.lua")),
+                entry("sqlite", p.c("ext/sqlite.c", "-lsqlite3"))]
     if bench.startswith("ext-"):
         found = [entry("corun", p.corun, script("ext/ext.lua"), p.extension("ext/noop.c"))]
         if bench != "ext-wake":

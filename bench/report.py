@@ -86,6 +86,7 @@ TABLES = {
     "ext-flight": ("no-ops of an extension on threads, 1,000 in flight", JOBS),
     "ext-wake": ("two tasks that wake each other through corun.h: one suspension", JOBS),
     "sftp": ("200 files of 100 KB over SFTP, 8 connections (--quick: 20)", SFTP),
+    "ext-sqlite": ("selects of one row each, by 8 tasks on one connection of SQLite", JOBS),
 }
 
 # benchmark, metric, peer (None: corun's own figure), comparison, bound
@@ -148,6 +149,7 @@ TARGETS = [
     ("ext-flight", "us", None, "<=", 0.6),
     ("ext-wake", "us", None, "<=", 0.25),
     ("sftp", "rate", "sftp", ">=", 1.0),
+    ("ext-sqlite", "rate", "sqlite", ">=", 0.7),
 ]
 
 

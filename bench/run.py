@@ -33,7 +33,7 @@ GROUPS = {"core": ["tasks", "sleepers", "startup", "json548", "json5m"],
           "files": ["files_read", "files_write"],
           "pool": ["pool-trip", "pool-flight", "pool-map", "pool-cpu", "pool-string", "pool-table",
                    "pool-worker"],
-          "ext": ["ext-trip", "ext-flight", "ext-wake", "sftp"]}
+          "ext": ["ext-trip", "ext-flight", "ext-wake", "ext-sqlite", "sftp"]}
 BENCHES = [b for group in GROUPS.values() for b in group]
 
 
@@ -397,7 +397,8 @@ POOL = {"pool-trip": bench_pool("trip", 20_000), "pool-flight": bench_pool("flig
         "pool-map": bench_pool("map", 200_000), "pool-cpu": bench_pool_cpu,
         "pool-string": bench_pool("string", 100), "pool-table": bench_pool("table", 100),
         "pool-worker": bench_pool_worker, "ext-trip": bench_pool("trip", 20_000),
-        "ext-flight": bench_pool("flight", 500_000), "ext-wake": bench_pool("wake", 2_000_000)}
+        "ext-flight": bench_pool("flight", 500_000), "ext-wake": bench_pool("wake", 2_000_000),
+        "ext-sqlite": bench_pool("sqlite", 100_000)}
 
 
 SERVERS = {"serve-json": bench_serve(), "serve-static": bench_serve_static,
