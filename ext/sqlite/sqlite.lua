@@ -40,8 +40,8 @@ end
 
 local function check_count(o, op, name, default)
   local n = o[name] or default
-  if n < 0 or n > 1 << 30 then
-    core.misuse(("%s: option '%s' must be a number from 0 on, not %s"):format(op, name, n))
+  if not (n >= 0 and n <= 1 << 30) then
+    core.misuse(("%s: option '%s' must be a number from 0 to 2^30, not %s"):format(op, name, n))
   end
   return n
 end
@@ -276,6 +276,9 @@ function database.close(session)
     return
   end
   core.close(session)
+  local child = state[session].child
+  local open = child and child.ref[1]
+  if open then finish(open, false) end -- whoever waits for its end is told
   corun.shield(core.sync, session)
 end
 

@@ -438,8 +438,10 @@ describe("corun.sqlite", function()
       assert.matches(at .. "unknown option 'readnoly' %(did you mean 'readonly'%?%)",
         message("", {readnoly = true}))
       assert.matches(at .. "option 'wal' must be a boolean, not a string", message("", {wal = "x"}))
-      assert.matches(at .. "option 'timeout' must be a number from 0 on, not %-1",
-        message("", {timeout = -1}))
+      for _, n in ipairs{-1, 0 / 0, math.huge} do
+        assert.matches(at .. "option 'timeout' must be a number from 0 to 2^30, not ",
+          message("", {timeout = n}))
+      end
       assert.matches(at .. "'a; b' is no name of a pragma", message("", {pragmas = {["a; b"] = 1}}))
       assert.matches(at .. "the pragma 'a' cannot be a table", message("", {pragmas = {a = {}}}))
       assert.matches("a database was expected, got a string", error_of(db.exec, "select 1"))

@@ -208,6 +208,23 @@ describe("corun.sqlite: a database", function()
     db:close()
   end)
 
+  it("S20 that is closed ends what waits for a transaction", function()
+    local db = support.memory()
+    local tx <close> = assert(db:begin())
+    local all = {}
+    for i, fn in ipairs{function() db:exec("select 1") end, function() db:begin() end,
+      function() db:transaction(print) end} do
+      all[i] = started(function()
+        corun.locals()[db] = nil
+        return error_of(fn)
+      end)
+    end
+    corun.sleep(0.01)
+    db:close()
+    for _, t in ipairs(all) do assert.equal("ECLOSED", t:await().code) end
+    assert.equal("ECLOSED", error_of(tx.commit, tx).code)
+  end)
+
   it("S20 that is closed takes nothing more", function()
     local db = support.memory()
     local statement = assert(db:prepare("select 1"))
