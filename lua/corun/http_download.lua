@@ -30,8 +30,8 @@ local OWN = {
 local NOT_HERE = {"stream", "check", "decode", "null", "body", "json", "form", "expect"}
 local RESERVED = {range = true, ["if-range"] = true}
 
-local function failure(d, code, message)
-  return nil, task.err(code, message, {op = "download", target = d.shown})
+local function failure(d, code, message, retryable)
+  return nil, task.err(code, message, {op = "download", target = d.shown, retryable = retryable})
 end
 
 -- Requests ----------------------------------------------------------------------------------------
@@ -234,7 +234,7 @@ local function copy(d, res, range, last)
   if not ok then return nil, err end
   if last and range.from <= last then
     return failure(d, "EOF", ("%d bytes are missing at the end of the answer"):format(
-      last + 1 - range.from))
+      last + 1 - range.from), true)
   end
   if not range.to then d.length, range.to = range.from, range.from - 1 end
   return true
@@ -242,7 +242,7 @@ end
 
 -- Wait before the next try; false when there is none.
 local function may_try_again(d, err, failures)
-  if not (err.retryable or err.code == "EOF") or failures >= d.tries then return false end
+  if not err.retryable or failures >= d.tries then return false end
   local pauses = d.retries.pauses
   local pause = math.min(pauses.max, pauses.min * pauses.factor ^ (failures - 1))
   pause = pause * (1 - pauses.jitter * math.random())

@@ -101,7 +101,7 @@ end
 local function heard(self, data, err)
   if data then return data end
   if not err or err.code == "EOF" then
-    return self:fail("EOF", "the proxy closed the connection before it had answered", err)
+    return self:fail("EOF", "the proxy closed the connection before it had answered", err, true)
   end
   if err.code == "ETIMEDOUT" then
     return self:fail("ETIMEDOUT", "the proxy did not answer in time", err)

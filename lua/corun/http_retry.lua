@@ -82,7 +82,7 @@ end
 
 -- The pause before the next try, at least `pause` seconds; nil when this outcome is the last.
 local function next_pause(policy, pause, res, err)
-  if err then return (err.retryable or err.code == "EOF") and pause end
+  if err then return err.retryable and pause end
   if not policy.on[res.status] or res.is_final then return nil end
   local asked = policy.patience >= 0 and retry_after(res.headers["retry-after"])
   if not asked then return pause end

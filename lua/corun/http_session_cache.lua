@@ -182,7 +182,7 @@ end
 local function is_excused(q, entry, res, err, time)
   if res then
     if not FAILURES[res.status] then return false end
-  elseif not (err.retryable or err.code == "EOF") then
+  elseif not err.retryable then
     return false
   end
   return control.may_excuse(q, entry, time)

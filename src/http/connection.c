@@ -145,6 +145,8 @@ static int fail_eof(lua_State *L, const http_connection *c, const char *message)
   char target[128] = "";
   c->s->t->describe(c->s, target, sizeof target);
   err_push(L, "EOF", "read", target, "%s", message);
+  lua_pushboolean(L, 1);
+  lua_setfield(L, -2, "retryable");
   return give_up(L, c, 0, UV_EOF);
 }
 

@@ -21,6 +21,7 @@ local function check_error(err, may_be_reset, what)
   local codes = {EOF = "read", EPROTO = "decode", ECONNRESET = may_be_reset and "read" or nil}
   assert.equal(codes[err.code] or "EOF", err.op, ("%s: %s"):format(what, err))
   assert.matches(err.op == "read" and "^127%.0%.0%.1:%d+$" or "^http", err.target)
+  assert.equal(err.op == "read" or nil, err.retryable)
   assert.is_true(#err.message > 10)
 end
 
