@@ -114,7 +114,7 @@ end
 
 -- Wait until the body was sent. Of a streamed answer is kept what comes meanwhile: a server that
 -- sends back what it gets takes no more of it while nobody reads.
-local function await_sent(sender, c)
+local function await_sent(sender, c, most)
   local early, size = {}, 0
   scope(function(s)
     local reader = s:spawn(function()
@@ -123,7 +123,7 @@ local function await_sent(sender, c)
         piece, last, keep = c.core:piece()
         early[#early + 1] = {piece, last, keep}
         size = size + #(piece or "")
-      until not piece or last or size >= AHEAD
+      until not piece or last or size >= most
     end)
     sender:await()
     reader:cancel()
@@ -143,7 +143,7 @@ local function send_and_receive(request, c)
       res, err, again = failed(request, c, block, coding)
     else
       if status >= 400 then sender:cancel() end
-      if request.stream and length ~= 0 then await_sent(sender, c) end
+      if request.stream and length ~= 0 then await_sent(sender, c, request.ahead or AHEAD) end
       if request.stream then sender:await() end
       if not state.err then
         res, err, again, codings = receive_rest(request, c, status, block, length, coding)

@@ -22,6 +22,7 @@ local OPTIONS = {
   tls = "boolean|table|userdata",
 }
 local TIMEOUT = {connect = 10, read = 60}
+local AHEAD = 256 << 10 -- bytes of an answer that are kept while its request comes
 local LIMIT, IDLE = 1024, 4 -- Node closes what has idled for 5 seconds
 local HOP_BY_HOP = { -- RFC 9110, 7.6.1, and what older software says
   connection = true, ["keep-alive"] = true, ["proxy-connection"] = true, te = true, trailer = true,
@@ -149,7 +150,7 @@ local function ask(self, req, target, all_read)
     headers = headers_of(self, req), body = body,
   })
   if not r then return nil, err end
-  self.u.route = r.route
+  self.u.route, r.ahead = r.route, AHEAD
   if length then
     r.length, r.source.length = length, length
     r:seal()

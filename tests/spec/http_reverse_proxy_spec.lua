@@ -215,6 +215,29 @@ describe("http.proxy, bodies:", function()
 end)
 
 describe("http.proxy, failures:", function()
+  it("what a server answers while the request still comes is kept up to a bound", function()
+    local sent = 0
+    local upstream <close>, target = support.raw(function(stream)
+      stream:read_until("\r\n\r\n")
+      stream:write("HTTP/1.1 200 OK\r\n\r\n")
+      while stream:write(("x"):rep(1 << 16)) do sent = sent + (1 << 16) end
+    end)
+    local server <close> = front(target)
+    local client <close> = assert(net.connect(server.server:address()))
+    client:write("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nhalf")
+    local before
+    repeat
+      before = sent
+      corun.sleep(0.2)
+    until sent == before and sent > 0
+    assert.is_true(sent < 32 << 20, tostring(sent))
+    captured(function()
+      client:close()
+      server:close()
+    end)
+    upstream:close()
+  end)
+
   it("502 when there is no server, 504 when it is silent, or what the script says", function()
     local silent <close>, silence = support.raw(function(stream) stream:read("a") end)
     captured(function(lines)
