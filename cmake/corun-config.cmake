@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# find_package(corun): how extensions are built. Found by where this file lies, so that an installed
+# find_package(corun): how extensions are built, and programs that embed corun. Found by where this file lies, so that an installed
 # copy may be moved. An extension links nothing: it finds corun and Lua in the program.
 get_filename_component(corun_PREFIX "${CMAKE_CURRENT_LIST_DIR}" ABSOLUTE)
 while(NOT EXISTS "${corun_PREFIX}/include/corun.h" AND NOT corun_PREFIX STREQUAL "/")
@@ -28,6 +28,15 @@ find_program(corun_PROGRAM corun PATHS "${corun_PREFIX}/bin" NO_DEFAULT_PATH)
 if(corun_PROGRAM AND NOT TARGET corun::corun)
   add_executable(corun::corun IMPORTED)
   set_target_properties(corun::corun PROPERTIES IMPORTED_LOCATION "${corun_PROGRAM}")
+endif()
+
+# What programs link that run scripts inside themselves. Lua is in it; another one must not be linked.
+find_library(corun_LIBRARY corun PATHS "${corun_PREFIX}" PATH_SUFFIXES lib lib64
+             "lib/${CMAKE_LIBRARY_ARCHITECTURE}" NO_DEFAULT_PATH)
+if(corun_LIBRARY AND NOT TARGET corun::embed)
+  add_library(corun::embed SHARED IMPORTED)
+  set_target_properties(corun::embed PROPERTIES IMPORTED_LOCATION "${corun_LIBRARY}"
+    INTERFACE_INCLUDE_DIRECTORIES "${corun_PREFIX}/include;${corun_LUA_INCLUDE}")
 endif()
 
 # corun_add_extension(NAME SOURCES...): the module that `require "NAME"` loads.

@@ -18,8 +18,11 @@ else()
   target_compile_definitions(corun_includes INTERFACE _GNU_SOURCE)
 endif()
 
+# What is installed does not tell where it was built; a debugger finds the source from its root.
 add_compile_options(-ffunction-sections -fdata-sections
-                    -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=)
+                    -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=
+                    -fdebug-prefix-map=${PROJECT_SOURCE_DIR}/=
+                    -fdebug-prefix-map=${PROJECT_BINARY_DIR}=build)
 if(APPLE)
   add_link_options(LINKER:-dead_strip)
 else()

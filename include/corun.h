@@ -314,7 +314,8 @@ lua_State *corun_state(corun_runtime *rt);
 
 /*
  * Run a script to its end. [loop] `name` is a chunk name as for lua_load ("=setup", "@file.lua"),
- * and NULL means the code itself. Globals stay from one script to the next.
+ * and NULL means the code itself. A `path` of NULL is standard input. Globals stay from one script
+ * to the next.
  */
 corun_status corun_run_file(corun_runtime *rt, const char *path);
 corun_status corun_run_string(corun_runtime *rt, const char *code, size_t n, const char *name);

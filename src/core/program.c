@@ -2,8 +2,12 @@
 // The program's file. See program.h.
 #include "core/program.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <lauxlib.h>
+#include <limits.h>
+#include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <uv.h>
@@ -22,21 +26,24 @@ int program_path(char path[PROGRAM_PATH_MAX]) {
 #endif
 }
 
+// Make the folder of a file's path. Answers whether it has one.
+static int cut_name(char *path) {
+  char *name = strrchr(path, '/');
+  if (name) *name = '\0';
+  return name != NULL;
+}
+
 // Find the folder of the program. Answers whether there is one that can stand in a path of Lua's.
 static int find_folder(char path[PROGRAM_PATH_MAX]) {
   size_t size = PROGRAM_PATH_MAX;
-  if (uv_exepath(path, &size) < 0 || strpbrk(path, ";?")) return 0;
-  char *name = strrchr(path, '/');
-  if (!name) return 0;
-  *name = '\0';
-  return 1;
+  return uv_exepath(path, &size) == 0 && !strpbrk(path, ";?") && cut_name(path);
 }
 
-// Make PREFIX of PREFIX/bin. Answers whether it was that.
-static int cut_bin(char *folder) {
-  char *name = strrchr(folder, '/');
-  if (!name || strcmp(name, "/bin") != 0) return 0;
-  *name = '\0';
+// Make PREFIX of PREFIX and `end`. Answers whether it was that.
+static int cut(char *folder, const char *end) {
+  size_t n = strlen(folder), n_end = strlen(end);
+  if (n < n_end || strcmp(folder + n - n_end, end) != 0) return 0;
+  folder[n - n_end] = '\0';
   return 1;
 }
 
@@ -80,15 +87,30 @@ static void add_last(lua_State *L, const char *prefix, const char *folder) {
   lua_pop(L, 1);
 }
 
-void program_add_trees(lua_State *L) {
-  char folder[PROGRAM_PATH_MAX];
-  if (!find_folder(folder)) return;
+// The folder has become a prefix, or is that of a build tree.
+static void add_all(lua_State *L, const char *folder, int is_prefix) {
   lua_getglobal(L, "package");
-  if (cut_bin(folder)) {
+  if (is_prefix) {
     add_trees(L, folder);
     add_last(L, folder, "/" CORUN_LIBDIR "/corun");
-  } else {  // as in a build tree
+  } else {
     add_last(L, folder, "/ext");
   }
   lua_pop(L, 1);
+}
+
+void program_add_trees(lua_State *L) {
+  char folder[PROGRAM_PATH_MAX];
+  if (!find_folder(folder)) return;
+  int is_prefix = cut(folder, "/bin");
+  add_all(L, folder, is_prefix);
+}
+
+void program_add_library_trees(lua_State *L) {
+  Dl_info own;
+  char path[PATH_MAX];
+  if (!dladdr((void *)(uintptr_t)program_add_library_trees, &own) || !own.dli_fname) return;
+  if (!realpath(own.dli_fname, path) || strpbrk(path, ";?") || !cut_name(path)) return;
+  int is_prefix = cut(path, "/" CORUN_LIBDIR);
+  add_all(L, path, is_prefix);
 }

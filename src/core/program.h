@@ -18,4 +18,7 @@ int program_path(char path[PROGRAM_PATH_MAX]);
 // with the program. [loop] Raises on out of memory.
 void program_add_trees(lua_State *L);
 
+// The same where this code is in PREFIX/lib/libcorun.so, which other programs use. [loop]
+void program_add_library_trees(lua_State *L);
+
 #endif

@@ -14,6 +14,7 @@
 
 #include "core/host.h"
 #include "core/output.h"
+#include "core/program.h"
 #include "core/runtime.h"
 #include "core/scope.h"
 #include "core/stock.h"
@@ -84,6 +85,7 @@ static int l_open(lua_State *L) {
   corun_runtime *c = lua_touserdata(L, 1);
   const char *const *argv = lua_touserdata(L, 2);
   builtin_open(L);
+  program_add_library_trees(L);
   stock_unblock(L);
   stock_keep_process(L);
   set_arg(L, argv);
@@ -276,7 +278,7 @@ static int l_load(lua_State *L) {
   const script *s = lua_touserdata(L, 1);
   lua_settop(L, 0);
   int status;
-  if (s->path) {
+  if (!s->code) {
     status = luaL_loadfile(L, s->path);
   } else {
     const char *name = s->name ? s->name : lua_pushlstring(L, s->code, s->n);

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- The tutorial for extensions is true word by word: in an empty folder its files are written and
--- its commands typed, with an installed corun. The files are those of examples/ext-hello.
+-- The tutorials for extensions and for embedding are true word by word: in an empty folder their
+-- files are written and their commands typed, with an installed corun. The files are those of
+-- examples/ext-hello and examples/embed-hello.
 local corun = require "corun"
 local process = require "corun.process"
 local fs = corun.fs
@@ -34,17 +35,17 @@ end
 -- A module without a sanitizer does not load into a program with one.
 if program.is_sanitized() then return end
 
-describe("docs/extending.md", function()
-  local text = assert(fs.read("docs/extending.md"))
+local function follow(path, example, counts)
+  local text = assert(fs.read(path))
   local files, commands = blocks_of(text)
 
   it("has the files of the example", function()
     local seen = 0
     for name, body in pairs(files) do
-      assert.equal(assert(fs.read("examples/ext-hello/" .. name)), body)
+      assert.equal(assert(fs.read(example .. "/" .. name)), body)
       seen = seen + 1
     end
-    assert.equal(4, seen)
+    assert.equal(counts.files, seen)
   end)
 
   it("is true word by word, with an installed corun #heavy", function()
@@ -56,6 +57,14 @@ describe("docs/extending.md", function()
     for _, command in ipairs(commands) do
       assert.equal(command[2], run{"sh", "-c", command[1], cwd = dir, env = env})
     end
-    assert.equal(4, #commands)
+    assert.equal(counts.commands, #commands)
   end)
+end
+
+describe("docs/extending.md", function()
+  follow("docs/extending.md", "examples/ext-hello", {files = 4, commands = 4})
+end)
+
+describe("docs/embedding.md", function()
+  follow("docs/embedding.md", "examples/embed-hello", {files = 4, commands = 4})
 end)

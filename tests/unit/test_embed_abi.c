@@ -18,6 +18,7 @@ EXTENSION(corun_checkabi, void (*)(lua_State *));
 EXTENSION(corun_newop, void *(*)(lua_State *, const corun_optype *, size_t));
 EXTENSION(corun_await, int (*)(lua_State *, void *));
 EXTENSION(corun_wake, void (*)(void *, int));
+EXTENSION(corun_wake_all, void (*)(void *const *, size_t, int));
 EXTENSION(corun_cancel, void (*)(void *));
 EXTENSION(corun_cancelled, int (*)(const void *));
 EXTENSION(corun_checkpoint, void (*)(lua_State *));
