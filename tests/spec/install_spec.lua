@@ -166,6 +166,28 @@ describe("completion for zsh", function()
   end)
 end)
 
+-- A program that embeds corun, and, as a module, an extension.
+local HOST = [[
+#include <corun.h>
+#ifdef MODULE
+int luaopen_beside(lua_State *L) {
+  corun_checkabi(L);
+  lua_pushliteral(L, "beside");
+  return 1;
+}
+#else
+static const char code[] =
+  "local _, why = pcall(require, 'nowhere') print(require 'beside', why:match('^[^:]*'))";
+
+int main(void) {
+  corun_options options = {.size = sizeof options};
+  corun_runtime *rt;
+  return corun_new(&rt, &options) || corun_run_string(rt, code, sizeof code - 1, "=code") ||
+    corun_close(rt);
+}
+#endif
+]]
+
 describe("an installed corun that was moved #heavy", function()
   local temp, prefix
   setup(function() temp, prefix = installed.new() end)
@@ -180,7 +202,8 @@ describe("an installed corun that was moved #heavy", function()
       "share/bash-completion/completions/corun", "share/zsh/site-functions/_corun",
       "share/corun/meta/corun.lua", "share/corun/scripts/scrape.lua", "share/doc/corun/LICENSE",
       "share/doc/corun/docs/guide.md",
-      "share/doc/corun/examples/ext-hello/hello.c"} do
+      "share/doc/corun/examples/ext-hello/hello.c",
+      "share/doc/corun/examples/embed-hello/host.c"} do
       assert(fs.stat(prefix .. "/" .. path))
     end
     assert.matches("^corun ", go("corun -v"))
@@ -200,6 +223,19 @@ describe("an installed corun that was moved #heavy", function()
     local include = flags:match("%-I(%S*)")
     assert(fs.stat(include .. "/corun.h"), flags)
     assert.equal(fs.realpath(prefix .. "/include"), fs.realpath(include))
+  end)
+
+  it("has a library that says its name, links without CMake, and finds the extensions", function()
+    local pc = assert(fs.glob(prefix .. "/lib*/**/corun-embed.pc"))[1]
+    local library = pc:gsub("/pkgconfig/.*", "/libcorun.so")
+    assert.matches("soname: %[libcorun%.so%.1%]", go("readelf -d " .. library))
+    assert(fs.write(temp:path() .. "/host.c", HOST))
+    assert.equal("beside\tmodule 'nowhere' not found\n", go(([[
+      cd '%s' && mkdir -p '%s/corun' && export PKG_CONFIG_PATH='%s'
+      cc -Wall -Werror host.c $(pkg-config --cflags --libs corun-embed) -Wl,-rpath,'%s' -o host
+      cc -shared -fPIC -DMODULE host.c $(pkg-config --cflags corun) -o '%s/corun/beside.so'
+      ./host]]):format(temp:path(), library:gsub("/[^/]*$", ""), pc:gsub("/[^/]*$", ""),
+      library:gsub("/[^/]*$", ""), library:gsub("/[^/]*$", ""))))
   end)
 
   it("finds modules beside itself, before those of any Lua", function()
