@@ -99,15 +99,36 @@ static LIBSSH2_RECV_FUNC(on_recv) {
   return ++s->idle > MOST_IDLE ? dead(s, SSH_EOF) : -EAGAIN;
 }
 
+// Send what is left. Answers 0, or a negative errno by which the socket has failed.
+static int flush(ssh *s) {
+  while (s->out_from < s->out_to) {
+    ssize_t n = send(s->fd, s->out + s->out_from, s->out_to - s->out_from, MSG_NOSIGNAL);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -errno;
+    s->out_from += (size_t)n;
+  }
+  s->out_from = s->out_to = 0;
+  return 0;
+}
+
+// All is taken, and sent when the socket can: where libssh2 cannot send the end of a packet it may
+// forget, and begin another one. No call has more to send than a few hundred KB before it waits for
+// an answer.
 static LIBSSH2_SEND_FUNC(on_send) {
   ssh *s = *abstract;
-  (void)flags;
+  (void)socket, (void)flags;
   if (s->error) return -ENOTCONN;
-  ssize_t n;
-  while ((n = send(socket, buffer, length, MSG_NOSIGNAL)) < 0 && errno == EINTR) continue;
-  if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK) return dead(s, -errno);
-  if (n < (ssize_t)length) s->wants |= CORUN_WRITABLE;
-  return n < 0 ? -EAGAIN : n;
+  if (s->out_to + length > s->out_room) {
+    size_t room = 2 * (s->out_to + length);
+    char *grown = realloc(s->out, room);
+    if (!grown) return dead(s, -ENOMEM);
+    s->out = grown;
+    s->out_room = room;
+  }
+  memcpy(s->out + s->out_to, buffer, length);
+  s->out_to += length;
+  int rc = flush(s);
+  return rc < 0 ? dead(s, rc) : (ssize_t)length;
 }
 
 static LIBSSH2_DISCONNECT_FUNC(on_disconnect) {
@@ -155,6 +176,9 @@ static void free_session(ssh *s) {
   free_blocks(s);
   free(s->to_sign);
   s->to_sign = NULL;
+  free(s->out);
+  s->out = NULL;
+  s->out_from = s->out_to = s->out_room = 0;
   if (s->fd >= 0) close(s->fd);
   s->fd = -1;
 }
@@ -314,6 +338,8 @@ ssh_call *ssh_prepare(lua_State *L, ssh *s, int a, int b) {
 
 static ssize_t step(ssh *s) {
   s->wants = s->idle = 0;
+  int failed = flush(s);
+  if (failed < 0) ssh_kill(s, failed);
   ssize_t rc = s->call.step(s);
   if (rc != LIBSSH2_ERROR_EAGAIN) return s->call.rc = rc;
   if (s->sftp && libssh2_channel_eof(libssh2_sftp_get_channel(s->sftp)) == 1) {
@@ -321,6 +347,7 @@ static ssize_t step(ssh *s) {
     ssh_kill(s, SSH_EOF);
     rc = s->call.step(s);
   }
+  if (s->out_to > 0) s->wants |= CORUN_WRITABLE;
   if (!s->wants) s->wants = CORUN_READABLE;
   return s->call.rc = rc;
 }

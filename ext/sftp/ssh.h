@@ -63,7 +63,9 @@ struct ssh {
   ssh_file *untidy;  // to be closed before the next call
   char *buffer;      // of the call under way
   size_t room;
-  double stall;    // seconds that the server may be silent
+  double stall;  // seconds that the server may be silent
+  char *out;     // what the socket did not take yet
+  size_t out_from, out_to, out_room;
   int wants;       // events that the last step asked for
   int idle;        // reads of the last step that found nothing
   int is_closed;   // by the script

@@ -3,7 +3,9 @@
 -- nothing, and does no harm to what follows. #heavy
 local corun = require "corun"
 local fs = require "corun.fs"
+local process = require "corun.process"
 local files = dofile("tests/spec/support/files.lua")
+local program = dofile("tests/fixtures/cli/program.lua")
 local sshd = dofile("tests/spec/support/sshd.lua")
 
 local has_module, sftp = pcall(require, "corun.sftp")
@@ -342,6 +344,30 @@ describe("a connection", function()
     got, err = c:stat(big)
     assert.is_nil(got)
     assert.equal("EOF", err.code)
+  end)
+
+  it("is used well where calls of the system are short, interrupted or refused", function()
+    local s <close> = sshd.serve(d)
+    local script = d.path .. "/client.lua"
+    files.put(script, ([[
+      local sftp = require "corun.sftp"
+      local c <close> = assert(sftp.connect(%q,
+        {user = %q, key = %q, known_hosts = %q, timeout = 60}))
+      local big, to = %q, %q
+      for _ = 1, 3 do
+        local data = assert(c:read(big))
+        assert(c:write(to, data))
+        assert(c:get(to, to .. "2"))
+        assert(io.open(to .. "2", "rb"):read("a") == data)
+        assert(#assert(c:list(%q)) > 1)
+      end
+      print "done"
+    ]]):format(s.address, s.user, d.key, d.known_hosts, big, fresh(), d.home))
+    for seed = 1, 8 do
+      local r = assert(process.run({stderr = "stdout", "sh", "-c",
+        ("exec env %s %s %s"):format(files.faults(seed), program.path, script)}))
+      assert.equal("done\n", r.stdout)
+    end
   end)
 
   it("that turns to nonsense is an error", function()

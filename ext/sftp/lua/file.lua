@@ -21,7 +21,7 @@ local function check_self(self, op)
 end
 
 local function call(self, op, fn, ...)
-  return self.session:call(op, self.path, fn, self.core, ...)
+  return self.ask(self.session, op, self.path, fn, self.core, ...)
 end
 
 ---Some of the bytes that come next: at most `max`; nil at the end.
@@ -152,11 +152,8 @@ function file_mt:__tostring()
     (self.closed_at or self.session.closed_at) and "closed" or "open")
 end
 
----@param session table
----@param path string
----@param raw userdata
-function file.new(session, path, raw)
-  return setmetatable({session = session, path = path, core = raw, rest = ""}, file_mt)
+local function new(session, path, raw, ask)
+  return setmetatable({session = session, path = path, core = raw, ask = ask, rest = ""}, file_mt)
 end
 
-return {new = file.new}
+return {new = new}

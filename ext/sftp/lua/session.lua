@@ -10,6 +10,7 @@ local login = core.part "login"
 
 local sftp = {}
 local session = {}
+local inner = {} -- what the other parts need of this one
 local session_mt = {__index = session, __name = "sftp session"}
 
 local CONNECT = {
@@ -88,7 +89,7 @@ function sftp.connect(addr, o)
 end
 
 ---One more connection, to the same server, which must have the same key.
-function session:again()
+function inner.again(self)
   local o = {}
   for k, v in pairs(self.o) do o[k] = v end
   if not o.insecure then o.fingerprint = self.fingerprint end
@@ -125,7 +126,7 @@ local function call(self, op, path, fn, ...)
   if err then return fail(self, op, path, err) end
   return value
 end
-session.call = call
+inner.call, inner.check_self = call, check_self
 
 -- A method with one path.
 local function define(name, fn)
@@ -220,7 +221,7 @@ local function rename(self, from, to, replace)
   if not ok then return nil, err end
   return call(self, "rename", path, core.rename, from, to, replace)
 end
-session.replace = rename
+inner.rename = rename
 
 define("rename", function(self, from, to, o)
   check.path(to, "rename")
@@ -234,14 +235,14 @@ end)
 local leaving_mt = {__close = function(leaving) core.forget(leaving[1]) end}
 
 ---A closable that leaves a file, without waiting.
-function session.leaving(file)
+function inner.leaving(file)
   return setmetatable({file}, leaving_mt)
 end
 
 define("list", function(self, path)
   local dir, why = call(self, "list", path, core.open, path)
   if not dir then return nil, why end
-  local _ <close> = session.leaving(dir)
+  local _ <close> = inner.leaving(dir)
   local list = {}
   while true do
     local entry, err = call(self, "list", path, core.entry, dir)
@@ -261,7 +262,7 @@ define("open", function(self, path, mode, o)
   o = check.options(o, "open", {mode = "mode"})
   local file, err = call(self, "open", path, core.open, path, flags, check.mode(o.mode) or 438)
   if not file then return nil, err end
-  return core.part("file").new(self, path, file, flags & APPEND ~= 0)
+  return core.part("file").new(self, path, file, call)
 end)
 
 -- The end ----------------------------------------------------------------------------------------
@@ -290,6 +291,6 @@ function session_mt:__tostring()
     state == nil and "open" or state and "closed" or "lost")
 end
 
-core.part("transfer").extend(session, check_self)
+core.part("transfer").extend(session, inner)
 sftp.version = "libssh2 " .. core.version
 return sftp

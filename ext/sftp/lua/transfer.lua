@@ -15,15 +15,16 @@ local CLEANUP = 2 -- seconds for the server to remove what a task left that was 
 local READ, WRITE = 1, 2 | 8 | 16 -- flags of SFTP: read; write, create, truncate
 
 local transfer = {}
+local inner -- of session.lua
 
 -- Call sink(piece) for all the bytes of a file on the server; answers their number.
 local function fetch(self, op, path, sink)
-  local file, why = self:call(op, path, core.open, path, READ)
+  local file, why = inner.call(self, op, path, core.open, path, READ)
   if not file then return nil, why end
-  local _ <close> = self.leaving(file)
+  local _ <close> = inner.leaving(file)
   local size = 0
   while true do
-    local piece, err = self:call(op, path, core.read, file, size < AHEAD and SMALL or LARGE)
+    local piece, err = inner.call(self, op, path, core.read, file, size < AHEAD and SMALL or LARGE)
     if err then return nil, err end
     if not piece then return size end
     size = size + #piece
@@ -118,14 +119,15 @@ end
 -- Write what next() gives, until that is nil, to the file `to` on the server.
 local function write_all(self, op, to, o, next)
   local mode = check.mode(o.mode)
-  local file, why = self:call(op, to, core.open, to, WRITE, mode or 438) -- 0666, less the umask
+  local bits = mode or 438 -- 0666, less the umask
+  local file, why = inner.call(self, op, to, core.open, to, WRITE, bits)
   if not file then return nil, why end
-  local _ <close> = self.leaving(file)
+  local _ <close> = inner.leaving(file)
   local size = 0
   local piece, err = next()
   while piece do
     local ok
-    ok, err = self:call(op, to, core.write, file, piece)
+    ok, err = inner.call(self, op, to, core.write, file, piece)
     if not ok then return nil, err end
     size = size + #piece
     if o.on_progress then o.on_progress(size) end
@@ -133,8 +135,8 @@ local function write_all(self, op, to, o, next)
   end
   if err then return nil, err end
   local ok
-  ok, err = self:call(op, to, core.close, file)
-  if ok and mode then ok, err = self:call(op, to, core.chmod, to, mode) end
+  ok, err = inner.call(self, op, to, core.close, file)
+  if ok and mode then ok, err = inner.call(self, op, to, core.chmod, to, mode) end
   return ok and size, err
 end
 
@@ -142,7 +144,7 @@ end
 local unfinished_mt = {__close = function(part)
   local self = part.session
   if part.done or self.closed_at or self:is_over() then return end
-  corun.shield(corun.timeout, CLEANUP, self.call, self, "put", part.path, core.remove, part.path)
+  corun.shield(corun.timeout, CLEANUP, inner.call, self, "put", part.path, core.remove, part.path)
 end}
 
 local function send(self, op, path, o, next)
@@ -151,7 +153,7 @@ local function send(self, op, path, o, next)
     path = ("%s.%s.part"):format(path, codec.hex.encode(codec.random(4)))}, unfinished_mt)
   local size, err = write_all(self, op, part.path, o, next)
   if not size then return nil, err end
-  part.done, err = self:replace(part.path, path, true)
+  part.done, err = inner.rename(self, part.path, path, true)
   if not part.done then return nil, err end
   return size
 end
@@ -198,7 +200,7 @@ local function take(pool)
   if pool.count < pool.most then
     pool.count, pool.alive = pool.count + 1, pool.alive + 1
     local err
-    s, err = pool.own:again()
+    s, err = inner.again(pool.own)
     if s then
       pool.made[s] = true
       return s
@@ -263,10 +265,12 @@ local function get_many(self, files, o)
   return loop, nil, nil, loop
 end
 
-function transfer.extend(session, check_self)
+---Add the methods to those of sessions; `of_session` has call, check_self, leaving, rename, again.
+function transfer.extend(session, of_session)
+  inner = of_session
   for name, fn in pairs{read = read, get = get, write = write, put = put, get_many = get_many} do
     session[name] = function(self, ...)
-      check_self(self, name)
+      inner.check_self(self, name)
       return fn(self, ...)
     end
   end
