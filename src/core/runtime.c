@@ -28,7 +28,7 @@
 
 // How long the collector rests (S40): of small heaps a cycle costs more than the garbage that it
 // finds, of large ones more than the memory that it saves.
-#define GC_SMALL ((size_t)4 << 20)
+#define GC_SMALL ((size_t)1 << 20)
 #define GC_LARGE ((size_t)64 << 20)
 #define GC_PAUSE 200
 #define GC_PAUSE_OTHER 400
