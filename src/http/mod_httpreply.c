@@ -155,9 +155,10 @@ static int begin_reply(lua_State *L, http_reply *r) {
   if (!lua_isnil(L, HEADERS) && !add_table(L, r)) return 0;
   if (!lua_isnil(L, JSON)) {
     if (!json_append(L, JSON, &compact, &r->body)) return 0;
-    http_reply_type(r, "application/json");
+    http_reply_type(r, "content-type: application/json\r\n");
   }
-  if (lua_type(L, ANSWER) == LUA_TSTRING) http_reply_type(r, "text/plain; charset=utf-8");
+  if (lua_type(L, ANSWER) == LUA_TSTRING)
+    http_reply_type(r, "content-type: text/plain; charset=utf-8\r\n");
   return 1;
 }
 

@@ -97,11 +97,27 @@ static void put_text(http_reply *r, const char *s) {
   put(r, s, strlen(s));
 }
 
-static void put_number(http_reply *r, uint64_t n) {
-  char digits[20], *p = digits + sizeof digits;
-  do *--p = (char)('0' + n % 10);
+// Put the digits of a number in front of `end`, where there is room for 20; answers the first.
+static char *write_number(char *end, uint64_t n) {
+  do *--end = (char)('0' + n % 10);
   while (n /= 10);
-  put(r, p, (size_t)(digits + sizeof digits - p));
+  return end;
+}
+
+static void put_number(http_reply *r, uint64_t n) {
+  char digits[20], *end = digits + sizeof digits, *p = write_number(end, n);
+  put(r, p, (size_t)(end - p));
+}
+
+// Each piece costs more than its bytes, so the line is one.
+static void put_length(http_reply *r, uint64_t n) {
+  static const char name[] = "content-length: ", eol[] = "\r\n";
+  char line[sizeof name + 20 + sizeof eol], *end = line + sizeof line;
+  end -= sizeof eol - 1;
+  memcpy(end, eol, sizeof eol - 1);
+  char *p = write_number(end, n) - (sizeof name - 1);
+  memcpy(p, name, sizeof name - 1);
+  put(r, p, (size_t)(end + sizeof eol - 1 - p));
 }
 
 static void forget(buffer *b) {
@@ -139,11 +155,8 @@ void http_reply_header(http_reply *r, const char *name, size_t n, const char *va
   put(r, "\r\n", 2);
 }
 
-void http_reply_type(http_reply *r, const char *type) {
-  if (r->has_type) return;
-  put_text(r, "content-type: ");
-  put_text(r, type);
-  put(r, "\r\n", 2);
+void http_reply_type(http_reply *r, const char *line) {
+  if (!r->has_type) put_text(r, line);
 }
 
 // The names do not depend on the locale (RFC 9110, section 5.6.7).
@@ -167,9 +180,7 @@ bool http_reply_end(http_reply *r, http_reply_framing framing, uint64_t length,
   if (framing == HTTP_REPLY_CHUNKED) {
     put_text(r, "transfer-encoding: chunked\r\n");
   } else if (framing == HTTP_REPLY_LENGTH && http_reply_has_body(r->status)) {
-    put_text(r, "content-length: ");
-    put_number(r, length);
-    put(r, "\r\n", 2);
+    put_length(r, length);
   }
   if (connection) {
     put_text(r, "connection: ");

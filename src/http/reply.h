@@ -32,8 +32,8 @@ void http_reply_begin(http_reply *r, int status);
 // connection) are left out. [any]
 void http_reply_header(http_reply *r, const char *name, size_t n, const char *value, size_t len);
 
-// Add the content type, unless a header has named it. [any]
-void http_reply_type(http_reply *r, const char *type);
+// Add a line with the content type, unless a header has named it. [any]
+void http_reply_type(http_reply *r, const char *line);
 
 typedef enum http_reply_framing {
   HTTP_REPLY_LENGTH,   // `length` bytes follow
