@@ -6,19 +6,27 @@
 
 #include "core/runtime.h"
 
+void mail_hold(rt *r) {
+  atomic_fetch_add_explicit(&r->posting, 1, memory_order_relaxed);
+}
+
+void mail_wake(rt *r) {
+  wakeup_send(&r->wakeup);
+  atomic_fetch_sub_explicit(&r->posting, 1, memory_order_release);
+}
+
 void mail_post(rt *r, letter *l) {
   mail_post_all(r, l, l);
 }
 
 void mail_post_all(rt *r, letter *newest, letter *oldest) {
-  atomic_fetch_add_explicit(&r->posting, 1, memory_order_relaxed);
+  mail_hold(r);
   letter *first = atomic_load_explicit(&r->mail, memory_order_relaxed);
   do {
     oldest->next = first;
   } while (!atomic_compare_exchange_weak_explicit(&r->mail, &first, newest, memory_order_release,
                                                   memory_order_relaxed));
-  wakeup_send(&r->wakeup);
-  atomic_fetch_sub_explicit(&r->posting, 1, memory_order_release);
+  mail_wake(r);
 }
 
 void mail_settle(rt *r) {

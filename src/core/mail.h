@@ -20,6 +20,13 @@ void mail_post(rt *r, letter *l);
 // to `oldest`. The loop is woken once. [any]
 void mail_post_all(rt *r, letter *newest, letter *oldest);
 
+// Keep the runtime from closing until mail_wake; for a loop that is to be woken once a lock is let
+// go, under which it was found: it would run into that at once. [any]
+void mail_hold(rt *r);
+
+// Have the loop of a runtime that is held look, and let go of it. [any]
+void mail_wake(rt *r);
+
 // Wait until nobody is still busy with posting what has come already. [loop, when it closes]
 void mail_settle(rt *r);
 

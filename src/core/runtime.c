@@ -92,6 +92,32 @@ static void turn(rt *r, uv_run_mode mode) {
   if (wakeup_rise(&r->wakeup)) look(r);
 }
 
+static void count_active(uv_handle_t *h, void *arg) {
+  unsigned *n = arg;
+  *n += uv_is_active(h) != 0;
+}
+
+// Whether only other threads and the clock can bring anything: then the loop has nothing to poll.
+static int is_loop_empty(rt *r) {
+  unsigned n = 0;
+  if (!list_empty(&r->handles) || uv_loop_alive(&r->loop)) return 0;
+  uv_walk(&r->loop, count_active, &n);  // those not in that list, and unreferenced: there are few
+  return n == 1u + (uv_is_active((uv_handle_t *)&r->clock) != 0);  // the wake-up's own
+}
+
+// Do without the loop until something happens, or the time has come.
+static void doze(rt *r) {
+  const heap_entry *e = heap_top(&r->timers);
+  uint64_t ns = WAKEUP_NEVER;
+  if (e && !r->is_virtual) {
+    uint64_t now = timer_now(r);
+    ns = e->when > now ? e->when - now : 0;
+  }
+  wakeup_doze(&r->wakeup, ns, r->njobs != 0);
+  uv_update_time(&r->loop);
+  if (wakeup_rise(&r->wakeup)) look(r);
+}
+
 // Run the loop until something happens, or not at all if something has.
 static void sleep_in_loop(rt *r) {
   turn(r, wakeup_sleep(&r->wakeup) ? UV_RUN_ONCE : UV_RUN_NOWAIT);
@@ -282,6 +308,10 @@ static int wait_for_events(rt *r) {
   if (!e && !alive) return 0;
   if (e && r->is_virtual && !alive) {
     if (e->when > r->vnow) r->vnow = e->when;
+    return 1;
+  }
+  if (is_loop_empty(r)) {
+    doze(r);
     return 1;
   }
   if (e && r->is_virtual) {  // real time passes while the world is waited for

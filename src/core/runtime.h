@@ -99,7 +99,7 @@ struct rt {
   rt_stats stats;
   interrupt intr;
   _Atomic(struct letter *) mail;  // from other threads, newest first (core/mail.h)
-  atomic_uint posting;            // that are about to post
+  atomic_uint posting;            // that are about to post or to wake it
   void *role;                // what this runtime is to others: a worker of a pool (pool/worker.h)
   void (*on_wakeup)(rt *r);  // the role's part in a wake-up by another thread; must not run Lua
   const struct luaL_Reg *modules;  // those in C that require finds

@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/host.h"
+#include "core/mail.h"
 #include "core/task.h"
 #include "core/trace.h"
 #include "pool/commons.h"
@@ -78,7 +79,10 @@ void pool_close(pool *p, int cancel) {
       for (list *i = w->taken.next; i != &w->taken; i = i->next) ask(list_entry(i, pool_job, link));
     }
   }
-  for (list *l; (l = list_shift(&p->idle));) host_ask(list_entry(l, worker, idle_link)->r);
+  for (rt *r; (r = pool_call(p));) {
+    host_ask(r);
+    mail_wake(r);
+  }
   int ended = is_first && !p->threads;
   pthread_mutex_unlock(&p->lock);
   if (ended) work_ended(&p->life);
@@ -108,14 +112,20 @@ pool_counts pool_count(pool *p) {
 
 // --- Jobs ------------------------------------------------------------------------------------
 
-// Have somebody take what is queued: a worker that idles, or a new one. The lock is held. Answers
-// 0, or why there is no worker at all.
-static int staff(pool *p) {
+rt *pool_call(pool *p) {
   list *l = list_shift(&p->idle);
-  if (l) {
-    wakeup_send(&list_entry(l, worker, idle_link)->r->wakeup);
-    return 0;
-  }
+  if (!l) return NULL;
+  worker *w = list_entry(l, worker, idle_link);
+  atomic_store_explicit(&w->called, 1, memory_order_relaxed);
+  mail_hold(w->r);
+  return w->r;
+}
+
+// Have somebody take what is queued: a worker that idles, which is then to be woken, or a new one.
+// The lock is held. Answers 0, or why there is no worker at all.
+static int staff(pool *p, rt **idle) {
+  *idle = pool_call(p);
+  if (*idle) return 0;
   int rc = p->counts.workers < p->size ? worker_start(p) : 0;
   return p->counts.workers ? 0 : rc;
 }
@@ -128,24 +138,28 @@ void pool_retire(pool *p, worker *w) {
 }
 
 void pool_leave(pool *p, worker *w) {
+  rt *idle = NULL;
   pthread_mutex_lock(&p->lock);
   pool_retire(p, w);
   list_remove(&w->link);
   int is_waited_for = !list_empty(&p->queue) && !p->counts.workers;
-  if (is_waited_for && (!w->r || staff(p) < 0)) give_up_all(p, JOB_UNSTAFFED);
+  if (is_waited_for && (!w->r || staff(p, &idle) < 0)) give_up_all(p, JOB_UNSTAFFED);
   pthread_mutex_unlock(&p->lock);
+  if (idle) mail_wake(idle);
 }
 
 static int submit(work *w) {
   pool_job *j = (pool_job *)(void *)w;
   pool *p = j->in;
+  rt *idle = NULL;
   pthread_mutex_lock(&p->lock);
-  int rc = p->broken ? UV_ECONNREFUSED : p->closed ? UV_ESHUTDOWN : staff(p);
+  int rc = p->broken ? UV_ECONNREFUSED : p->closed ? UV_ESHUTDOWN : staff(p, &idle);
   if (rc == 0) {
     list_push(&p->queue, &j->link);
     p->counts.queued++;
   }
   pthread_mutex_unlock(&p->lock);
+  if (idle) mail_wake(idle);
   return rc;
 }
 

@@ -87,6 +87,10 @@ void pool_close(pool *p, int cancel);
 // Let go of it; the last one frees it. [loop of the runtime that made it]
 void pool_unref(pool *p);
 
+// Take a worker out of those who idle, for there is a job or the pool closes: its runtime, which is
+// held until mail_wake; NULL when all are busy. The lock is held.
+rt *pool_call(pool *p);
+
 // The job at the head of the queue becomes the worker's; NULL when there is none. The lock is held.
 pool_job *pool_take(pool *p, worker *w);
 

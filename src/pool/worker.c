@@ -48,10 +48,11 @@ static wait_answer cancel_take(task *t, void *arg) {
 static int taken(lua_State *L, void *arg, int rc) {
   worker *w = arg;
   pool *p = w->of;
+  if (rc == 0) return take(L, w);
   pthread_mutex_lock(&p->lock);
-  if (rc == UV_ETIMEDOUT && list_empty(&p->queue) && is_idle(w)) pool_retire(p, w);
+  if (list_empty(&p->queue) && is_idle(w)) pool_retire(p, w);
   pthread_mutex_unlock(&p->lock);
-  if (rc == UV_ETIMEDOUT && p->home) home_litter(p->home);
+  if (p->home) home_litter(p->home);
   return take(L, w);
 }
 
@@ -65,9 +66,8 @@ static int take(lua_State *L, worker *w) {
   pool_job *j = w->retired ? NULL : pool_take(p, w);
   int is_end = !j && is_superfluous(w);
   if (is_end && !w->running && w->servers == 1) pool_retire(p, w);
-  if (!j && !is_end && list_empty(&w->idle_link)) {
-    list_push(p->idle.next, &w->idle_link);
-  }
+  if (j && list_empty(&w->waiting)) list_remove(&w->idle_link);
+  if (!j && !is_end && list_empty(&w->idle_link)) list_push(p->idle.next, &w->idle_link);
   pthread_mutex_unlock(&p->lock);
   if (is_end) {
     w->servers--;
@@ -260,16 +260,9 @@ static void on_wakeup(rt *r) {
   worker *w = worker_of(r);
   pool *p = w->of;
   cancel_asked(w);
+  int is_called = atomic_exchange_explicit(&w->called, 0, memory_order_relaxed);
+  if (!is_called && !(p->home && home_is_littered(p->home))) return;
   if (list_empty(&w->waiting)) return;
-  pthread_mutex_lock(&p->lock);
-  int is_wanted = p->counts.queued || p->closed || (p->home && home_is_littered(p->home));
-  // Whoever called it took it out of those who idle; another worker may have been faster.
-  if (is_wanted)
-    list_remove(&w->idle_link);
-  else if (list_empty(&w->idle_link))
-    list_push(p->idle.next, &w->idle_link);
-  pthread_mutex_unlock(&p->lock);
-  if (!is_wanted) return;
   r->njobs--;
   wait_wake(list_entry(list_shift(&w->waiting), task, wlink), 0);
 }

@@ -14,6 +14,7 @@ struct worker {
   list link, idle_link;  // in pool->workers and pool->idle, guarded by its lock
   list taken;            // its jobs, guarded by the lock
   atomic_uint asks;      // those of them that were asked to end; changed under the lock
+  atomic_int called;     // to look for a job, when it idles; set under the lock
   pool *of;
   rt *r;
   // [its loop]
