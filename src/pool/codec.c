@@ -157,6 +157,8 @@ void message_adopt(message *m, unsigned char *p, size_t len) {
 void message_fini(message *m) {
   for (size_t i = 0; i < m->nrefs; i++) shared_unref(m->refs[i]);
   free(m->refs);
+  for (size_t i = 0; i < m->nblocks; i++) free(m->blocks[i].p);
+  free(m->blocks);
   free(m->bytes);
   memset(m, 0, sizeof *m);
 }

@@ -10,13 +10,14 @@
 #include <string.h>
 
 #define CODEC_VERSION 1
-#define CODEC_HEAD 32      // bytes of the header
-#define CODEC_TEXT 40      // a string of at most so many bytes is a text, remembered in a slot
-#define CODEC_SLOTS 256    // for texts
-#define CODEC_SHARED 256   // a string of at least so many bytes is kept, and never written twice
-#define CODEC_LEAST (-16)  // the smallest integer that is one byte
-#define CODEC_PENDING 16   // functions that are remembered from one message
-#define CODEC_NEAR 64      // so many kept values or objects the decoder holds on the stack
+#define CODEC_HEAD 32     // bytes of the header
+#define CODEC_TEXT 40     // a string of at most so many bytes is a text, remembered in a slot
+#define CODEC_SLOTS 256   // for texts
+#define CODEC_SHARED 256  // a string of at least so many bytes is kept, and never written twice
+#define CODEC_BLOCK ((size_t)32 << 10)  // from here on a string may be a block of its own
+#define CODEC_LEAST (-16)               // the smallest integer that is one byte
+#define CODEC_PENDING 16                // functions that are remembered from one message
+#define CODEC_NEAR 64  // so many kept values or objects the decoder holds on the stack
 
 // The first byte of each value.
 enum codec_tag {
@@ -43,6 +44,7 @@ enum codec_tag {
   TAG_OBJECT,  // number
   TAG_GLOBALS,
   TAG_UPVALUE,  // function, upvalue: joined with that one; only among upvalues
+  TAG_BLOCK,    // number of the message's block: a string; kept
   TAG_SMALL = 0x40,
 };
 

@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/bytes.h"
 #include "core/error.h"
+#include "core/runtime.h"
 #include "core/trace.h"
 #include "data/json.h"
 #include "pool/codec.h"
@@ -239,6 +241,17 @@ static int push_thing(reader *r) {
   return 0;
 }
 
+// Push the string whose memory the block is from now on.
+static int push_block(reader *r) {
+  uint64_t i;
+  if (read_count(&r->p, r->end, &i) < 0) return is_truncated(r);
+  if (i >= r->m->nblocks || !r->m->blocks[i].p) return fail(r, "a number of no block");
+  char *p = r->m->blocks[i].p;
+  r->m->blocks[i].p = NULL;
+  bytes_push(r->L, p, bytes_head(rt_of(r->L)), r->m->blocks[i].n);
+  return 0;
+}
+
 // --- Values --------------------------------------------------------------------------------------
 
 static inline int read_fixed(reader *r, size_t n, uint64_t *x) {
@@ -299,8 +312,8 @@ static int push_trusted(reader *r, int tag) {
 static int push_kept(reader *r, int tag) {
   if (tag == TAG_THING) {
     if (push_thing(r) < 0) return -1;
-  } else if (tag == TAG_LONG) {
-    if (push_name(r) < 0) return -1;
+  } else if (tag == TAG_LONG || tag == TAG_BLOCK) {
+    if (tag == TAG_LONG ? push_name(r) : push_block(r)) return -1;
   } else {
     if (r->flags & MESSAGE_NO_FUNCTIONS) return fail(r, "a function is not allowed");
     if (push_trusted(r, tag) < 0) return -1;
@@ -333,6 +346,7 @@ static int push_value(reader *r) {
     case TAG_FUNCTION:
     case TAG_EXPORT:
     case TAG_MODULE:
+    case TAG_BLOCK:
     case TAG_THING: return push_kept(r, tag);
     case TAG_KEPT: return push_numbered(r, &r->kept);
     case TAG_NEW: return shelf_push(r, &r->objs, r->next++);

@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/bytes.h"
 #include "core/error.h"
+#include "core/runtime.h"
 #include "core/trace.h"
 #include "pool/proxy.h"
 
@@ -138,6 +140,19 @@ static int put_kept(writer *w, const void *key) {
   return 0;
 }
 
+// Write the number of a block with the bytes, which are copied only here: there it is the string.
+static void put_block(writer *w, const char *s, size_t n) {
+  message *m = w->m;
+  size_t head = bytes_head(rt_of(w->L));
+  if (!(m->nblocks & (m->nblocks - 1)))  // full at each power of two
+    m->blocks =
+      codec_realloc(w->L, m->blocks, (m->nblocks ? 2 * m->nblocks : 1) * sizeof(*m->blocks));
+  char *p = codec_realloc(w->L, NULL, head + n + BYTES_TAIL);
+  memcpy(p + head, s, n);
+  m->blocks[m->nblocks++] = (message_block){p, n};
+  put_tag_count(w, TAG_BLOCK, m->nblocks - 1);
+}
+
 static void put_string(writer *w) {
   size_t n;
   const char *s = lua_tolstring(w->L, -1, &n);
@@ -146,6 +161,10 @@ static void put_string(writer *w) {
     return;
   }
   if (n >= CODEC_SHARED && put_kept(w, s)) return;
+  if (n >= CODEC_BLOCK && w->flags & MESSAGE_ONCE) {
+    put_block(w, s, n);
+    return;
+  }
   put_tag_count(w, n >= CODEC_SHARED ? TAG_LONG : TAG_STRING, n);
   memcpy(room(w, n), s, n);
   w->c->out.len += n;

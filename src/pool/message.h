@@ -15,11 +15,19 @@
 
 #include "pool/shared.h"
 
+// A long string on its way: a block of malloc's that becomes the memory of the string there.
+typedef struct message_block {
+  char *p;  // NULL once it was taken
+  size_t n;
+} message_block;
+
 typedef struct message {
   unsigned char *bytes;  // malloc's
   size_t len;
   shared **refs;  // the shared things that the bytes number, a reference each
   size_t nrefs;
+  message_block *blocks;  // that the bytes number
+  size_t nblocks;
   int n;              // number of values
   int hidden;         // the first so many are not counted in the sentence that one cannot cross
   struct home *home;  // whose proxies it may carry (proxy.h); NULL: nobody's
@@ -30,6 +38,7 @@ enum {
   MESSAGE_NO_SHARED = 2,     // refuse shared things: the other side is another process
   MESSAGE_PLAIN = MESSAGE_NO_FUNCTIONS | MESSAGE_NO_SHARED,
   MESSAGE_KEEP = 4,  // what cannot cross stays here, the message's home: its proxy crosses
+  MESSAGE_ONCE = 8,  // it is decoded once at most, in this process: long strings cross as blocks
 };
 
 // Encode the `n` values from index `first` on into a message that is empty but for `hidden` and

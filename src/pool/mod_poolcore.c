@@ -124,10 +124,10 @@ static int start(lua_State *L, job_kind kind, int hidden) {
   pool *p = check_pool(L, 1);
   int n = lua_gettop(L);
   pool_job *j = push_job(L, &pool_job_type, p, kind);
-  j->flags = p->home ? MESSAGE_KEEP : 0;
+  j->flags = MESSAGE_ONCE | (p->home ? MESSAGE_KEEP : 0);
   j->call.home = p->home;
   j->call.hidden = hidden;
-  if (message_encode(L, &j->call, 2, n - 1, "argument", 0) < 0)
+  if (message_encode(L, &j->call, 2, n - 1, "argument", MESSAGE_ONCE) < 0)
     return err_misuse(L, "%s", lua_tostring(L, -1));
   worker_block(L);
   return work_begin(L, &j->w, TIMER_NEVER);

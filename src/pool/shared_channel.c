@@ -171,7 +171,7 @@ static item *encode(lua_State *L, int idx) {
     luaL_error(L, "not enough memory");
     return NULL;
   }
-  if (message_encode(L, &i->m, idx, 1, "value", 0) == 0) return i;
+  if (message_encode(L, &i->m, idx, 1, "value", MESSAGE_ONCE) == 0) return i;
   free(i);
   return NULL;
 }
