@@ -24,9 +24,16 @@ local class = {__name = "pool", __index = methods}
 
 -- A pool has what does its work (`by`: corun.poolcore or corun.process_pool) and what that knows it
 -- by (`core`).
+local known = setmetatable({}, {__mode = "k"})
+
 local function check(self, method)
-  options.self(self, class, method)
+  if not known[self] then options.self(self, class, method) end
   return self.by, self.core
+end
+
+local function add(self)
+  known[self] = true
+  return setmetatable(self, class)
 end
 
 local function check_function(fn, operation)
@@ -39,9 +46,8 @@ end
 
 ---Call `fn(...)` in a worker and return what it returns.
 function methods:run(fn, ...)
-  local by, p = check(self, "run")
-  check_function(fn, "run")
-  return by.run(p, fn, ...)
+  if not known[self] then check(self, "run") end
+  return self.by.run(self.core, fn, ...)
 end
 
 -- map -------------------------------------------------------------------------------------------
@@ -258,8 +264,7 @@ function pool.new(o)
     by = require "corun.process_pool"
     for name in pairs(NEW_OF_PROCESSES) do spec[name] = spec[name] or o[name] end
   end
-  return setmetatable({by = by, core = by.new(spec), name = spec.name, made_with = spec},
-    class)
+  return add{by = by, core = by.new(spec), name = spec.name, made_with = spec}
 end
 
 -- The default pool; in a worker the one that it works for.
@@ -269,14 +274,13 @@ local function get_default()
   if not default then
     local own = core.own()
     local made_with = {name = "default"}
-    default = setmetatable({by = core, core = own or core.new(made_with), name = "default",
-      made_with = made_with}, class)
+    default = add{by = core, core = own or core.new(made_with), name = "default",
+      made_with = made_with}
   end
   return default
 end
 
 function pool.run(fn, ...)
-  check_function(fn, "run")
   return core.run((default or get_default()).core, fn, ...)
 end
 

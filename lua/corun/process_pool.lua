@@ -9,6 +9,7 @@ local core = require "corun.poolcore"
 local inside = require "corun.inside"
 local link = require "corun.process_link"
 local options = require "corun.options"
+local source = require "corun.source"
 local sync = require "corun.sync"
 local task = require "corun.task"
 local transfer = require "corun.transfer"
@@ -254,6 +255,9 @@ end
 
 ---Call fn(...) in a worker.
 function processes.run(p, fn, ...)
+  if not source.is_callable(fn) then
+    options.misuse("run needs a function, got " .. type(fn))
+  end
   return conclude(p.name, perform(p, link.CALL, fn, ...))
 end
 

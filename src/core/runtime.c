@@ -47,6 +47,7 @@ static int l_open(lua_State *L) {
   if (r->opts.output) output_bind(L);
   err_open(L);
   coroutine_open(L);
+  work_open(L);
   r->refs.threads = make_table(L, NULL);
   r->refs.traces = make_table(L, "k");
   r->refs.locals = make_table(L, "k");

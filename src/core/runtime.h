@@ -32,6 +32,7 @@ typedef struct rt_refs {
   int traces;              // weak keys: error object or task -> traceback text
   int locals;              // weak keys: task -> its locals() table
   int names;               // weak keys: task or scope -> name
+  int boxes, box_mt;       // userdata kept for work, their metatable (core/work.h)
   int astray;              // what a task fails with when a C function yields in it by itself
 } rt_refs;
 
@@ -61,7 +62,6 @@ struct rt {
   FILE *out, *err;  // what print and messages are written to
   uv_loop_t loop;
   uv_timer_t clock;  // the one timer of libuv, unreferenced
-  wakeup wakeup;     // by signals and other threads
   queue ready;
   heap timers;
   uint64_t vnow;  // the virtual clock
@@ -88,6 +88,7 @@ struct rt {
   size_t share;                   // what its calls cost that did not suspend (core/wait.h)
   thread_pool threads;
   site_table sites;
+  unsigned nboxes;      // userdata kept for other work (core/work.h)
   scope *spare_scopes;  // freed scope structures, linked by parent
   uint64_t end;         // when the root scope is cancelled, then when the grace is over
   int grace_over;       // shields protect no longer (S14)
@@ -98,8 +99,6 @@ struct rt {
   rt_options opts;
   rt_stats stats;
   interrupt intr;
-  _Atomic(struct letter *) mail;  // from other threads, newest first (core/mail.h)
-  atomic_uint posting;            // that are about to post or to wake it
   void *role;                // what this runtime is to others: a worker of a pool (pool/worker.h)
   void (*on_wakeup)(rt *r);  // the role's part in a wake-up by another thread; must not run Lua
   const struct luaL_Reg *modules;  // those in C that require finds
@@ -116,6 +115,11 @@ struct rt {
   int stopped_by;     // the INT, TERM or HUP that cancelled the root scope
   int warn_off, warn_continues;  // state of Lua's warnings
   alloc_pool alloc;
+  // Other threads write from here on: what is above does not share their cache lines.
+  char apart[64];
+  wakeup wakeup;                  // by signals and other threads
+  _Atomic(struct letter *) mail;  // from other threads, newest first (core/mail.h)
+  atomic_uint posting;            // that are about to post or to wake it
 };
 
 // The runtime which a Lua state belongs to. The low bit of the pointer marks a coroutine in a host

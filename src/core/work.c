@@ -14,9 +14,9 @@
 #include "core/task.h"
 #include "core/wait.h"
 
-#define WORK_CLASS "corun.work"
 #define LEAST_THREADS 4
 #define MOST_THREADS 64  // those included whose work was abandoned
+#define MOST_BOXES 64    // userdata that are kept for other work
 
 enum { IDLE, QUEUED, RUNNING, LOST, ENDED };
 
@@ -153,16 +153,53 @@ static int l_gc(lua_State *L) {
   return 0;
 }
 
-work *work_new(lua_State *L, const work_type *type, size_t size) {
+void work_open(lua_State *L) {
+  rt *r = rt_of(L);
+  lua_createtable(L, MOST_BOXES, 0);
+  r->refs.boxes = luaL_ref(L, LUA_REGISTRYINDEX);
+  lua_createtable(L, 0, 1);
+  lua_pushcfunction(L, l_gc);
+  lua_setfield(L, -2, "__gc");
+  r->refs.box_mt = luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+// Push a box that was kept, or a new one, which costs a finaliser.
+static work **push_box(lua_State *L) {
+  rt *r = rt_of(L);
+  if (r->nboxes) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, r->refs.boxes);
+    lua_rawgeti(L, -1, r->nboxes);
+    lua_pushnil(L);
+    lua_rawseti(L, -3, r->nboxes--);
+    lua_remove(L, -2);
+    return lua_touserdata(L, -1);
+  }
   work **box = lua_newuserdatauv(L, sizeof *box, 0);
   *box = NULL;
-  if (luaL_newmetatable(L, WORK_CLASS)) {
-    lua_pushcfunction(L, l_gc);
-    lua_setfield(L, -2, "__gc");
-  }
+  lua_rawgeti(L, LUA_REGISTRYINDEX, r->refs.box_mt);
   lua_setmetatable(L, -2);
+  return box;
+}
+
+void work_retire(lua_State *L, work *w) {
+  rt *r = rt_of(L);
+  work **box = w->box;
+  int at = w->at;
+  work_release(w);
+  if (r->nboxes == MOST_BOXES || !box || lua_touserdata(L, at) != box) return;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, r->refs.boxes);
+  lua_pushvalue(L, at);
+  lua_rawseti(L, -2, ++r->nboxes);  // there is room: nothing is allocated
+  lua_pop(L, 1);
+}
+
+work *work_new(lua_State *L, const work_type *type, size_t size) {
+  work **box = push_box(L);
   work *w = calloc(1, size);
-  if (!w) luaL_error(L, "not enough memory");
+  if (!w) {
+    luaL_error(L, "not enough memory");
+    return NULL;
+  }
   w->type = type;
   w->op = type->op;
   w->r = rt_of(L);
@@ -170,6 +207,7 @@ work *work_new(lua_State *L, const work_type *type, size_t size) {
   list_init(&w->live);
   w->refs = 1;
   w->box = box;
+  w->at = lua_gettop(L);
   *box = w;
   return w;
 }

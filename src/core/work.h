@@ -54,6 +54,7 @@ struct work {
   rt *r;
   task *t;              // NULL once the task gave up
   work **box;           // the userdata that owns it, NULL when that has let go
+  int at;               // its place on the stack of the function that made it
   list live;            // in rt->works
   work *next, *before;  // in the queue of the threads
   letter end;           // says that it has ended
@@ -65,6 +66,9 @@ struct work {
   const char *op;          // that of its type, or a better one
   const char *target;      // whom it concerns, for messages; lives as long as the work. May be NULL
 };
+
+// Make what the state keeps for work. [loop] Raises on out of memory.
+void work_open(lua_State *L);
 
 // Make a piece of work, zeroed but for this structure, at the beginning of `size` bytes; push the
 // userdata that owns it. [loop] Raises on out of memory.
@@ -98,6 +102,9 @@ void work_cancel(work *w);
 
 // Let go of it in the place of its userdata, which holds nothing then. [loop]
 void work_release(work *w);
+
+// The same in `done`, where the userdata still has its place: keep it for other work. [loop]
+void work_retire(lua_State *L, work *w);
 
 // Let the runtime live until work_ended(w), for which no task waits, and own `w`, which is on the C
 // heap. [loop]

@@ -22,9 +22,23 @@ typedef struct box {
   int is_lent;
 } box;
 
+// Upvalue 1 of the functions here is the class: finding it by its name costs more than the lock.
 static pool *check_pool(lua_State *L, int idx) {
-  const box *b = arg_object(L, idx, CLASS);
+  const box *b = lua_touserdata(L, idx);
+  if (b && lua_getmetatable(L, idx)) {
+    int is = lua_rawequal(L, -1, lua_upvalueindex(1));
+    lua_pop(L, 1);
+    if (is) return b->p;
+  }
+  b = arg_object(L, idx, CLASS);
   return b->p;
+}
+
+static void check_function(lua_State *L, int idx) {
+  if (lua_isfunction(L, idx)) return;
+  if (luaL_getmetafield(L, idx, "__call") == LUA_TNIL)
+    err_misuse(L, "run needs a function, got %s", luaL_typename(L, idx));
+  lua_pop(L, 1);
 }
 
 static box *push_box(lua_State *L) {
@@ -134,6 +148,7 @@ static int start(lua_State *L, job_kind kind, int hidden) {
 }
 
 static int l_run(lua_State *L) {
+  check_function(L, 2);
   return start(L, JOB_CALL, 0);
 }
 
@@ -344,6 +359,8 @@ int luaopen_corun_poolcore(lua_State *L) {
   lua_pushliteral(L, "pool");
   lua_setfield(L, -2, "__name");
   lua_pop(L, 1);
-  luaL_newlib(L, functions);
+  luaL_newlibtable(L, functions);
+  luaL_getmetatable(L, CLASS);
+  luaL_setfuncs(L, functions, 1);
   return 1;
 }

@@ -30,12 +30,23 @@ static void drop_pool(work *w) {
 
 static const work_type life_type = {.op = "pool", .drop = drop_pool};
 
+// It is held for moments only, by threads that run at the same time.
+static void init_lock(pthread_mutex_t *lock) {
+  pthread_mutexattr_t how;
+  pthread_mutexattr_init(&how);
+#ifdef PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP
+  pthread_mutexattr_settype(&how, PTHREAD_MUTEX_ADAPTIVE_NP);
+#endif
+  pthread_mutex_init(lock, &how);
+  pthread_mutexattr_destroy(&how);
+}
+
 pool *pool_new(lua_State *L) {
   commons *c = commons_of(L);
   pool *p = calloc(1, sizeof *p);
   if (!p) return NULL;
   p->commons = commons_ref(c);
-  pthread_mutex_init(&p->lock, NULL);
+  init_lock(&p->lock);
   list_init(&p->queue);
   list_init(&p->idle);
   list_init(&p->workers);
@@ -272,7 +283,7 @@ static int done(lua_State *L, work *w, int rc) {
   rc = code_of(j, rc);
   if (rc < 0) return raise_code(L, j, rc);
   int n = pool_conclude(L, (job_outcome)j->outcome, &j->reply, j->in->name);
-  work_release(w);  // at once, not when the collector finds the job
+  work_retire(L, w);  // at once, not when the collector finds the job
   return n;
 }
 
@@ -282,7 +293,7 @@ static int relayed(lua_State *L, work *w, int rc) {
   if (rc < 0) return raise_code(L, j, rc);
   lua_pushinteger(L, j->outcome);
   lua_pushlstring(L, j->reply.bytes ? (const char *)j->reply.bytes : "", j->reply.len);
-  work_release(w);
+  work_retire(L, w);
   return 2;
 }
 

@@ -51,7 +51,9 @@ typedef struct pool_counts {
 } pool_counts;
 
 struct pool {
-  work life;  // of the runtime that made it: that one waits at its end for the threads
+  work life;       // of the runtime that made it: that one waits at its end for the threads
+  char apart[64];  // those who contend for what follows leave alone what is read only, before and
+                   // behind
   pthread_mutex_t lock;
   list queue;          // of jobs, oldest first
   list idle, workers;  // idle: that wait for a job, the latest first
@@ -59,12 +61,13 @@ struct pool {
   unsigned threads;  // that have not ended; workers: those of them that still take jobs
   int closed;
   char *broken;  // how the init of a worker failed, NULL while none has
-  home *home;    // of what its one worker keeps for callers, NULL when workers keep nothing
+  char apart_too[64];
   // What it was made with; read-only after.
   unsigned size;
   double idle_seconds;        // after which a worker without a job ends
   char *name, *path, *cpath;  // path, cpath: package.path and cpath of its workers
   message init;
+  home *home;  // of what its one worker keeps for callers, NULL when workers keep nothing
   struct commons *commons;
   rt_options opts;
   const struct luaL_Reg *modules;
