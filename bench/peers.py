@@ -207,6 +207,8 @@ def contenders(bench, programs):
                 entry("bun", p.bun, script("serve/json_bun.js")),
                 entry("go", p.go_program("serve/json.go")),
                 entry("node", p.node, script("serve/json_node.js"))]
+    if bench == "serve-threads":
+        return [entry("corun", p.corun, script("serve/threads.lua"))]
     if bench == "serve-static":
         return [entry("corun", p.corun, script("serve/static.lua")),
                 Contender("nginx", p.nginx and [script("serve/nginx.sh"), p.nginx])]

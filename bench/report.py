@@ -47,6 +47,9 @@ CORES = {"one": ("1 worker s", "{:.2f}", 1, True), "two": ("2 workers s", "{:.2f
 SFTP = {"rate": ("files/s", "{:.0f}", 1, True),
         "moved": ("connected files/s", "{:.0f}", 1, True),
         "cpu": ("CPU us each", "{:,.0f}", 1, True), "peak": PEAK}
+THREADS = {"one": ("1 thread /s", "{:,.0f}", 1, True), "two": ("2 threads /s", "{:,.0f}", 1, True),
+           "speedup": ("times faster", "{:.3f}", 1, False), "busy": ("server %", "{:.0f}", 1, False),
+           "load": ("load %", "{:.0f}", 1, False)}
 WORKERS = {"start": ("start ms", "{:.2f}", 1, True), "memory": ("KB each", "{:,.0f}", 1e-3, True)}
 TABLES = {
     "tasks": ("spawn, yield, await, one after another", TASKS),
@@ -68,6 +71,8 @@ TABLES = {
     "inflight": ("10,000 requests in flight, each answered after 1 s (--quick: 1,000)", INFLIGHT),
     "serve-json": ("64 connections, GET a small JSON text that is encoded for each", SERVE),
     "serve-pipelined": ("the same, 16 requests at a time on each connection", SERVE),
+    "serve-threads": ("64 connections, requests of about a millisecond, with one thread and two",
+                      THREADS),
     "http-idle": ("10,000 idle connections that had an answer (--quick: 1,000)", HTTP_IDLE),
     "slowloris": ("serve-json beside 1,500 clients that never end their requests", SLOW),
     "serve-static": ("64 connections, GET a file of 100 KB", SERVE),
@@ -129,6 +134,7 @@ TARGETS = [
     ("http-idle", "grown", None, "<=", 48e6),
     ("slowloris", "share", None, ">=", 0.7),
     ("serve-static", "rate", "nginx", ">=", 0.7),
+    ("serve-threads", "speedup", None, ">=", 1.7),
     ("download", "rate", "curl", ">=", 0.8),
     ("download", "peak", None, "<=", 20e6),
     ("spawn-process", "rate", "node", ">=", 1.0),

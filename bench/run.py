@@ -28,7 +28,7 @@ GROUPS = {"core": ["tasks", "sleepers", "startup", "json548", "json5m"],
           "http": ["scrape", "scrape-tls", "scrape-hosts", "inflight", "download"],
           "ws": ["ws125", "wsidle"],
           "serve": ["serve-json", "serve-pipelined"],
-          "server": ["serve-static", "http-idle", "slowloris"],
+          "server": ["serve-static", "serve-threads", "http-idle", "slowloris"],
           "process": ["spawn-process"],
           "files": ["files_read", "files_write"],
           "pool": ["pool-trip", "pool-flight", "pool-map", "pool-cpu", "pool-string", "pool-table",
@@ -82,9 +82,10 @@ class Machine:
             raise Failed("it printed no marks")
         return wall, cpu, peak
 
-    def server(self, argv):
-        """Runs a server on the measured core until the block ends; yields it when it is ready."""
-        pin = {self.measured}
+    def server(self, argv, everywhere=False):
+        """Runs a server on the measured core, or on all, until the block ends; yields it when it is
+        ready."""
+        pin = set(self.all) if everywhere else {self.measured}
         return servers.server(argv, preexec_fn=lambda: os.sched_setaffinity(0, pin))
 
 
@@ -304,6 +305,18 @@ def bench_serve(*more):
     return bench
 
 
+def bench_serve_threads(machine, who, quick):
+    """Requests of about a millisecond each, with one thread and with two, on all cores: the client
+    has so little to do that it leaves them free."""
+    def rate(threads):
+        port = free_port()
+        with machine.server(who.argv + [str(port), str(threads)], everywhere=True) as server:
+            return under_load(machine, server, port, "", quick)
+    one, two = rate(1), rate(2)
+    return {"one": one["rate"], "two": two["rate"], "speedup": two["rate"] / one["rate"],
+            "busy": two["busy"], "load": two["load"]}
+
+
 def bench_slowloris(machine, who, quick):
     """The same beside 1,500 clients that never end their requests, and without them: `share`."""
     port = free_port()
@@ -402,6 +415,7 @@ POOL = {"pool-trip": bench_pool("trip", 20_000), "pool-flight": bench_pool("flig
 
 
 SERVERS = {"serve-json": bench_serve(), "serve-static": bench_serve_static,
+           "serve-threads": bench_serve_threads,
            "serve-pipelined": bench_serve("-s", peers.script("serve/pipeline.lua")),
            "slowloris": bench_slowloris}
 
