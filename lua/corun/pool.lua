@@ -23,16 +23,16 @@ local methods = {}
 local class = {__name = "pool", __index = methods}
 
 -- A pool has what does its work (`by`: corun.poolcore or corun.process_pool) and what that knows it
--- by (`core`).
-local known = setmetatable({}, {__mode = "k"})
+-- by (`core`); those that were made are in `pools`.
+local pools = setmetatable({}, {__mode = "k"})
 
 local function check(self, method)
-  if not known[self] then options.self(self, class, method) end
+  if not pools[self] then options.self(self, class, method) end
   return self.by, self.core
 end
 
 local function add(self)
-  known[self] = true
+  pools[self] = true
   return setmetatable(self, class)
 end
 
@@ -46,7 +46,7 @@ end
 
 ---Call `fn(...)` in a worker and return what it returns.
 function methods:run(fn, ...)
-  if not known[self] then check(self, "run") end
+  if not pools[self] then check(self, "run") end
   return self.by.run(self.core, fn, ...)
 end
 
