@@ -138,6 +138,8 @@ static LIBSSH2_DISCONNECT_FUNC(on_disconnect) {
   (void)language;
   (void)language_len;
   snprintf(s->said, sizeof s->said, "%.*s", message_len, message);
+  for (char *p = s->said; *p; p++)  // it may be shown on a terminal
+    if ((unsigned char)*p < ' ' || *p == 127) *p = ' ';
   ssh_kill(s, SSH_EOF);
 }
 

@@ -392,6 +392,7 @@ describe("connect", function()
       {"", nil, "bad address"}, {"a:b:g", nil, "bad address"}, {"a:70000", nil, "bad address"},
       {"@a", nil, "bad address"}, {{}, nil, "connect needs a host, got nil"},
       {"a", {pasword = "x"}, 'unknown option "pasword" for connect'},
+      {"a", {port = 65536}, "no port 65536"}, {{host = "a", port = "x"}, nil, "no port x"},
       {"a", {port = "22"}, 'option "port" for connect must be a count'},
       {"a", {timeout = -1}, 'option "timeout"'}, {"a", {key = 1}, 'option "key"'},
       {"a", 1, "must be a table"},

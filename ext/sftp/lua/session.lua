@@ -49,7 +49,7 @@ local function parse(addr)
   else
     check.misuse("connect needs an address, got %s", type(addr))
   end
-  if host == "" or user == "" or host:find("%z") or port and (port < 1 or port > 65535) then
+  if host == "" or user == "" or host:find("%z") then
     check.misuse("bad address for connect: %s", type(addr) == "string" and addr or host)
   end
   return host, port, user
@@ -85,7 +85,11 @@ function sftp.connect(addr, o)
   o = check.options(o, "connect", CONNECT)
   local host, port, user = parse(addr)
   user = o.user or user or os.getenv "LOGNAME" or os.getenv "USER" or "root"
-  return connect(host, o.port or port or 22, user, o)
+  port = o.port or port or 22
+  if math.type(port) ~= "integer" or port < 1 or port > 65535 then
+    check.misuse("bad address for connect: there is no port %s", tostring(port))
+  end
+  return connect(host, port, user, o)
 end
 
 ---One more connection, to the same server, which must have the same key.
