@@ -228,8 +228,8 @@ typedef struct corun_runtime corun_runtime;
 
 /*
  * Bits of `signals`. CORUN_INTERRUPTS, SIGURG: time limits and corun_stop also end Lua code that
- * never waits. CORUN_SIGNALS, that and INT, TERM, HUP, QUIT and PIPE: they do what they do to the
- * program corun, of which the second INT or TERM ends the process.
+ * never waits. CORUN_SIGNALS, that and INT, TERM, HUP and QUIT: they do what they do to the
+ * program corun, of which the second INT, TERM or HUP ends the process.
  */
 #define CORUN_INTERRUPTS 1
 #define CORUN_SIGNALS 2

@@ -140,7 +140,7 @@ static void on_pipe(int sig) {
 
 void host_output_gone(const rt *r) {
   pthread_mutex_lock(&host.lock);
-  int ends = r == host.owner && !host.listened[SIGPIPE].users;
+  int ends = r == host.owner && !r->opts.is_embedded && !host.listened[SIGPIPE].users;
   pthread_mutex_unlock(&host.lock);
   if (ends) stop_by_pipe();
 }
@@ -216,13 +216,14 @@ static void handle(int sig, void (*fn)(int), struct sigaction *old) {
   set_action(sig, &sa, old);
 }
 
+// In another program SIGPIPE is blocked where scripts run.
 static void take_signals(void) {
   handle(SIGINT, on_stop, &host.old_int);
   handle(SIGTERM, on_stop, &host.old_term);
   handle(SIGHUP, on_stop, &host.old_hup);
   if (host.old_hup.sa_handler == SIG_IGN) set_action(SIGHUP, &host.old_hup, NULL);  // nohup
   handle(SIGQUIT, on_quit, &host.old_quit);
-  handle(SIGPIPE, on_pipe, &host.old_pipe);
+  if (!host.owner->opts.is_embedded) handle(SIGPIPE, on_pipe, &host.old_pipe);
 }
 
 static void give_signals_back(void) {
@@ -230,7 +231,7 @@ static void give_signals_back(void) {
   set_action(SIGTERM, &host.old_term, NULL);
   set_action(SIGHUP, &host.old_hup, NULL);
   set_action(SIGQUIT, &host.old_quit, NULL);
-  set_action(SIGPIPE, &host.old_pipe, NULL);
+  if (!host.owner->opts.is_embedded) set_action(SIGPIPE, &host.old_pipe, NULL);
 }
 
 void host_listen(int number) {
@@ -457,8 +458,8 @@ void host_leave(rt *r) {
     break;
   }
   if (host.owner == r) {
-    host.owner = NULL;
     give_signals_back();
+    host.owner = NULL;
   }
   pthread_mutex_unlock(&host.lock);
 }
