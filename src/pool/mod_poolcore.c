@@ -249,8 +249,8 @@ static int l_conclude(lua_State *L) {
   return pool_conclude(L, (job_outcome)outcome, &m, name);
 }
 
-// program(): the file of the program, nil if that is not corun or the system does not tell; how many
-// workers a pool has for which no size is given; the options for a worker process's runtime.
+// program(): the file of the program, nil if that is not corun or the system does not tell; how
+// many workers a pool has for which no size is given; the options for a worker process's runtime.
 static int l_program(lua_State *L) {
   const rt_options *o = &rt_of(L)->opts;
   lua_Integer n = 0;
