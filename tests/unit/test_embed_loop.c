@@ -363,7 +363,7 @@ static void a_close_waits_for_what_is_outstanding(void **state) {
              "corun.spawn(function() corun.sleep(1e6) end)\n"
              "corun.spawn(function() require('corun.pool').run(function()\n"
              "  require('corun').sleep(1e6) end) end)\n"
-             "late() print('not reached') corun.sleep(1)");
+             "late() corun.sleep(1) print('not reached')");
   assert_int_equal(CORUN_RUNNING, corun_step(rt));
   close_runtime(rt);
   assert_true(atomic_load(&is_woken));
