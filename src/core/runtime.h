@@ -64,8 +64,7 @@ struct rt {
   uv_timer_t clock;  // the one timer of libuv, unreferenced
   queue ready;
   heap timers;
-  uint64_t vnow;  // the virtual clock
-  int is_virtual;
+  uint64_t vnow;     // the virtual clock
   uint64_t started;  // the clock when the runtime was made
 
   task *current;    // whose step runs
@@ -88,13 +87,14 @@ struct rt {
   size_t share;                   // what its calls cost that did not suspend (core/wait.h)
   thread_pool threads;
   site_table sites;
+  int is_virtual;       // the clock
   unsigned nboxes;      // userdata kept for other work (core/work.h)
   scope *spare_scopes;  // freed scope structures, linked by parent
   uint64_t end;         // when the root scope is cancelled, then when the grace is over
-  int grace_over;       // shields protect no longer (S14)
   timer_call grace_timer;
   list handles;  // open handles (core/handle.h)
   uint32_t nhandles;
+  int grace_over;  // shields protect no longer (S14)
   rt_refs refs;
   rt_options opts;
   rt_stats stats;
@@ -102,8 +102,8 @@ struct rt {
   void *role;                // what this runtime is to others: a worker of a pool (pool/worker.h)
   void (*on_wakeup)(rt *r);  // the role's part in a wake-up by another thread; must not run Lua
   const struct luaL_Reg *modules;  // those in C that require finds
-  int exit_code;                   // of corun.exit, -1 when it was not called
   double time_limit;               // of the root scope in seconds, if it is limited
+  int exit_code;                   // of corun.exit, -1 when it was not called
   int is_limited;
   int timed_out;                  // it passed
   int deadlocked;                 // the root was cancelled because nothing could wake any task
