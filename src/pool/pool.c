@@ -183,11 +183,11 @@ static int retract(work *w) {
     list_remove(&j->link);
     p->counts.queued--;
     p->counts.cancelled++;
-    worker_unblock(w->r);
   } else if (j->at) {
     ask(j);
   }
   pthread_mutex_unlock(&p->lock);
+  if (is_queued) worker_unblock(w->r);
   return is_queued;
 }
 

@@ -56,7 +56,7 @@ struct pool {
                    // behind
   pthread_mutex_t lock;
   list queue;          // of jobs, oldest first
-  list idle, workers;  // idle: that wait for a job, the latest first
+  list idle, workers;  // idle: in which no job goes on and a server waits, the latest first
   pool_counts counts;
   unsigned threads;  // that have not ended; workers: those of them that still take jobs
   int closed;

@@ -28,6 +28,23 @@ worker *worker_of(const rt *r) {
 
 static int take(lua_State *L, worker *w);
 
+// Let the server that waits look for a job.
+static void rouse(worker *w) {
+  w->r->njobs--;
+  wait_wake(list_entry(list_shift(&w->waiting), task, wlink), 0);
+}
+
+// No job of the worker goes on by itself any more: the server that waits, if there is one, is among
+// those who idle, or has something to do. The lock is held.
+static void offer_server(worker *w) {
+  pool *p = w->of;
+  if (list_empty(&w->waiting)) return;
+  if (p->closed || w->retired || !list_empty(&p->queue))
+    rouse(w);
+  else if (list_empty(&w->idle_link))
+    list_push(p->idle.next, &w->idle_link);
+}
+
 // Whether the server that has nothing to do is to end.
 static int is_superfluous(const worker *w) {
   return w->retired || w->of->closed || w->servers - w->blocked > 1;
@@ -66,8 +83,9 @@ static int take(lua_State *L, worker *w) {
   pool_job *j = w->retired ? NULL : pool_take(p, w);
   int is_end = !j && is_superfluous(w);
   if (is_end && !w->running && w->servers == 1) pool_retire(p, w);
-  if (j && list_empty(&w->waiting)) list_remove(&w->idle_link);
+  if (j) list_remove(&w->idle_link);
   if (!j && !is_end && list_empty(&w->idle_link)) list_push(p->idle.next, &w->idle_link);
+  if (is_end) offer_server(w);
   pthread_mutex_unlock(&p->lock);
   if (is_end) {
     w->servers--;
@@ -249,11 +267,20 @@ void worker_block(lua_State *L) {
   if (!w) return;
   if (w->servers - w->blocked <= 1 && !w->retired) add_server(L, w);
   w->blocked++;
+  if (list_empty(&w->waiting)) return;
+  pthread_mutex_lock(&w->of->lock);
+  offer_server(w);
+  pthread_mutex_unlock(&w->of->lock);
 }
 
 void worker_unblock(rt *r) {
   worker *w = worker_of(r);
-  if (w) w->blocked--;
+  if (!w) return;
+  w->blocked--;
+  if (list_empty(&w->waiting)) return;
+  pthread_mutex_lock(&w->of->lock);
+  list_remove(&w->idle_link);
+  pthread_mutex_unlock(&w->of->lock);
 }
 
 static void on_wakeup(rt *r) {
@@ -262,9 +289,7 @@ static void on_wakeup(rt *r) {
   cancel_asked(w);
   int is_called = atomic_exchange_explicit(&w->called, 0, memory_order_relaxed);
   if (!is_called && !(p->home && home_is_littered(p->home))) return;
-  if (list_empty(&w->waiting)) return;
-  r->njobs--;
-  wait_wake(list_entry(list_shift(&w->waiting), task, wlink), 0);
+  if (!list_empty(&w->waiting)) rouse(w);
 }
 
 // --- The thread ------------------------------------------------------------------------------

@@ -430,6 +430,33 @@ describe("workers", function()
     end)
   end)
 
+  it("no job waits behind one that had a job of its own, while another worker idles", function()
+    local p <close> = pool.new{size = 2}
+    local met = pool.channel(2)
+    local function meet(channel) -- so that there are two workers
+      channel:send(true)
+      while #channel < 2 do require("corun").sleep(0.001) end
+    end
+    corun.gather(function() p:run(meet, met) end, function() p:run(meet, met) end)
+    for _ = 1, 6 do
+      local goes_on, other = pool.counter(), pool.counter()
+      local t = corun.async(function()
+        return p:run(function(here, there)
+          local c = require "corun"
+          c.pool.run(function() end)
+          c.sleep(0.002)
+          here:add()
+          local last = c.now() + 5
+          while there:get() == 0 and c.now() < last do end -- the loop of its worker stands still
+          return there:get()
+        end, goes_on, other)
+      end)
+      while goes_on:get() == 0 do corun.sleep(0.001) end
+      p:run(function(there) there:add() end, other)
+      assert.equal(1, t:await())
+    end
+  end)
+
   it("stats tell what happened", function()
     local p <close> = pool.new{size = 2, name = "counted"}
     p:run(function() end)
