@@ -14,6 +14,7 @@ rawset(os, "exit", task.exit) -- which raises here (S33)
 
 local take, perform, fail = core.take, core.perform, core.fail
 local pack, unpack = table.pack, table.unpack
+local error, pcall = error, pcall -- jobs may change the globals
 
 -- The function of jobs that are parts of a map: seconds that it took, then the results.
 local function map(fn, ...)

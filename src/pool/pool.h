@@ -28,7 +28,7 @@ typedef enum {
   JOB_REFUSED,    // the results cannot be transferred: the reply holds why
   JOB_CANCELLED,  // it was asked to end, and did
   JOB_CLOSED,     // the pool was closed before it began
-  JOB_BROKEN,     // a worker's init failed; pool->broken says why
+  JOB_BROKEN,     // a worker's init, or its server, failed; pool->broken says why
   JOB_UNSTAFFED,  // there is no worker, and none could start
 } job_outcome;
 

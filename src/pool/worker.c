@@ -194,6 +194,7 @@ static int leave(lua_State *L, scope *s, scope_outcome o) {
   rt *r = rt_of(L);
   worker *w = worker_of(r);
   pool_job *j = lua_touserdata(L, 1);
+  if (lua_gethook(L)) lua_sethook(L, NULL, 0, 0);  // what a job has set does not outlive it
   scope_release(r, s);
   interrupt_limit(r);
   j->s = NULL;
@@ -331,6 +332,7 @@ static void run(worker *w) {
   if (status == LUA_OK) return;
   to_text(L);
   pool_break(w->of, lua_tostring(L, -1));
+  while (!list_empty(&w->taken)) pool_answer(list_entry(w->taken.next, pool_job, link), JOB_BROKEN);
 }
 
 static void *work_for_pool(void *arg) {

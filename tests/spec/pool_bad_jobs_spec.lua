@@ -245,3 +245,36 @@ describe("jobs that break their state", function()
     end)
   end)
 end)
+
+describe("jobs that change the state of their worker", function()
+  it("by hooks and globals break nothing but what is theirs", function()
+    each_job({
+      ["a hook that raises"] = function() debug.sethook(error, "", 1) end,
+      ["a hook that raises in a spin"] = function()
+        debug.sethook(function() error("hooked", 0) end, "", 1)
+        while true do end
+      end,
+      ["globals"] = function()
+        for _, k in ipairs{"pcall", "error", "type", "setmetatable", "string"} do _G[k] = nil end
+      end,
+    }, function(p, _, job) pcall(p.run, p, job) end)
+  end)
+
+  it("so that it cannot go on are answered by EWORKER, and the program ends", function()
+    local p <close> = pool.new{size = 1}
+    p:run(function()
+      for level = 1, math.huge do
+        local info = debug.getinfo(level, "Sf")
+        if not info then return end
+        for i = 1, info.source == "=[corun worker.lua]" and 250 or 0 do
+          if debug.getupvalue(info.func, i) == "pcall" then debug.setupvalue(info.func, i, nil) end
+        end
+      end
+    end)
+    local ok, err = pcall(p.run, p, function() return 1 end)
+    assert.is_false(ok)
+    assert.equal("EWORKER", err.code)
+    assert.matches("pcall", err.message)
+    assert.equal(0, p:stats().running)
+  end)
+end)
