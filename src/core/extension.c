@@ -69,7 +69,7 @@ static int done(lua_State *L, work *w, int rc) {
     n = corun_pusherror(L, rc, o->type->name, NULL);
   else
     lua_pushboolean(L, 1);
-  work_release(w);  // sooner than the collector, which does not see how large it is
+  work_retire(L, w);  // sooner than the collector, which does not see how large it is
   return n;
 }
 

@@ -16,7 +16,7 @@
 
 #define LEAST_THREADS 4
 #define MOST_THREADS 64  // those included whose work was abandoned
-#define MOST_BOXES 64    // userdata that are kept for other work
+#define MOST_BOXES 1000  // userdata that are kept for other work
 
 enum { IDLE, QUEUED, RUNNING, LOST, ENDED };
 
@@ -45,31 +45,59 @@ static work *shift(work_pool *p) {
 }
 
 // How many threads may work at once. The lock is held.
-static unsigned most(const work_pool *p) {
-  unsigned n = uv_available_parallelism();
-  n = (n < LEAST_THREADS ? LEAST_THREADS : n) + p->lost;
+static unsigned most(work_pool *p) {
+  if (!p->cores) p->cores = uv_available_parallelism();  // a system call
+  unsigned n = (p->cores < LEAST_THREADS ? LEAST_THREADS : p->cores) + p->lost;
   return n < MOST_THREADS ? n : MOST_THREADS;
+}
+
+// Whether a thread is to be woken now: only one at a time, which wakes the next if there is more to
+// do by then. Most short work has been done by a thread that is awake before another would be. The
+// lock is held; the caller signals once it is not.
+static int may_wake(work_pool *p) {
+  if (!p->first || !p->idle || p->waking) return 0;
+  return p->waking = 1;
+}
+
+// Wait for work; NULL when the thread is one too many, since a lost one came back.
+static work *await_work(work_pool *p) {
+  work *w = NULL;
+  pthread_mutex_lock(&p->lock);
+  if (p->threads > most(p)) {
+    p->threads--;
+  } else {
+    p->idle++;
+    while (!p->first) {
+      pthread_cond_wait(&p->more, &p->lock);
+      p->waking = 0;
+    }
+    p->idle--;
+    w = shift(p);
+  }
+  int wake = may_wake(p);
+  pthread_mutex_unlock(&p->lock);
+  if (wake) pthread_cond_signal(&p->more);
+  return w;
+}
+
+// Note that the work has ended; answer the next if some waits already.
+static work *end_work(work_pool *p, work *w) {
+  pthread_mutex_lock(&p->lock);
+  if (w->phase == LOST) p->lost--;
+  w->phase = ENDED;
+  work *next = p->first && p->threads <= most(p) ? shift(p) : NULL;
+  pthread_mutex_unlock(&p->lock);
+  return next;
 }
 
 static void *serve(void *arg) {
   work_pool *p = arg;
-  for (;;) {
-    pthread_mutex_lock(&p->lock);
-    if (p->threads > most(p)) break;  // a lost one came back
-    p->idle++;
-    while (!p->first) pthread_cond_wait(&p->more, &p->lock);
-    p->idle--;
-    work *w = shift(p);
-    pthread_mutex_unlock(&p->lock);
+  for (work *w = await_work(p); w;) {
     w->type->run(w);
-    pthread_mutex_lock(&p->lock);
-    if (w->phase == LOST) p->lost--;
-    w->phase = ENDED;
-    pthread_mutex_unlock(&p->lock);
+    work *next = end_work(p, w);
     work_ended(w);
+    w = next ? next : await_work(p);
   }
-  p->threads--;
-  pthread_mutex_unlock(&p->lock);
   return NULL;
 }
 
@@ -95,11 +123,12 @@ static int submit(work *w) {
     else
       p->first = w;
     p->last = w;
-    pthread_cond_signal(&p->more);
   } else {
     p->queued--;
   }
+  int wake = may_wake(p);
   pthread_mutex_unlock(&p->lock);
+  if (wake) pthread_cond_signal(&p->more);
   return ok ? 0 : UV_EAGAIN;
 }
 
@@ -155,7 +184,7 @@ static int l_gc(lua_State *L) {
 
 void work_open(lua_State *L) {
   rt *r = rt_of(L);
-  lua_createtable(L, MOST_BOXES, 0);
+  lua_pushboolean(L, 0);
   r->refs.boxes = luaL_ref(L, LUA_REGISTRYINDEX);
   lua_createtable(L, 0, 1);
   lua_pushcfunction(L, l_gc);
@@ -163,18 +192,18 @@ void work_open(lua_State *L) {
   r->refs.box_mt = luaL_ref(L, LUA_REGISTRYINDEX);
 }
 
-// Push a box that was kept, or a new one, which costs a finaliser.
+// Push a box that was kept, or a new one, which costs a finaliser. Each that is kept has the next
+// one as its user value.
 static work **push_box(lua_State *L) {
   rt *r = rt_of(L);
   if (r->nboxes) {
     lua_rawgeti(L, LUA_REGISTRYINDEX, r->refs.boxes);
-    lua_rawgeti(L, -1, r->nboxes);
-    lua_pushnil(L);
-    lua_rawseti(L, -3, r->nboxes--);
-    lua_remove(L, -2);
+    lua_getiuservalue(L, -1, 1);
+    lua_rawseti(L, LUA_REGISTRYINDEX, r->refs.boxes);
+    r->nboxes--;
     return lua_touserdata(L, -1);
   }
-  work **box = lua_newuserdatauv(L, sizeof *box, 0);
+  work **box = lua_newuserdatauv(L, sizeof *box, 1);
   *box = NULL;
   lua_rawgeti(L, LUA_REGISTRYINDEX, r->refs.box_mt);
   lua_setmetatable(L, -2);
@@ -186,11 +215,13 @@ void work_retire(lua_State *L, work *w) {
   work **box = w->box;
   int at = w->at;
   work_release(w);
-  if (r->nboxes == MOST_BOXES || !box || lua_touserdata(L, at) != box) return;
+  if (r->nboxes == MOST_BOXES || !box || lua_touserdata(L, at) != box || !lua_checkstack(L, 2))
+    return;
   lua_rawgeti(L, LUA_REGISTRYINDEX, r->refs.boxes);
+  lua_setiuservalue(L, at, 1);
   lua_pushvalue(L, at);
-  lua_rawseti(L, -2, ++r->nboxes);  // there is room: nothing is allocated
-  lua_pop(L, 1);
+  lua_rawseti(L, LUA_REGISTRYINDEX, r->refs.boxes);  // nothing is allocated
+  r->nboxes++;
 }
 
 work *work_new(lua_State *L, const work_type *type, size_t size) {

@@ -139,10 +139,18 @@ typedef struct work_pool {
   pthread_cond_t more;
   work *first, *last;  // waiting for a thread
   unsigned queued, threads, idle;
-  unsigned lost;  // threads whose work was abandoned: they may never come back
+  unsigned lost;   // threads whose work was abandoned: they may never come back
+  unsigned cores;  // 0: not counted yet
+  int waking;      // a thread was signalled, and has not come yet
 } work_pool;
 
+// The lock is held for moments only, by threads that run at the same time.
+#ifdef PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP
+#define WORK_POOL_LOCK PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP
+#else
+#define WORK_POOL_LOCK PTHREAD_MUTEX_INITIALIZER
+#endif
 #define WORK_POOL_INIT \
-  { .lock = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER }
+  { .lock = WORK_POOL_LOCK, .more = PTHREAD_COND_INITIALIZER }
 
 #endif
