@@ -60,7 +60,11 @@ static LIBSSH2_REALLOC_FUNC(on_realloc) {
 }
 
 static void free_blocks(ssh *s) {
-  while (s->blocks.next != &s->blocks) free(unlink_block((char *)s->blocks.next + HEADER));
+  for (ssh_block *b = s->blocks.next, *next; b != &s->blocks; b = next) {
+    next = b->next;
+    free(b);
+  }
+  s->blocks.next = s->blocks.prev = &s->blocks;
 }
 
 void ssh_reserve(lua_State *L, ssh *s, size_t size) {

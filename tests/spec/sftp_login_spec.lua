@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- corun.sftp: how a connection becomes a session: keys of hosts, of users, passwords, prompts,
--- agents; against OpenSSH, and paramiko for what OpenSSH does only with PAM. #heavy
+-- agents; against OpenSSH, and paramiko for what OpenSSH does only with PAM.
 local corun = require "corun"
 local fs = require "corun.fs"
 local net = require "corun.net"
@@ -44,7 +44,7 @@ local function peer(mode)
   return {argv = {"/usr/bin/python3", "tests/fixtures/sftp/peer.py", d.host, mode}}
 end
 
-describe("the key of a host", function()
+describe("the key of a host #heavy", function()
   it("is accepted when it is known, and told", function()
     local session = assert(try())
     assert.equal(fingerprint(d.host), session.fingerprint)
@@ -150,7 +150,7 @@ describe("the key of a host", function()
   end)
 end)
 
-describe("a user", function()
+describe("a user #heavy", function()
   it("is known by a key", function()
     assert(try())
   end)
@@ -280,7 +280,7 @@ describe("a user", function()
   end)
 end)
 
-describe("an agent", function()
+describe("an agent #heavy", function()
   local agent, path
 
   setup(function()
@@ -342,7 +342,7 @@ describe("an agent", function()
   end)
 end)
 
-describe("connect", function()
+describe("connect #heavy", function()
   it("fails where nobody listens", function()
     local session, err = sftp.connect("127.0.0.1:1", {insecure = true})
     assert.is_nil(session)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- corun.sftp: files, directories and names on an OpenSSH server that the test runs. #heavy
+-- corun.sftp: files, directories and names on an OpenSSH server that the test runs.
 local corun = require "corun"
 local fs = require "corun.fs"
 local files = dofile("tests/spec/support/files.lua")
@@ -55,7 +55,7 @@ local function has_code(code, value, err)
   return err
 end
 
-describe("reading and writing", function()
+describe("reading and writing #heavy", function()
   with_session()
 
   for _, size in ipairs{0, 1, 29999, 30000, 30001, 65536, 300000, 10 << 20} do
@@ -173,7 +173,7 @@ describe("reading and writing", function()
   end)
 end)
 
-describe("names", function()
+describe("names #heavy", function()
   with_session()
 
   it("are made, moved and removed", function()
@@ -230,7 +230,7 @@ describe("names", function()
   end)
 end)
 
-describe("an open file", function()
+describe("an open file #heavy", function()
   with_session()
 
   it("is read in pieces, by lines, whole", function()
@@ -339,7 +339,7 @@ describe("an open file", function()
   end)
 end)
 
-describe("a session", function()
+describe("a session #heavy", function()
   with_session()
 
   it("is shared by tasks", function()
@@ -404,7 +404,7 @@ describe("a session", function()
   end)
 end)
 
-describe("many files", function()
+describe("many files #heavy", function()
   with_session()
 
   -- So many files of `size` bytes, and what is in them by name.

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- corun.sftp: what is cancelled, timed out, cut, stalled or closed at any place ends, leaves
--- nothing, and does no harm to what follows. #heavy
+-- nothing, and does no harm to what follows.
 local corun = require "corun"
 local fs = require "corun.fs"
 local process = require "corun.process"
@@ -84,7 +84,7 @@ local function counted(limit, reached)
   end
 end
 
-describe("a cancelled task", function()
+describe("a cancelled task #heavy", function()
   for name, work in pairs(WORKS) do
     it("leaves a session that works: " .. name, function()
       local at, hit = nil, nil
@@ -183,7 +183,7 @@ describe("a cancelled task", function()
   end)
 end)
 
-describe("a time limit", function()
+describe("a time limit #heavy", function()
   it("ends what takes too long, and the session goes on", function()
     local gate
     local s <close> = sshd.serve(d, {down = function()
@@ -230,7 +230,7 @@ describe("a time limit", function()
   end)
 end)
 
-describe("a session that another task closes", function()
+describe("a session that another task closes #heavy", function()
   it("ends what waits on it", function()
     local gate
     local s <close> = sshd.serve(d, {down = function()
@@ -260,7 +260,7 @@ describe("a session that another task closes", function()
   end)
 end)
 
-describe("a connection", function()
+describe("a connection #heavy", function()
   -- Connect and work through a relay that cuts what one side says behind so many bytes.
   local function cut(side, limit, work)
     local left, was_cut = limit, false
