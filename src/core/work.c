@@ -51,12 +51,14 @@ static unsigned most(work_pool *p) {
   return n < MOST_THREADS ? n : MOST_THREADS;
 }
 
-// Whether a thread is to be woken now: only one at a time, which wakes the next if there is more to
-// do by then. Most short work has been done by a thread that is awake before another would be. The
-// lock is held; the caller signals once it is not.
-static int may_wake(work_pool *p) {
-  if (!p->first || !p->idle || p->waking) return 0;
-  return p->waking = 1;
+// Let go of the lock. A thread is woken if there is work for it, but only one at a time, which
+// wakes the next if there is more to do by then: most short work has been done by a thread that is
+// awake before another would be.
+static void unlock(work_pool *p) {
+  int wakes = p->first && p->idle && !p->waking;
+  if (wakes) p->waking = 1;
+  pthread_mutex_unlock(&p->lock);
+  if (wakes) pthread_cond_signal(&p->more);
 }
 
 // Wait for work; NULL when the thread is one too many, since a lost one came back.
@@ -74,9 +76,7 @@ static work *await_work(work_pool *p) {
     p->idle--;
     w = shift(p);
   }
-  int wake = may_wake(p);
-  pthread_mutex_unlock(&p->lock);
-  if (wake) pthread_cond_signal(&p->more);
+  unlock(p);
   return w;
 }
 
@@ -126,9 +126,7 @@ static int submit(work *w) {
   } else {
     p->queued--;
   }
-  int wake = may_wake(p);
-  pthread_mutex_unlock(&p->lock);
-  if (wake) pthread_cond_signal(&p->more);
+  unlock(p);
   return ok ? 0 : UV_EAGAIN;
 }
 
