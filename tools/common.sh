@@ -168,29 +168,6 @@ language() {
   add "$log" 'language spec' "$status"
 }
 
-# all_specs FOLDER [ARGUMENTS]: all spec files, shared out among as many processes as there are
-# cores, since they wait for half of the time.
-all_specs() {
-  local dir=$1 i files file n
-  shift
-  for ((i = 0; i < cores; i++)); do
-    files=() n=0
-    for file in tests/spec/*_spec.lua; do
-      if [ $((n++ % cores)) -eq "$i" ]; then files+=("$file"); fi
-    done
-    (
-      passed=0 failed=0
-      specs "$dir" "specs, part $((i + 1))" "$@" "${files[@]}"
-      finish
-    ) >"$dir/specs-$i.out" 2>&1 &
-  done
-  wait
-  for ((i = 0; i < cores; i++)); do
-    grep -vE '^(ok:|not ok:|[0-9]+ passed)' "$dir/specs-$i.out" >&2 || true
-    add "$dir/specs-$i.out" "specs, part $((i + 1)) of $cores" 0
-  done
-}
-
 # abreast N FOLDER FUNCTION ARGUMENT...: `FUNCTION ARGUMENT` for each argument, N at once. What they
 # say is kept in FOLDER until all have ended, then shown and counted in order.
 abreast() {
@@ -210,6 +187,25 @@ abreast() {
     grep -vE '^(ok:|[0-9]+ passed)' "$logs/$what-${one//\//-}.out" >&2 || true
     add "$logs/$what-${one//\//-}.out" "$what $one" 0
   done
+}
+
+# all_specs FOLDER [ARGUMENTS]: all spec files, shared out among as many processes as there are
+# cores, since they wait for half of the time.
+all_specs() {
+  local dir=$1
+  shift
+  local arguments=("$@")
+  # shellcheck disable=SC2046
+  abreast "$cores" "$dir" spec_part $(seq "$cores")
+}
+
+# spec_part I: the share of the Ith of them; `dir` and `arguments` are those of all_specs.
+spec_part() {
+  local files=() file n=0
+  for file in tests/spec/*_spec.lua; do
+    if [ $((n++ % cores + 1)) -eq "$1" ]; then files+=("$file"); fi
+  done
+  specs "$dir" "specs, part $1" ${arguments[@]+"${arguments[@]}"} "${files[@]}"
 }
 
 # suite FOLDER [SPEC ARGUMENTS]: all the tests, of one build.
