@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <uv.h>
 
 #include "core/error.h"
@@ -82,7 +81,7 @@ static void evict(lookup *k) {
 
 static list *bucket(resolver *v, const char *name) {
   uint32_t h = 2166136261u;  // FNV-1a
-  for (const char *p = name; *p; p++) h = (h ^ (unsigned char)(*p | 0x20)) * 16777619u;
+  for (const char *p = name; *p; p++) h = (h ^ (unsigned char)*p) * 16777619u;
   return &v->buckets[h % BUCKETS];
 }
 
@@ -90,7 +89,7 @@ static lookup *find(resolver *v, const char *name) {
   list *b = bucket(v, name);
   for (list *l = b->next; l != b; l = l->next) {
     lookup *k = list_entry(l, lookup, link);
-    if (strcasecmp(k->name, name) != 0) continue;
+    if (strcmp(k->name, name) != 0) continue;
     if (!k->is_done || k->expires > uv_hrtime()) return k;
     evict(k);
     return NULL;
@@ -304,8 +303,11 @@ int resolve_begin(lua_State *L, const endpoint *e, uint64_t when, const wait_ops
   address a;
   int rc = resolve_to_ascii(e->host, name, sizeof name);
   if (address_parse(e->host, 0, &a) == UV_ENODEV) rc = UV_ENODEV;
-  // The hosts file, the only one to know this name (RFC 6761), has it without the dot.
-  if (rc == 0 && strcasecmp(name, "localhost.") == 0) name[strlen(name) - 1] = 0;
+  // Names are the same in any case (RFC 4343), but c-ares knows this one in small letters alone,
+  // and the hosts file, the only one to have it (RFC 6761), has it without the dot.
+  for (char *p = name; rc == 0 && *p; p++)
+    if (*p >= 'A' && *p <= 'Z') *p = (char)(*p | 0x20);
+  if (rc == 0 && strcmp(name, "localhost.") == 0) name[strlen(name) - 1] = 0;
   lookup *k = rc < 0 ? NULL : find(v, name);
   if (k)
     k->refs++;
