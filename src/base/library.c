@@ -31,3 +31,10 @@ int library_load(library *l, const char *what, const char *(*fill)(void)) {
   pthread_mutex_unlock(&l->lock);
   return is_loaded;
 }
+
+void library_keep(void *code) {
+  Dl_info in;
+  if (!dladdr(code, &in)) return;
+  void *handle = dlopen(in.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+  if (handle) dlclose(handle);
+}

@@ -39,4 +39,7 @@ const char *library_fill(void *table, const char *file, const library_entry *ent
 // table may be used; `what` begins the sentence in `error`.
 int library_load(library *l, const char *what, const char *(*fill)(void));
 
+// Keep the library in which `code` lies until the process ends, whoever closes it. [any]
+void library_keep(void *code);
+
 #endif

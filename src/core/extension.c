@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/library.h"
 #include "core/descriptor.h"
 #include "core/error.h"
 #include "core/host.h"
@@ -109,9 +110,12 @@ void corun_needabi(lua_State *L, int abi) {
   if (luaL_getmetatable(L, ERR_MT) != LUA_TTABLE)
     luaL_error(L, "this module needs corun: it cannot be loaded into a Lua state of another make");
   lua_pop(L, 1);
-  if (abi >= OLDEST_ABI && abi <= CORUN_ABI) return;
-  luaL_error(L, "this module was built for another corun: for version %d of corun.h, here it is %d",
-             abi, CORUN_ABI);
+  if (abi < OLDEST_ABI || abi > CORUN_ABI)
+    luaL_error(L,
+               "this module was built for another corun: for version %d of corun.h, here it is %d",
+               abi, CORUN_ABI);
+  // The module's own threads may still be on their way out of corun_wake when Lua unloads it.
+  library_keep(__builtin_return_address(0));
 }
 
 static void check_open(lua_State *L) {

@@ -213,6 +213,35 @@ static int l_thread(lua_State *L) {
   return corun_await(L, s);
 }
 
+// linger(path): woken by a thread that stays in this module until there is a file `path`, which it
+// removes.
+static void *wake_and_linger(void *arg) {
+  const char *path = (char *)arg + sizeof(void *);
+  corun_wake(*(void **)arg, 0);
+  while (access(path, F_OK) != 0) pause_a_little();
+  unlink(path);
+  free(arg);
+  return NULL;
+}
+
+static int l_linger(lua_State *L) {
+  size_t len;
+  const char *path = luaL_checklstring(L, 1, &len);
+  signal_op *s = corun_newop(L, &signal_type, sizeof *s);
+  char *arg = malloc(sizeof s + len + 1);
+  int rc = arg ? 0 : -ENOMEM;
+  if (arg) {
+    memcpy(arg, &s, sizeof s);
+    memcpy(arg + sizeof s, path, len + 1);
+    rc = start(wake_and_linger, arg, 0);
+  }
+  if (rc < 0) {
+    free(arg);
+    corun_wake(s, rc);
+  }
+  return corun_await(L, s);
+}
+
 // fail(rc): what could not begin wakes itself.
 static int l_fail(lua_State *L) {
   int rc = (int)luaL_checkinteger(L, 1);
@@ -504,6 +533,7 @@ int luaopen_operations(lua_State *L) {
                                        {"spin", l_spin},
                                        {"cancel", l_cancel},
                                        {"thread", l_thread},
+                                       {"linger", l_linger},
                                        {"fail", l_fail},
                                        {"pending", l_pending},
                                        {"wake", l_wake},

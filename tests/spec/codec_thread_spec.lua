@@ -314,9 +314,9 @@ describe("the end of the program", function()
     local path = make_pipe()
     local out, status = run(([[
       local corun = require "corun"
-      print(corun.timeout(0.05, corun.codec.hash_file, %q))
+      print(corun.timeout(0.5, corun.codec.hash_file, %q)) -- for a thread to have begun
     ]]):format(path), {args = "--grace 0.1"})
-    assert.matches("0.05 s passed", out)
+    assert.matches("0.5 s passed", out)
     assert.matches("corun: did not end: hash_file " .. path, out, 1, true)
     assert.equal(0, status)
     os.remove(path)
