@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lua_parts.h"
 #include "ssh.h"
 
 // The one thing that all runtimes of a process share: libssh2 counts its users without a lock.
@@ -79,11 +80,12 @@ static int l_part(lua_State *L) {
   const char *name = luaL_checkstring(L, 1);
   lua_settop(L, 1);
   if (lua_getfield(L, lua_upvalueindex(1), name) != LUA_TNIL) return 1;
-  const struct ssh_part *p = ssh_parts;
-  while (p->name && strcmp(p->name, name) != 0) p++;
-  if (!p->name) return luaL_error(L, "no part '%s'", name);
+  int i = 0;
+  while (lua_parts[i].name && strcmp(lua_parts[i].name, name) != 0) i++;
+  if (!lua_parts[i].name) return luaL_error(L, "no part '%s'", name);
   lua_pushfstring(L, "=[corun sftp/%s.lua]", name);
-  if (luaL_loadbuffer(L, (const char *)p->data, p->size, lua_tostring(L, -1)) != LUA_OK)
+  const char *text = (const char *)lua_parts[i].text;
+  if (luaL_loadbuffer(L, text, lua_parts[i].size, lua_tostring(L, -1)) != LUA_OK)
     return lua_error(L);
   lua_pushvalue(L, lua_upvalueindex(2));
   lua_call(L, 1, 1);

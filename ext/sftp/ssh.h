@@ -138,12 +138,4 @@ int ssh_l_agent(lua_State *L);
 int ssh_l_start(lua_State *L);
 extern const luaL_Reg ssh_file_functions[];
 
-// The parts of the Lua half, made at build time; ended by one without a name.
-struct ssh_part {
-  const char *name;
-  const unsigned char *data;
-  size_t size;
-};
-extern const struct ssh_part ssh_parts[];
-
 #endif

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "policy.h"
+#include "lua_parts.h"
 #include "session.h"
 
 #define MODULE "corun.sqlite"
@@ -419,7 +419,8 @@ static void make_module(lua_State *L) {
                                        {"raise", l_raise},
                                        {"misuse", l_misuse},
                                        {NULL, NULL}};
-  if (luaL_loadbuffer(L, (const char *)policy, sizeof policy, "=[corun sqlite]") != LUA_OK)
+  if (luaL_loadbuffer(L, (const char *)lua_parts->text, lua_parts->size, "=[corun sqlite]") !=
+      LUA_OK)
     lua_error(L);
   luaL_newlib(L, functions);
   make_class(L, STATEMENT_CLASS, "statement", l_statement_close);
