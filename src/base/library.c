@@ -32,7 +32,7 @@ int library_load(library *l, const char *what, const char *(*fill)(void)) {
   return is_loaded;
 }
 
-void library_keep(void *code) {
+void library_keep(const void *code) {
   Dl_info in;
   if (!dladdr(code, &in)) return;
   void *handle = dlopen(in.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);

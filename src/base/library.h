@@ -40,6 +40,6 @@ const char *library_fill(void *table, const char *file, const library_entry *ent
 int library_load(library *l, const char *what, const char *(*fill)(void));
 
 // Keep the library in which `code` lies until the process ends, whoever closes it. [any]
-void library_keep(void *code);
+void library_keep(const void *code);
 
 #endif
