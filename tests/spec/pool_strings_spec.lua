@@ -5,11 +5,12 @@ local corun = require "corun"
 local pool = corun.pool
 local BLOCK = 32 << 10 -- CODEC_BLOCK
 
--- A string of `n` bytes in which each piece is another.
+-- A string of `n` bytes, no piece of it like another.
 local function text(n)
-  local list = {}
-  for i = 1, n // 8 + 1 do list[i] = ("%08x"):format(i) end
-  return table.concat(list):sub(1, n)
+  local list, most = {}, 1 << 20
+  for i = 1, n // most do list[i] = corun.codec.random(most) end
+  list[#list + 1] = corun.codec.random(n % most)
+  return table.concat(list)
 end
 
 describe("long strings", function()
