@@ -202,9 +202,8 @@ if not server then
   io.stderr:write("api_server.lua: ", tostring(err), "\n")
   corun.exit(1)
 end
-io.stderr:write(("serving todos at http://%s/todos\n"):format(server:address()))
-
 local signals <close> = assert(corun.signal("INT", "TERM"))
+io.stderr:write(("serving todos at http://%s/todos\n"):format(server:address()))
 signals:recv()
 is_stopping = true
 wake() -- those who follow would hold it up

@@ -84,7 +84,8 @@ local server <close> = assert(http.serve(opt.listen, function(req)
   if req.path ~= "/" then return {status = 404, body = "the chat is at /\n"} end
   return {headers = {["content-type"] = "text/html; charset=utf-8"}, body = PAGE}
 end))
+local signals <close> = assert(corun.signal("INT", "TERM"))
 print(("the chat is at http://%s/"):format(server:address()))
 io.stdout:flush()
-corun.signal("INT", "TERM"):recv()
+signals:recv()
 server:close{drain = 2}

@@ -58,8 +58,7 @@ if not server then
   io.stderr:write("reverse_proxy.lua: ", tostring(err), "\n")
   corun.exit(1)
 end
-io.stderr:write(("a proxy of %s at %s\n"):format(table.concat(opt.target, ", "), server:address()))
-
 local signals <close> = assert(corun.signal("INT", "TERM"))
+io.stderr:write(("a proxy of %s at %s\n"):format(table.concat(opt.target, ", "), server:address()))
 signals:recv()
 server:close{drain = opt.drain}

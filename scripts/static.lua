@@ -42,8 +42,7 @@ if not server then
   io.stderr:write("static.lua: ", tostring(err), "\n")
   corun.exit(1)
 end
-io.stderr:write(("serving %s at %s\n"):format(folder, server:address()))
-
 local signals <close> = assert(corun.signal("INT", "TERM"))
+io.stderr:write(("serving %s at %s\n"):format(folder, server:address()))
 signals:recv()
 server:close{drain = opt.drain}

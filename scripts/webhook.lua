@@ -134,8 +134,8 @@ local function serve(scope)
     io.stderr:write("webhook.lua: ", tostring(err), "\n")
     corun.exit(1)
   end
-  io.stderr:write(("webhooks are received at http://%s%s\n"):format(server:address(), opt.path))
   local signals <close> = assert(corun.signal("INT", "TERM"))
+  io.stderr:write(("webhooks are received at http://%s%s\n"):format(server:address(), opt.path))
   signals:recv()
   scope:daemon(function() -- the scope waits for the work, but not for ever
     corun.sleep(opt.drain)

@@ -355,7 +355,7 @@ describe("fs.remove", function()
 
   it("is not led astray by a tree that changes meanwhile", function()
     local _ <close>, dir = folder()
-    for _ = 1, 10 do
+    for _ = 1, 4 do
       sh(dir, "mkdir -p keep/sub t/a/b t/c $(seq -f t/a/%g 200); "
         .. "touch keep/sub/1 keep/2 $(seq -f t/a/%g/f 200)")
       corun.scope(function(s)
@@ -376,9 +376,9 @@ describe("fs.remove", function()
   it("S16 stops when it is cancelled", function()
     local _ <close>, dir = folder()
     local before = descriptors()
-    for i = 1, 10 do
+    for i = 1, 4 do
       sh(dir, "mkdir -p $(seq -f t/d%g/e 300)")
-      files.cancelled(i * 0.0003, fs.remove, dir .. "/t", {recursive = true})
+      files.cancelled(i * 0.0006, fs.remove, dir .. "/t", {recursive = true})
       assert(fs.remove(dir .. "/t", {recursive = true}) or not fs.exists(dir .. "/t"))
     end
     assert.equal(before, descriptors())
