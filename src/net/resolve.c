@@ -273,10 +273,13 @@ static lookup *ask(resolver *v, const char *name) {
   v->count++;
   list_push(bucket(v, name), &k->link);
   list_push(&v->by_age, &k->age);
-  k->refs = 4;  // the table, two queries, the caller
-  k->queries = 2;
-  dns_query(v->dns, k->name, AF_INET6, on_addresses, k);
-  dns_query(v->dns, k->name, AF_INET, on_addresses, k);
+  // As the hosts file has it. Asked for a family that is not there c-ares 1.18 would make it up,
+  // and lose memory.
+  int both = strcmp(name, "localhost") == 0;
+  k->queries = both ? 1 : 2;
+  k->refs = k->queries + 2;  // the table, the caller
+  dns_query(v->dns, k->name, both ? AF_UNSPEC : AF_INET6, on_addresses, k);
+  if (!both) dns_query(v->dns, k->name, AF_INET, on_addresses, k);
   return k;
 }
 
