@@ -4,7 +4,8 @@
 ---@meta corun.sftp
 -- luacheck: no unused
 
---- Files over SSH, on libssh2, without blocking the loop.
+--- Files over SSH, on libssh2, without blocking the loop. An extension module: it is there when
+--- corun was built where `libssh2-1-dev` is. [The guide](sftp.md) shows it at work.
 ---
 --- What fails for a reason of the world is `nil, err`; `err.target` is `host:port:path`.
 ---@class corun.sftp
