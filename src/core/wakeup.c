@@ -3,13 +3,17 @@
 #include "core/wakeup.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <unistd.h>
 
 #ifdef __linux__
+#include <linux/futex.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #endif
 
-// DOZING: on the condition; CALLED: awake, and must look before it sleeps.
+// ASLEEP: in uv_run; DOZING: outside of it; CALLED: awake, and must look before it sleeps.
 enum { ASLEEP, DOZING, AWAKE, CALLED };
 
 #define LOOK_OUT_NS 20000  // about what it costs to fall asleep and to be woken
@@ -29,27 +33,54 @@ static int open_ends(wakeup *w) {
 #endif
 }
 
+static void ring(wakeup *w) {
+  const uint64_t one = 1;
+  while (write(w->out, &one, sizeof one) < 0 && errno == EINTR) continue;
+}
+
+static void hush(wakeup *w) {
+  uint64_t n;
+  while (read(w->in, &n, sizeof n) < 0 && errno == EINTR) continue;
+}
+
 static void on_readable(uv_poll_t *h, int status, int events) {
   wakeup *w = (wakeup *)(void *)h;
-  uint64_t n;
   (void)status;
   (void)events;
-  while (read(w->in, &n, sizeof n) < 0 && errno == EINTR) continue;
+  hush(w);
   w->woken(w);
 }
 
-static int open_condition(wakeup *w) {
-  int rc = uv_mutex_init(&w->lock);
-  if (rc < 0) return rc;
-  rc = uv_cond_init(&w->called);
-  if (rc < 0) uv_mutex_destroy(&w->lock);
-  return rc;
+// A loop that dozes sleeps on the state itself where the system has that. No lock and no condition:
+// whoever wakes it may be the handler of a signal, on the very thread that dozes. The sanitizer of
+// threads holds signals back during system calls that it does not know.
+#if defined(SYS_futex) && !defined(__SANITIZE_THREAD__)
+_Static_assert(sizeof(atomic_int) == 4, "a futex is a word of 32 bits");
+
+static void rouse(wakeup *w) {
+  syscall(SYS_futex, &w->state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
+static void nap(wakeup *w, uint64_t ns) {
+  uint64_t s = ns / 1000000000;
+  long time[] = {s < INT_MAX ? (long)s : INT_MAX, (long)(ns % 1000000000)};  // as the call has it
+  syscall(SYS_futex, &w->state, FUTEX_WAIT_PRIVATE, DOZING, ns == WAKEUP_NEVER ? NULL : time, NULL,
+          0);
+}
+#else
+static void rouse(wakeup *w) {
+  ring(w);
+}
+
+static void nap(wakeup *w, uint64_t ns) {
+  struct pollfd p = {.fd = w->in, .events = POLLIN};
+  uint64_t ms = ns / 1000000 + 1;
+  if (poll(&p, 1, ns == WAKEUP_NEVER ? -1 : ms < INT_MAX ? (int)ms : INT_MAX) > 0) hush(w);
+}
+#endif
+
 int wakeup_open(wakeup *w, uv_loop_t *loop, void (*woken)(wakeup *w)) {
-  int rc = open_condition(w);
-  if (rc < 0) return rc;
-  rc = open_ends(w);
+  int rc = open_ends(w);
   atomic_store(&w->state, AWAKE);
   w->woken = woken;
   w->has_company = uv_available_parallelism() > 1;
@@ -63,15 +94,11 @@ int wakeup_open(wakeup *w, uv_loop_t *loop, void (*woken)(wakeup *w)) {
 }
 
 void wakeup_send(wakeup *w) {
-  const uint64_t one = 1;
   int before = atomic_exchange(&w->state, CALLED);
-  if (before == ASLEEP) {
-    while (write(w->out, &one, sizeof one) < 0 && errno == EINTR) continue;
-  } else if (before == DOZING) {
-    uv_mutex_lock(&w->lock);  // it is between its last look and its sleep, or sleeps
-    uv_mutex_unlock(&w->lock);
-    uv_cond_signal(&w->called);
-  }
+  if (before == ASLEEP)
+    ring(w);
+  else if (before == DOZING)
+    rouse(w);
 }
 
 int wakeup_sleep(wakeup *w) {
@@ -118,17 +145,16 @@ void wakeup_doze(wakeup *w, uint64_t ns, int eager) {
   int awake = AWAKE;
   if (eager && look_out(w)) return;
   uint64_t end = ns == WAKEUP_NEVER ? 0 : uv_hrtime() + ns;
-  uv_mutex_lock(&w->lock);
   atomic_compare_exchange_strong(&w->state, &awake, DOZING);
   while (atomic_load(&w->state) == DOZING) {
     if (ns == WAKEUP_NEVER) {
-      uv_cond_wait(&w->called, &w->lock);
+      nap(w, WAKEUP_NEVER);
       continue;
     }
     uint64_t now = uv_hrtime();
-    if (now >= end || uv_cond_timedwait(&w->called, &w->lock, end - now) == UV_ETIMEDOUT) break;
+    if (now >= end) break;
+    nap(w, end - now);
   }
-  uv_mutex_unlock(&w->lock);
 }
 
 int wakeup_rise(wakeup *w) {
@@ -138,6 +164,4 @@ int wakeup_rise(wakeup *w) {
 void wakeup_fini(wakeup *w) {
   if (w->in >= 0) close(w->in);
   if (w->out != w->in) close(w->out);
-  uv_cond_destroy(&w->called);
-  uv_mutex_destroy(&w->lock);
 }

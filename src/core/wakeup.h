@@ -3,10 +3,10 @@
 // receiver spins until the sender is through with its call (libuv 1.44, uv__async_io), which costs
 // more than half of a round trip between two threads; and nothing needs to be written to a loop
 // that is awake and will look by itself. A runtime that waits for other threads alone need not
-// poll: it dozes on a condition, which costs half the system calls, and before that it looks out
-// for what is about to come, for as long as a sleep and its end would take. Owns an eventfd
-// (elsewhere a pipe). Invariant: what was left before wakeup_send is looked at before the loop
-// sleeps again.
+// poll: it dozes on a futex (elsewhere on the descriptor), which costs half the system calls, and
+// before that it looks out for what is about to come, for as long as a sleep and its end would
+// take. Owns an eventfd (elsewhere a pipe). Invariant: what was left before wakeup_send is looked
+// at before the loop sleeps again.
 #ifndef CORE_WAKEUP_H
 #define CORE_WAKEUP_H
 
@@ -17,8 +17,6 @@ typedef struct wakeup {
   uv_poll_t poll;  // unreferenced
   int in, out;
   atomic_int state;
-  uv_mutex_t lock;  // with `called`: for a loop that dozes
-  uv_cond_t called;
   unsigned vain, skip;              // see look_out [loop]
   int has_company;                  // other threads can run at the same time
   void (*woken)(struct wakeup *w);  // called when a sleeping loop was woken
@@ -28,7 +26,8 @@ typedef struct wakeup {
 // libuv code.
 int wakeup_open(wakeup *w, uv_loop_t *loop, void (*woken)(wakeup *w));
 
-// Have the loop look. [any] The wakeup must live until the call is over.
+// Have the loop look. [any, signal handlers too, but errno is lost] The wakeup must live until the
+// call is over.
 void wakeup_send(wakeup *w);
 
 // The loop is about to sleep, in uv_run. [loop] Answers 0 if it must look first.

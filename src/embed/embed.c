@@ -4,6 +4,7 @@
 // lua_pcall or a turn of the runtime alone; nothing of the process is changed.
 #include <assert.h>
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <lauxlib.h>
 #include <math.h>
@@ -380,9 +381,10 @@ int corun_timeout(corun_runtime *c) {
 }
 
 void corun_stop(corun_runtime *c) {
-  int none = 0;
+  int none = 0, saved = errno;
   atomic_compare_exchange_strong(&c->r->asked, &none, 1);
   host_ask(c->r);
+  errno = saved;
 }
 
 int corun_close(corun_runtime *c) {

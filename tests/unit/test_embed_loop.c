@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
@@ -298,6 +299,48 @@ static void a_script_that_waits_is_stopped_and_cleans_up(void **state) {
   close_runtime(rt);
 }
 
+static pthread_t signalled;
+static atomic_int is_over;
+
+static void stop_in_handler(int number) {
+  (void)number;
+  corun_stop(one.rt);
+}
+
+static void *send_signals(void *arg) {
+  (void)arg;
+  while (!atomic_load(&is_over)) {
+    usleep(100);
+    pthread_kill(signalled, SIGUSR1);
+  }
+  return NULL;
+}
+
+// It comes in the midst of what the thread does to fall asleep, too: where that holds a lock, the
+// handler must not want it.
+static void the_handler_of_a_signal_may_stop_a_script(void **state) {
+  (void)state;
+  output o;
+  pthread_t thread;
+  struct sigaction sa, before;
+  one.rt = make(&o);
+  signalled = pthread_self();
+  memset(&sa, 0, sizeof sa);
+  sa.sa_handler = stop_in_handler;
+  sa.sa_flags = SA_RESTART;
+  sigaction(SIGUSR1, &sa, &before);
+  assert_int_equal(0, pthread_create(&thread, NULL, send_signals, NULL));
+  for (int i = 0; i < 1000; i++) {
+    const char *code = i % 2 ? "local corun = require 'corun' while true do corun.sleep(1e-6) end"
+                             : "require('corun').sleep(1e6)";
+    assert_int_equal(CORUN_CANCELLED, run(one.rt, code));
+  }
+  atomic_store(&is_over, 1);
+  pthread_join(thread, NULL);
+  sigaction(SIGUSR1, &before, NULL);
+  close_runtime(one.rt);
+}
+
 static void code_that_spins_is_stopped_where_interrupts_are_allowed(void **state) {
   (void)state;
   output o;
@@ -477,6 +520,7 @@ int main(void) {
     cmocka_unit_test(another_runtime_runs_within),
     cmocka_unit_test(a_second_script_is_refused_and_the_first_goes_on),
     cmocka_unit_test(a_script_that_waits_is_stopped_and_cleans_up),
+    cmocka_unit_test(the_handler_of_a_signal_may_stop_a_script),
     cmocka_unit_test(code_that_spins_is_stopped_where_interrupts_are_allowed),
     cmocka_unit_test(functions_of_the_host_suspend),
     cmocka_unit_test(a_close_waits_for_what_is_outstanding),
