@@ -83,16 +83,28 @@ static void fault(const op *o, const char *what) {
 #endif
 }
 
-static wait_answer cancel(work *w) {
+// Ask the operation to end.
+static wait_answer ask(op *o) {
   static const wait_answer answers[] = {WAIT_CANNOT_STOP, WAIT_STOPPED, WAIT_ABANDONED};
+  unsigned answer = o->type->cancel ? o->type->cancel(o->data) : CORUN_PENDING;
+  if (answer <= CORUN_ABANDONED) return answers[answer];
+  fault(o, "has a cancel whose answer is none");
+  return WAIT_CANNOT_STOP;
+}
+
+static wait_answer cancel(work *w) {
   op *o = (op *)w;
   if (atomic_load(&o->woken)) return WAIT_CANNOT_STOP;  // it has ended: this thread will be told
   if (o->is_asked) return o->answer;
   o->is_asked = 1;
-  o->answer = o->type->cancel ? answers[o->type->cancel(o->data)] : WAIT_CANNOT_STOP;
+  o->answer = ask(o);
+  if (o->answer == WAIT_ABANDONED && atomic_load(&o->woken)) o->answer = WAIT_CANNOT_STOP;
   if (o->answer != WAIT_STOPPED) return o->answer;
   if (o->type->run) fault(o, "is run by a thread: its cancel must not answer CORUN_STOPPED");
-  if (o->type->run || atomic_exchange(&o->woken, 1)) o->answer = WAIT_CANNOT_STOP;
+  if (o->type->run || atomic_exchange(&o->woken, 1))
+    o->answer = WAIT_CANNOT_STOP;
+  else
+    o->rc = UV_ECANCELED;
   return o->answer;
 }
 
@@ -151,7 +163,8 @@ int corun_await(lua_State *L, void *data) {
   wait_check(L);
   if (!o->type->run) {
     o->is_awaited = 1;
-    return work_wait(L, &o->w);
+    int is_abandoned = o->answer == WAIT_ABANDONED && !o->w.has_ended;
+    return is_abandoned ? done(L, &o->w, UV_ECANCELED) : work_wait(L, &o->w);
   }
   task_checkpoint(L);
   o->is_awaited = 1;

@@ -283,6 +283,46 @@ static int l_wake(lua_State *L) {
   return 0;
 }
 
+static corun_answer abandon_pending(void *op) {
+  (void)op;
+  atomic_fetch_add(&told, 1);
+  return CORUN_ABANDONED;
+}
+
+// Both wakes it and says that it goes on.
+static corun_answer leave_woken(void *op) {
+  wake_pending(op);
+  return CORUN_ABANDONED;
+}
+
+static corun_answer answer_nonsense(void *op) {
+  (void)op;
+  return (corun_answer)7;
+}
+
+// early(kind, holder): cancelled before the await, unless the kind says when; holder.op is for
+// `wake`.
+static int l_early(lua_State *L) {
+  static const char *const kinds[] = {"run",       "stopped", "woken",    "never",
+                                      "abandoned", "left",    "nonsense", NULL};
+  static const corun_optype types[] = {
+    {.name = "early", .run = run_sum, .done = done_sum, .drop = drop_any},
+    {.name = "early", .done = done_signal, .cancel = stop_pending, .drop = drop_any},
+    {.name = "early", .done = done_signal, .cancel = wake_pending, .drop = drop_any},
+    {.name = "early", .done = done_signal, .drop = drop_any},
+    {.name = "early", .done = done_signal, .cancel = abandon_pending, .drop = drop_any},
+    {.name = "early", .done = done_signal, .cancel = leave_woken, .drop = drop_any},
+    {.name = "early", .done = done_signal, .cancel = answer_nonsense, .drop = drop_any}};
+  int kind = luaL_checkoption(L, 1, NULL, kinds);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  lua_settop(L, 3);
+  void *op = corun_newop(L, &types[kind], sizeof(sum) + sizeof(signal_op));
+  lua_pushlightuserdata(L, op);
+  lua_setfield(L, 2, "op");
+  if (!lua_toboolean(L, 3)) corun_cancel(op);
+  return corun_await(L, op);
+}
+
 // Operations of any runtime that a thread wakes together.
 static struct {
   pthread_mutex_t lock;
@@ -536,6 +576,7 @@ int luaopen_operations(lua_State *L) {
                                        {"linger", l_linger},
                                        {"fail", l_fail},
                                        {"pending", l_pending},
+                                       {"early", l_early},
                                        {"wake", l_wake},
                                        {"shelve", l_shelve},
                                        {"shelved", l_shelved},
