@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <uv.h>
 
 #include "core/error.h"
@@ -23,6 +24,7 @@ typedef struct fd_watch {
   uv_poll_t poll;
   int fd;
   list waiters;
+  list fresh;  // in rt->unwatched
 } watch;
 
 typedef struct fd_wait {  // on the stack of the coroutine that waits
@@ -44,11 +46,13 @@ static void close_watch(handle *h) {
   watch *w = (watch *)(void *)h;
   if (uv_is_closing((uv_handle_t *)&w->poll)) return;
   h->r->watches[w->fd] = NULL;
+  list_remove(&w->fresh);
   uv_close((uv_handle_t *)&w->poll, on_closed);
 }
 
 static int reserve(rt *r, size_t fd) {
   if (fd < r->nwatches) return 0;
+  if (fcntl((int)fd, F_GETFD) < 0) return UV_EBADF;  // no room for a number that is none
   size_t n = r->nwatches ? r->nwatches : LEAST_ROOM;
   while (n <= fd) n *= 2;
   watch **grown = realloc(r->watches, n * sizeof(watch *));
@@ -76,6 +80,7 @@ static int watch_of(rt *r, int fd, watch **out) {
   w->poll.data = w;
   w->fd = fd;
   list_init(&w->waiters);
+  list_init(&w->fresh);
   handle_init(r, &w->h, "descriptor", close_watch);
   *out = r->watches[fd] = w;
   return 0;
@@ -88,9 +93,12 @@ static int refresh(watch *w) {
   int events = 0;
   for (const list *l = w->waiters.next; l != &w->waiters; l = l->next)
     events |= list_entry(l, fd_wait, link)->events;
-  if (events) return uv_poll_start(&w->poll, events, on_ready);
-  close_watch(&w->h);
-  return 0;
+  if (!events) {
+    close_watch(&w->h);
+    return 0;
+  }
+  if (list_empty(&w->fresh)) list_push(&w->h.r->unwatched, &w->fresh);
+  return uv_poll_start(&w->poll, events, on_ready);
 }
 
 // Wake those who wait for some of `events`: with the bits that hold, or with `rc` if it is not 0.
@@ -165,6 +173,21 @@ int descriptor_test(int fd, int events) {
   if (p.revents & POLLNVAL) return UV_EBADF;
   if (p.revents & (POLLERR | POLLHUP)) return events;
   return (p.revents & POLLIN ? UV_READABLE : 0) | (p.revents & POLLOUT ? UV_WRITABLE : 0);
+}
+
+void descriptor_look(rt *r) {
+  struct stat s;
+  for (list *l; (l = list_shift(&r->unwatched)) != NULL;) {
+    watch *w = list_entry(l, watch, fresh);
+    int rc = 0;
+    if (fstat(w->fd, &s) < 0)
+      rc = uv_translate_sys_error(errno);
+    else if (S_ISREG(s.st_mode) || S_ISDIR(s.st_mode))  // another one has its number by now
+      rc = UV_EPERM;
+    if (rc == 0) continue;
+    wake(w, UV_READABLE | UV_WRITABLE, rc);
+    refresh(w);
+  }
 }
 
 void descriptor_release(rt *r, int fd, int rc) {

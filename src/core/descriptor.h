@@ -20,6 +20,10 @@ int descriptor_await(lua_State *L, int fd, int events, uint64_t when, void *arg,
 // What it can do now. [any] Answers bits, 0 for none of `events`, or a negative libuv code.
 int descriptor_test(int fd, int events);
 
+// Fail the waits for descriptors that were closed since they began: libuv aborts when the system
+// refuses one at its next poll. [loop] Must not run Lua.
+void descriptor_look(rt *r);
+
 // Wake all who wait for it with `rc`. [loop] Must not run Lua.
 void descriptor_release(rt *r, int fd, int rc);
 

@@ -13,6 +13,7 @@
 
 #include "core/bytes.h"
 #include "core/coroutine.h"
+#include "core/descriptor.h"
 #include "core/error.h"
 #include "core/handle.h"
 #include "core/host.h"
@@ -89,6 +90,7 @@ static void look(rt *r) {
 
 // A turn of the loop, and look at what was left meanwhile.
 static void turn(rt *r, uv_run_mode mode) {
+  if (!list_empty(&r->unwatched)) descriptor_look(r);
   uv_run(&r->loop, mode);
   if (wakeup_rise(&r->wakeup)) look(r);
 }
@@ -163,6 +165,7 @@ static void init(rt *r, const rt_options *opts) {
   list_init(&r->handles);
   list_init(&r->jobs);
   list_init(&r->works);
+  list_init(&r->unwatched);
   list_init(&r->slices);
   queue_init(&r->ready);
   heap_init(&r->timers);

@@ -79,6 +79,7 @@ struct rt {
   list works;       // all of these
   struct fd_watch **watches;  // descriptors that tasks wait for, by number (core/descriptor.h)
   size_t nwatches;            // room in there
+  list unwatched;             // those of which libuv tells the system at the next poll only
   list slices;  // of long operations on libuv's threads, waiting for their turn (sys/fs_op.h)
   uint32_t nslices, most_slices;  // that run, and may run at once: the loop keeps a core
   uint64_t next_id;               // tasks and scopes

@@ -345,6 +345,46 @@ describe("an operation that others wake", function()
     assert.equal(0, told) -- it did not even begin
   end)
 
+  for _, kind in ipairs{"run", "stopped", "woken", "left", "abandoned"} do
+    it("gives nil and an error when it is cancelled before the await: " .. kind, function()
+      local holder = {}
+      local ok, err = ext.early(kind, holder)
+      assert.is_nil(ok)
+      assert.equal("ECANCELED", err.code)
+      local _, dropped, told = ext.counts()
+      assert.equal(kind == "run" and 0 or 1, told)
+      if kind == "abandoned" then
+        assert.equal(0, dropped)
+        assert.equal(1, debug_.stats().jobs)
+        ext.wake(holder.op)
+        assert_dropped(1)
+      else
+        assert.equal(1, dropped)
+      end
+      assert.equal(0, debug_.stats().jobs)
+    end)
+  end
+
+  it("sleeps until it is woken when it cannot be cancelled before the await", function()
+    local holder = {}
+    local t = started(ext.early, "never", holder)
+    assert.is_false(t:done())
+    ext.wake(holder.op)
+    assert.equal(0, t:await())
+  end)
+
+  it("has ended when its cancel wakes it, whatever that answers", function()
+    local holder = {}
+    local t = started(ext.early, "left", holder, true)
+    ext.cancel(holder.op)
+    assert.equal("ECANCELED", select(2, t:await()).code)
+    t = started(ext.early, "left", holder, true)
+    t:cancel()
+    assert.equal("ECANCELED", select(2, t:await()).code)
+    t, holder = nil, nil -- luacheck: ignore 311
+    assert_dropped(2)
+  end)
+
   for _, kind in ipairs{"stopped", "woken"} do
     it("ends for its task when it is cancelled: " .. kind, function()
       local holder = {}
@@ -456,7 +496,7 @@ describe("a wait for a descriptor", function()
     local closed, other = ext.pair()
     ext.close(closed)
     ext.close(other)
-    for _, fd in ipairs{closed, -1, 1 << 20} do
+    for _, fd in ipairs{closed, -1, 1 << 20, (1 << 31) - 1, -(1 << 31)} do
       for _, limit in ipairs{-1, 0} do
         local ok, err = ext.await_fd(fd, READABLE, limit)
         assert.is_nil(ok)
@@ -468,6 +508,40 @@ describe("a wait for a descriptor", function()
     assert.is_nil(ok)
     assert.equal("EPERM", err.code)
     ext.close(file)
+  end)
+
+  it("fails when the descriptor is closed before the loop has seen it", function()
+    local t, u = started(ext.await_fd, a, READABLE), started(ext.await_fd, a, WRITABLE)
+    ext.close(a)
+    for _, waiting in ipairs{t, u} do
+      local ok, err = waiting:await()
+      assert.is_nil(ok)
+      assert.equal("EBADF", err.code)
+    end
+    ext.close(b)
+    a, b = ext.pair()
+    assert.equal(WRITABLE, ext.await_fd(a, WRITABLE))
+  end)
+
+  it("fails when the descriptor has become a file before the loop has seen it", function()
+    local t = started(ext.await_fd, a, READABLE)
+    ext.close(a)
+    assert.equal(a, ext.open("README.md"))
+    local ok, err = t:await()
+    assert.is_nil(ok)
+    assert.equal("EPERM", err.code)
+  end)
+
+  it("fails for a closed descriptor that others still wait for", function()
+    local t = started(ext.await_fd, a, READABLE)
+    corun.sleep(0.001)
+    ext.close(a)
+    local ok, err = ext.await_fd(a, READABLE + WRITABLE)
+    assert.is_nil(ok)
+    assert.equal("EBADF", err.code)
+    assert.equal("EBADF", select(2, t:await()).code)
+    ext.close(b)
+    a, b = ext.pair()
   end)
 
   it("goes on in C", function()
@@ -577,6 +651,16 @@ describe("misuse of an operation", function()
       t:cancel()
       t:await()
       print "went on"]], "its cancel must not answer CORUN_STOPPED")
+  end)
+
+  it("is told or aborts: cancel answers what is no answer", function()
+    assert_fault([[local corun, holder = require "corun", {}
+      local t = corun.async(ext.early, "nonsense", holder, true)
+      while not holder.op do corun.yield() end
+      ext.cancel(holder.op)
+      ext.wake(holder.op)
+      assert(t:await() == 0)
+      print "went on"]], "operation 'early' has a cancel whose answer is none")
   end)
 
   it("drops what was never awaited", function()
