@@ -22,6 +22,7 @@ int wait_is_possible(lua_State *L) {
 void wait_check(lua_State *L) {
   if (wait_is_possible(L)) return;
   rt *r = rt_of(L);
+  task_current(L);  // raises when there is none
   if (r->closing_coroutines) err_misuse(L, "cannot suspend inside coroutine.close");
   err_misuse(L, "cannot suspend inside %s", trace_boundary(L, r->pinned ? r->pinned : L));
 }

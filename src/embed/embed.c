@@ -251,6 +251,11 @@ static const char *reason_against(const corun_runtime *c) {
   return c->is_running ? "a script runs already" : NULL;
 }
 
+// Answer whether the main state has a function and so many arguments of the host's on it.
+static int is_startable(const corun_runtime *c, int nargs) {
+  return nargs >= 0 && lua_gettop(c->r->L) > nargs;
+}
+
 // Start the function on the stack.
 static corun_status start(corun_runtime *c, int nargs) {
   rt *r = c->r;
@@ -326,12 +331,14 @@ corun_status corun_run_file(corun_runtime *c, const char *path) {
 }
 
 corun_status corun_run_string(corun_runtime *c, const char *code, size_t n, const char *name) {
-  script s = {.code = code, .n = n, .name = name};
+  script s = {.code = n ? code : "", .n = n, .name = name};
   return run(c, &s);
 }
 
 corun_status corun_start(corun_runtime *c, int nargs) {
   const char *why = reason_against(c);
+  if (!why && !is_startable(c, nargs)) return refuse(c, "there is no function to start");
+  if (why && !c->is_inside && is_startable(c, nargs)) lua_pop(c->r->L, nargs + 1);
   if (why) return refuse(c, why);
   guard g;
   c->is_inside = 1;
@@ -389,7 +396,8 @@ void corun_stop(corun_runtime *c) {
 
 int corun_close(corun_runtime *c) {
   if (!c) return 0;
-  if (c->is_inside) return UV_EBUSY;
+  lua_Debug called;
+  if (c->is_inside || lua_getstack(c->r->L, 0, &called)) return UV_EBUSY;
   guard g;
   c->is_inside = 1;
   guard_enter(&g, c->r);

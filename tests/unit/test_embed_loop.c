@@ -11,6 +11,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifdef __linux__
+#include <sys/epoll.h>
+#endif
+
 #include "embed_case.h"
 
 static double now(void) {
@@ -186,6 +190,82 @@ static void the_host_may_call_lua_between_steps(void **state) {
   close_runtime(rt);
 }
 
+#ifdef __linux__
+static void epoll_does_as_well(void **state) {
+  (void)state;
+  output outputs[2];
+  corun_runtime *rts[2];
+  int running = 2, ep = epoll_create1(EPOLL_CLOEXEC);
+  assert_true(ep >= 0);
+  for (int i = 0; i < 2; i++) {
+    corun_options options = {.argv = argv};
+    struct epoll_event e = {.events = EPOLLIN, .data.u32 = (uint32_t)i};
+    rts[i] = make_with(&options, &outputs[i]);
+    start_code(rts[i], mixed);
+    assert_int_equal(0, epoll_ctl(ep, EPOLL_CTL_ADD, corun_pollfd(rts[i]), &e));
+  }
+  int is_ready[2] = {1, 1};
+  while (running) {
+    struct epoll_event e[2];
+    int timeout = -1;
+    for (int i = 0; i < 2; i++) {
+      if (!rts[i]) continue;
+      if (is_ready[i] && corun_step(rts[i]) != CORUN_RUNNING) {
+        assert_string_equal("161\n", outputs[i].out.text);
+        assert_int_equal(0, epoll_ctl(ep, EPOLL_CTL_DEL, corun_pollfd(rts[i]), NULL));
+        close_runtime(rts[i]);
+        rts[i] = NULL;
+        running--;
+        continue;
+      }
+      int t = corun_timeout(rts[i]);
+      if (t >= 0 && (timeout < 0 || t < timeout)) timeout = t;
+    }
+    int n = running ? epoll_wait(ep, e, 2, timeout) : 0;
+    is_ready[0] = is_ready[1] = n == 0;  // the time has come, of one or both
+    for (int i = 0; i < n; i++) is_ready[e[i].data.u32] = 1;
+  }
+  close(ep);
+}
+#endif
+
+// --- Operations of the host's
+
+static atomic_int is_woken, is_dropped;
+
+static void *wake_late(void *op) {
+  usleep(50000);
+  atomic_store(&is_woken, 1);
+  corun_wake(op, 0);
+  return NULL;
+}
+
+static void drop_late(void *op) {
+  (void)op;
+  atomic_store(&is_dropped, 1);
+}
+
+static const corun_optype late_type = {.name = "late", .drop = drop_late};
+
+static int l_late(lua_State *L) {
+  pthread_t thread;
+  void *op = corun_newop(L, &late_type, 8);
+  if (pthread_create(&thread, NULL, wake_late, op) != 0)
+    corun_wake(op, -EAGAIN);
+  else
+    pthread_detach(thread);
+  return corun_await(L, op);
+}
+
+static int l_wait(lua_State *L) {
+  return corun_await_fd(L, 0, CORUN_READABLE, 0);
+}
+
+static int l_check(lua_State *L) {
+  corun_checkpoint(L);
+  return 0;
+}
+
 // --- Misuse --------------------------------------------------------------------------------------
 
 static corun_runtime *nested;
@@ -207,6 +287,70 @@ static void calls_from_within_are_refused(void **state) {
   do_code(rt, "print(nest())");
   assert_string_equal(
     "true\ttrue\ttrue\ttrue\ttrue\tthe runtime was called from within what it calls\n", o.out.text);
+  close_runtime(rt);
+}
+
+static int l_close_own(lua_State *L) {
+  lua_pushinteger(L, corun_close(nested));
+  return 1;
+}
+
+static void a_close_under_a_call_of_the_host_is_refused(void **state) {
+  (void)state;
+  output o;
+  corun_runtime *rt = nested = make(&o);
+  lua_State *L = corun_state(rt);
+  lua_pushcfunction(L, l_close_own);
+  assert_int_equal(LUA_OK, lua_pcall(L, 0, 1, 0));
+  assert_int_equal(-EBUSY, lua_tointeger(L, -1));
+  lua_pop(L, 1);
+  do_code(rt, "x = 1");
+  close_runtime(rt);
+}
+
+static void what_cannot_be_started_is_answered(void **state) {
+  (void)state;
+  output o;
+  corun_runtime *rt = make(&o);
+  lua_State *L = corun_state(rt);
+  for (int nargs = -1; nargs < 3; nargs++) {
+    assert_int_equal(CORUN_FAILED, corun_start(rt, nargs));
+    assert_string_equal("there is no function to start", corun_error(rt));
+    assert_int_equal(0, lua_gettop(L));
+  }
+  lua_pushinteger(L, 42);
+  corun_status status = corun_start(rt, 0);
+  if (status == CORUN_RUNNING) status = corun_finish(rt);
+  assert_int_equal(CORUN_FAILED, status);
+  assert_non_null(strstr(corun_error(rt), "attempt to call a number value"));
+  assert_int_equal(0, lua_gettop(L));
+  lua_pushliteral(L, "the host's");
+  start_code(rt, "require('corun').sleep(0.001)");
+  lua_pushinteger(L, 1);
+  lua_pushinteger(L, 2);
+  assert_int_equal(CORUN_FAILED, corun_start(rt, 1));
+  assert_string_equal("a script runs already", corun_error(rt));
+  assert_int_equal(1, lua_gettop(L));
+  assert_int_equal(CORUN_DONE, corun_finish(rt));
+  assert_int_equal(CORUN_DONE, corun_run_string(rt, NULL, 0, NULL));
+  close_runtime(rt);
+}
+
+static void operations_need_a_task(void **state) {
+  (void)state;
+  output o;
+  corun_runtime *rt = make(&o);
+  lua_State *L = corun_state(rt);
+  static lua_CFunction const all[] = {l_late, l_wait};
+  for (int i = 0; i < 2; i++) {
+    lua_pushcfunction(L, all[i]);
+    assert_int_equal(LUA_ERRRUN, lua_pcall(L, 0, 0, 0));
+    assert_non_null(strstr(lua_tostring(L, -1), "no task is running here"));
+    lua_pop(L, 1);
+  }
+  lua_pushcfunction(L, l_check);
+  assert_int_equal(LUA_ERRRUN, lua_pcall(L, 0, 0, 0));
+  lua_pop(L, 1);
   close_runtime(rt);
 }
 
@@ -330,7 +474,7 @@ static void the_handler_of_a_signal_may_stop_a_script(void **state) {
   sa.sa_flags = SA_RESTART;
   sigaction(SIGUSR1, &sa, &before);
   assert_int_equal(0, pthread_create(&thread, NULL, send_signals, NULL));
-  for (int i = 0; i < 1000; i++) {
+  for (int i = 0; i < 500; i++) {
     const char *code = i % 2 ? "local corun = require 'corun' while true do corun.sleep(1e-6) end"
                              : "require('corun').sleep(1e6)";
     assert_int_equal(CORUN_CANCELLED, run(one.rt, code));
@@ -355,32 +499,6 @@ static void code_that_spins_is_stopped_where_interrupts_are_allowed(void **state
 
 // --- Closing
 // ---------------------------------------------------------------------------------------
-
-static atomic_int is_woken, is_dropped;
-
-static void *wake_late(void *op) {
-  usleep(50000);
-  atomic_store(&is_woken, 1);
-  corun_wake(op, 0);
-  return NULL;
-}
-
-static void drop_late(void *op) {
-  (void)op;
-  atomic_store(&is_dropped, 1);
-}
-
-static const corun_optype late_type = {.name = "late", .drop = drop_late};
-
-static int l_late(lua_State *L) {
-  pthread_t thread;
-  void *op = corun_newop(L, &late_type, 8);
-  if (pthread_create(&thread, NULL, wake_late, op) != 0)
-    corun_wake(op, -EAGAIN);
-  else
-    pthread_detach(thread);
-  return corun_await(L, op);
-}
 
 static void functions_of_the_host_suspend(void **state) {
   (void)state;
@@ -513,10 +631,16 @@ int main(void) {
     cmocka_unit_test(timers_fire_and_nothing_turns_meanwhile),
     cmocka_unit_test(sockets_timers_and_jobs_live_in_one_loop),
     cmocka_unit_test(two_runtimes_live_in_one_loop),
+#ifdef __linux__
+    cmocka_unit_test(epoll_does_as_well),
+#endif
     cmocka_unit_test(steps_find_deadlocks_and_time_limits),
     cmocka_unit_test(what_was_begun_in_steps_may_be_finished_asleep),
     cmocka_unit_test(the_host_may_call_lua_between_steps),
     cmocka_unit_test(calls_from_within_are_refused),
+    cmocka_unit_test(a_close_under_a_call_of_the_host_is_refused),
+    cmocka_unit_test(what_cannot_be_started_is_answered),
+    cmocka_unit_test(operations_need_a_task),
     cmocka_unit_test(another_runtime_runs_within),
     cmocka_unit_test(a_second_script_is_refused_and_the_first_goes_on),
     cmocka_unit_test(a_script_that_waits_is_stopped_and_cleans_up),
