@@ -222,7 +222,8 @@ CORUN_API struct uv_loop_s *corun_loop(lua_State *L);
  * an error to the script. Programs that scripts start are waited for by their numbers: the host
  * must not wait for all children at once, nor ignore SIGCHLD. As for any thread, the host must not
  * change the environment (setenv) while a runtime runs. Threads of corun live as long as the
- * process.
+ * process. After a fork the child must not touch the runtimes of its parent, nor close them; it may
+ * make its own.
  */
 typedef struct corun_runtime corun_runtime;
 

@@ -42,6 +42,7 @@ typedef struct watched {
 
 static struct {
   pthread_mutex_t lock;
+  pthread_once_t once;
   watched *list;
   _Atomic(rt *) owner;  // of the signals
   int started, pipe[2];
@@ -55,7 +56,7 @@ static struct {
     int users;  // handles of libuv
     struct sigaction action;
   } listened[SIGNALS];
-} host = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} host = {.lock = PTHREAD_MUTEX_INITIALIZER, .once = PTHREAD_ONCE_INIT};
 
 static _Thread_local rt *current;
 
@@ -199,12 +200,13 @@ static void set_action(int sig, const struct sigaction *action, struct sigaction
 }
 
 static void take_urg(void) {
-  struct sigaction sa;
+  struct sigaction sa, old;
   memset(&sa, 0, sizeof sa);
   sa.sa_sigaction = on_urg;
   sa.sa_flags = SA_RESTART | SA_SIGINFO;
   sigemptyset(&sa.sa_mask);
-  install(SIGURG, &sa, &host.old_urg);
+  install(SIGURG, &sa, &old);
+  if (!(old.sa_flags & SA_SIGINFO) || old.sa_sigaction != on_urg) host.old_urg = old;
 }
 
 static void handle(int sig, void (*fn)(int), struct sigaction *old) {
@@ -412,6 +414,31 @@ static void forget_signals(rt *r) {
   atomic_store(&host.signal, 0);
   atomic_store(&r->intr.stops_seen, 0);
   atomic_store(&r->intr.quits_seen, atomic_load(&host.quits));
+}
+
+// In the child of a fork there is none of our threads. Runtimes of the parent are not touched there
+// any more; new ones find all as in a new process.
+static void on_fork(void) {
+  pthread_mutex_init(&host.lock, NULL);
+  pthread_mutex_init(&descriptors.lock, NULL);
+  works = (work_pool)WORK_POOL_INIT;
+  if (host.owner) give_signals_back();
+  host.owner = NULL;
+  host.list = NULL;
+  if (!host.started) return;
+  host.started = 0;
+  atomic_store(&host.parked, 0);
+  close(host.pipe[0]);
+  close(host.pipe[1]);
+  host.pipe[0] = host.pipe[1] = -1;
+}
+
+static void watch_forks(void) {
+  pthread_atfork(NULL, NULL, on_fork);
+}
+
+void host_prepare(void) {
+  pthread_once(&host.once, watch_forks);
 }
 
 void host_enter(rt *r) {

@@ -12,6 +12,9 @@
 #include "core/types.h"
 #include "core/work.h"
 
+// A runtime is made. [any]
+void host_prepare(void);
+
 // A root task begins: watch the runtime, unless it has no interrupts, and take the signals if it
 // owns them and nobody else has. [loop]
 void host_enter(rt *r);

@@ -185,6 +185,7 @@ static int open_lua(rt *r) {
 
 rt *rt_new(const rt_options *opts, int *rc) {
   int code = UV_ENOMEM;
+  host_prepare();
   rt *r = calloc(1, sizeof *r);
   if (!r) goto fail;
   init(r, opts);

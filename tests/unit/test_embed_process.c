@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "embed_case.h"
@@ -94,6 +95,65 @@ static void a_script_cannot_end_the_process(void **state) {
   do_code(rt, "require('corun.pool').close()");
   close_runtime(rt);
 }
+
+// --- Forks
+// ----------------------------------------------------------------------------------------
+
+#ifndef __SANITIZE_THREAD__  // which gives up when a child of several threads starts one
+
+// What needs threads of all kinds: corun's, libuv's, workers, the watchdog.
+static const char threads_needed[] =
+  "local corun = require 'corun'\n"
+  "local pool, codec = require 'corun.pool', require 'corun.codec'\n"
+  "assert(codec.hash_file('/proc/self/status', 'md5'))\n"
+  "assert(corun.fs.read('/proc/self/status'))\n"
+  "assert(pool.run(function() return 1 end) == 1)\n"
+  "local ok, err = corun.timeout(0.01, function() while true do end end)\n"
+  "assert(not ok and err.code == 'ETIMEDOUT')\n"
+  "pool.close()";
+
+static int live_in_child(void) {
+  corun_options options = {.size = sizeof options, .signals = CORUN_INTERRUPTS};
+  corun_runtime *rt;
+  alarm(30);  // it may hang
+  if (corun_new(&rt, &options) < 0) return 1;
+  if (run(rt, threads_needed) != CORUN_DONE) return 2;
+  return corun_close(rt) == 0 ? 0 : 3;
+}
+
+static int fork_and_live(void) {
+  int status = -1;
+  pid_t child = fork();
+  if (child == 0) _exit(live_in_child());
+  assert_true(child > 0);
+  assert_int_equal(child, waitpid(child, &status, 0));
+  return status;
+}
+
+static int l_fork(lua_State *L) {
+  lua_pushinteger(L, fork_and_live());
+  return 1;
+}
+
+static void a_child_makes_a_runtime_of_its_own(void **state) {
+  (void)state;
+  output o;
+  corun_options options = {.signals = CORUN_SIGNALS};
+  corun_runtime *rt = make_with(&options, &o);
+  assert_int_equal(0, fork_and_live());  // nothing has run here
+  do_code(rt, threads_needed);
+  assert_int_equal(0, fork_and_live());
+  start_code(rt, "require('corun').sleep(0.01) print('done')");
+  assert_int_equal(CORUN_RUNNING, corun_step(rt));
+  assert_int_equal(0, fork_and_live());  // one runs here
+  assert_int_equal(CORUN_DONE, corun_finish(rt));
+  set_function(rt, "fork", l_fork);
+  do_code(rt, "print(fork())");
+  do_code(rt, threads_needed);
+  assert_string_equal("done\n0\n", o.out.text);
+  close_runtime(rt);
+}
+#endif
 
 // --- Writes that fail
 // ------------------------------------------------------------------------------
@@ -251,6 +311,9 @@ int main(void) {
     cmocka_unit_test(handlers_stay_those_of_the_host),
     cmocka_unit_test(the_process_stays_as_it_was),
     cmocka_unit_test(a_script_cannot_end_the_process),
+#ifndef __SANITIZE_THREAD__
+    cmocka_unit_test(a_child_makes_a_runtime_of_its_own),
+#endif
     cmocka_unit_test(a_broken_pipe_is_an_error_of_the_write),
     cmocka_unit_test(a_pending_signal_of_the_host_stays),
     cmocka_unit_test(programs_start_with_the_signals_of_the_host),
