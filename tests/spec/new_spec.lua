@@ -52,13 +52,30 @@ describe("corun new ext", function()
     assert.equal(0, select(2, new(dir, "ext", "sprite", "a/b")))
     assert(fs.remove(dir .. "/a/b/CMakeLists.txt"))
     assert(fs.write(dir .. "/a/b/try.lua", "mine"))
-    refuses(1, "corun new: a/b/sprite.c is there already: nothing was written\n", dir, "ext",
+    refuses(2, "corun new: a/b/sprite.c is there already: nothing was written\n", dir, "ext",
       "sprite", "a/b")
     assert.equal("sprite.c test.lua try.lua", list(dir .. "/a/b"))
     assert.equal("mine", fs.read(dir .. "/a/b/try.lua"))
     assert(fs.write(dir .. "/file", "mine"))
     assert.equal(1, select(2, new(dir, "ext", "other", "file")))
     assert.equal("mine", fs.read(dir .. "/file"))
+  end)
+
+  it("leaves nothing behind when it cannot write all", function()
+    local temp <close> = assert(fs.temp{dir = true})
+    local dir = temp:path()
+    local long = ("n"):rep(254) -- with .c longer than names of files may be
+    assert(fs.mkdir(dir .. "/there"))
+    assert(fs.write(dir .. "/there/mine", "mine"))
+    for _, folder in ipairs{"fresh", "there"} do
+      local out, status = new(dir, "ext", long, folder)
+      assert.equal(1, status)
+      assert.matches("^corun new: write " .. folder .. "/n+%.c: name too long", out)
+    end
+    assert.matches("^corun new: mkdir n+: name too long", (new(dir, "ext", ("n"):rep(300))))
+    assert.matches("^corun new: mkdir : ", (new(dir, "ext", "sprite", "")))
+    assert.equal("there", list(dir))
+    assert.equal("mine", list(dir .. "/there"))
   end)
 
   it("answers names that cannot be", function()
@@ -69,7 +86,8 @@ describe("corun new ext", function()
       refuses(2, cannot:format(name, "it must be letters, digits and _, and begin with a letter"),
         dir, "ext", name)
     end
-    for _, name in ipairs{"end", "string", "test", "corun", "install", "try"} do
+    for _, name in ipairs{"end", "string", "test", "corun", "install", "try", "assert", "require",
+      "arg", "preinstall", "ALL_BUILD", "began"} do
       refuses(2, cannot:format(name, "the name is taken"), dir, "ext", name)
     end
     refuses(2, cannot:format("cjson", "the name is taken by a module of corun"), dir, "ext",
