@@ -6,6 +6,7 @@
 -- `received` too, the seconds since 1970 of its request and of itself. Headers are tables of names
 -- in small letters, each with one string, several values joined by ", "; a list counts as that.
 local date = require "corun.http_date"
+local trim = require("corun.http_message").trim
 
 local cache_control = {}
 
@@ -133,6 +134,11 @@ function cache_control.stored_headers(headers)
   return out
 end
 
+-- A list with its items one blank apart.
+local function spaced(list)
+  return (list:gsub("[^,]+", trim):gsub(",", ", "))
+end
+
 ---What of a request chooses between the responses of one URL (RFC 9111, 4.1).
 ---@param request table
 ---@param vary string? of the response
@@ -146,7 +152,7 @@ function cache_control.vary_key(request, vary)
     if name == "*" then return nil end
     if name ~= last then
       local value = header(request, name)
-      parts[#parts + 1] = value and ("%s: %q"):format(name, value:gsub("%s*,%s*", ", ")) or name
+      parts[#parts + 1] = value and ("%s: %q"):format(name, spaced(value)) or name
     end
     last = name
   end

@@ -5,6 +5,7 @@
 -- a domain, the jar. Never suspends but to read and write files (http_cookies_file.lua).
 local core = require "corun.cookiecore"
 local options = require "corun.options"
+local trim = require("corun.http_message").trim
 local parse_url = require "corun.urlcore".request
 local make_err = require("corun.task").err
 
@@ -97,12 +98,6 @@ local function is_cross_site(u, o)
 end
 
 -- Parsing ---------------------------------------------------------------------------------------
-
--- In linear time, also for a text of blanks.
-local function trim(s)
-  local from = s:find("[^ \t]")
-  return from and s:match("^.*[^ \t]", from) or ""
-end
 
 local ATTRIBUTES = {
   expires = function(c, v) c.expires = core.date(v) or c.expires end,

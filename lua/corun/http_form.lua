@@ -144,7 +144,7 @@ end
 
 -- The last part of a file's name, as clients may send it with folders; nothing that leads away.
 local function base(filename)
-  local name = filename:match("[^/\\]*$")
+  local name = filename:match("^.*[/\\](.*)$") or filename
   return (name == "." or name == "..") and "" or name
 end
 

@@ -5,6 +5,7 @@
 -- begins with the line end before it, so the reader begins as if one had come before the body.
 local core = require "corun.httpcore"
 local parameters = require "corun.http_parameters"
+local trim = require("corun.http_message").trim
 local task = require "corun.task"
 
 local parts = {}
@@ -78,11 +79,10 @@ end
 -- Read what follows the last delimiter: the end of its line, then whatever it likes.
 local function finish(self)
   self.at = self.at + 2
-  local stop
   repeat
-    stop = self.text:match("^[ \t]*()[^ \t]", self.at)
-  until stop or not more(self)
-  if stop and self.text:byte(stop) ~= 13 then
+    self.at = self.text:match("^[ \t]*()", self.at)
+  until self.at <= #self.text or not more(self)
+  if self.at <= #self.text and self.text:byte(self.at) ~= 13 then
     malformed(self, "the last delimiter of the form is followed by something else")
   end
   repeat self.at = #self.text + 1 until not more(self)
@@ -92,11 +92,11 @@ end
 local function headers_of(self, lines)
   local headers = {}
   for line in (lines .. "\r\n"):gmatch("(.-)\r\n") do
-    local name, value = line:match("^([^:]*):[ \t]*(.-)[ \t]*$")
+    local name, value = line:match("^([^:]*):(.*)$")
     if not name or not core.is_token(name) or not core.is_value(value) then
       malformed(self, "a header in the form is malformed")
     end
-    name = name:lower()
+    name, value = name:lower(), trim(value)
     if headers[name] then malformed(self, "a header stands twice in a part of the form") end
     headers[name] = value
   end

@@ -2,6 +2,7 @@
 -- The header Retry-After (RFC 9110, 10.2.3): how long a server asks to be left alone. Owns nothing,
 -- never suspends.
 local date = require "corun.http_date"
+local trim = require("corun.http_message").trim
 
 local MOST = 1 << 31 -- seconds; a number may have any length
 
@@ -11,10 +12,11 @@ local MOST = 1 << 31 -- seconds; a number may have any length
 ---@return number? seconds nil when it says nothing that can be understood
 local function retry_after(value, now)
   if not value then return nil end
-  local digits = value:match("^%s*(%d+%.?%d*)%s*$") -- some servers send fractions
+  value = trim(value)
+  local digits = value:match("^%d+$") or value:match("^%d+%.%d*$") -- some servers send fractions
   if digits then return math.min(tonumber(digits), MOST) end
   now = now or os.time()
-  local when = date.parse(value:match("^%s*(.*)$"):match("^.*%S") or "", now)
+  local when = date.parse(value, now)
   return when and math.max(0, when - now)
 end
 

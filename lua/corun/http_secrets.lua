@@ -4,6 +4,7 @@
 -- looked for, so that a request with another password finds its recording. Owns nothing, never
 -- suspends.
 local options = require "corun.options"
+local trim = require("corun.http_message").trim
 local url = require "corun.url"
 
 local secrets = {}
@@ -41,15 +42,15 @@ end
 -- value, which is how cookies are deleted, tells nothing.
 local function cookie(line)
   local pair, attributes = line:match("^([^;]*)(.*)$")
-  local name, value = pair:match("^([^=]*=)%s*(.-)%s*$")
-  if value == "" then return line end
+  local name, value = pair:match("^([^=]*=)(.*)$")
+  if value and trim(value) == "" then return line end
   return (name or "") .. WORD .. attributes
 end
 
 ---A text with URLs in it, such as the header Location. A user stands there with a password.
 function secrets.urls(names, text)
   if next(names) then text = text:gsub("(//)[^/?#%s@]+@", "%1" .. WORD .. "@") end
-  return (text:gsub("([?&])([^=&#%s]+)=([^&#%s<>\"]+)", function(mark, name)
+  return (text:gsub("([?&])([^?=&#%s]+)=([^&#%s<>\"]+)", function(mark, name)
     if is_secret(names, name) then return ("%s%s=%s"):format(mark, name, WORD) end
   end))
 end

@@ -3,6 +3,7 @@
 local core = require "corun.httpcore"
 local date = require "corun.http_date"
 local options = require "corun.options"
+local trim = require("corun.http_message").trim
 
 local cookie = {}
 
@@ -22,8 +23,12 @@ local NO_VALUE = '[%c%s",;\\\127-\255]'
 function cookie.parse(header)
   local cookies = {}
   for pair in (header or ""):gmatch("[^;]+") do
-    local name, value = pair:match("^%s*([^=%s]+)%s*=%s*(.-)%s*$")
-    if name and cookies[name] == nil then cookies[name] = value:match('^"(.*)"$') or value end
+    local name, value = pair:match("^([^=]*)=(.*)$")
+    name = trim(name or "")
+    if name ~= "" and not name:find("[ \t]") and cookies[name] == nil then
+      value = trim(value)
+      cookies[name] = value:match('^"(.*)"$') or value
+    end
   end
   return cookies
 end

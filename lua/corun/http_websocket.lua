@@ -51,7 +51,7 @@ end
 -- Whether a list of a header ("a, b") has the word, whatever its case.
 local function lists(value, word)
   for item in (value or ""):gmatch("[^,]+") do
-    if item:match("^%s*(.-)%s*$"):lower() == word then return true end
+    if message.trim(item):lower() == word then return true end
   end
   return false
 end

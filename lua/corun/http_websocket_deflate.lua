@@ -2,6 +2,7 @@
 -- What two sides of a WebSocket agree on about compression (permessage-deflate, RFC 7692). Without
 -- the option `takeover` no window is kept between messages, by either side. Owns nothing.
 local options = require "corun.options"
+local trim = require("corun.http_message").trim
 
 local deflate = {}
 
@@ -30,13 +31,14 @@ local function parse(header)
   for item in (header or ""):gmatch("[^,]+") do
     local extension, index = {}, 0
     for part in item:gmatch("[^;]+") do
-      local name, value = part:match("^%s*([^=%s]+)%s*=%s*\"?([^\"%s]*)\"?%s*$")
-      name = name or part:match("^%s*(.-)%s*$")
+      local name, value = part:match("^([^=]*)=(.*)$")
       if index == 0 then
-        extension[1] = name
+        extension[1] = trim(part)
       else
+        name = trim(name or part)
         if extension[name] then return nil end
-        extension[name] = value or true
+        value = value and trim(value)
+        extension[name] = value and (value:match('^"(.*)"$') or value) or true
       end
       index = index + 1
     end

@@ -319,7 +319,7 @@ end
 
 -- The last lines of what a process said.
 local function tail(said)
-  said = (said or ""):gsub("%s+$", "")
+  said = (said or ""):match("^.*%S") or "" -- in linear time, whatever was said
   if #said <= TAIL then return said end
   return "... " .. said:sub(-TAIL):gsub("^[^\n]*\n", "")
 end
