@@ -26,20 +26,6 @@ local LINK = {symbolic = "boolean"}
 local COPY = {recursive = "boolean", overwrite = "boolean"}
 local TEMP = {dir = "boolean", prefix = "string", parent = "string", mode = "number|string"}
 
--- Permission bits from an integer, or from octal digits as chmod(1) takes them.
-local function bits(mode, op)
-  if mode == nil then return nil end
-  local n
-  if type(mode) == "string" then
-    n = mode:find("^[0-7]+$") and tonumber(mode, 8)
-  else
-    n = math.tointeger(mode)
-  end
-  if n and n >= 0 and n <= 4095 then return n end
-  misuse(('mode for %s must be octal digits such as "644" or an integer up to 4095, got %s')
-    :format(op, options.show(mode)), 3)
-end
-
 -- Whole files -----------------------------------------------------------------------------------
 
 ---Read a whole file.
@@ -58,7 +44,7 @@ end
 function fs.write(path, data, o)
   o = check(o, "write", WRITE)
   if o.append and o.atomic then misuse("write cannot append atomically: choose one of the two") end
-  local result, err = core.write(path, data, o.append, o.atomic, bits(o.mode, "write"))
+  local result, err = core.write(path, data, o.append, o.atomic, options.mode(o.mode, "write"))
   if err then return nil, err end
   if result == true then return true end
   local stream <close> = result -- a pipe or a terminal
@@ -71,7 +57,7 @@ end
 
 ---Open a file.
 function fs.open(path, mode, o)
-  return core.open(path, mode, bits(check(o, "open", OPEN).mode, "open"))
+  return core.open(path, mode, options.mode(check(o, "open", OPEN).mode, "open"))
 end
 
 local function is_format(format, op)
@@ -167,7 +153,7 @@ end
 ---Make a directory.
 function fs.mkdir(path, o)
   o = check(o, "mkdir", MKDIR)
-  return core.mkdir(path, o.parents, bits(o.mode, "mkdir"))
+  return core.mkdir(path, o.parents, options.mode(o.mode, "mkdir"))
 end
 
 ---Remove a file or a directory.
@@ -189,7 +175,7 @@ end
 ---Set the permission bits.
 function fs.chmod(path, mode)
   if mode == nil then misuse("chmod needs a mode") end
-  return core.chmod(path, bits(mode, "chmod"))
+  return core.chmod(path, options.mode(mode, "chmod"))
 end
 
 ---Set the times.
@@ -225,7 +211,7 @@ function fs.temp(o)
   local prefix = o.prefix or "corun-"
   if prefix:find("/", 1, true) then misuse("the prefix of a temporary file must have no /") end
   local template = parent:gsub("/+$", "") .. "/" .. prefix .. "XXXXXX"
-  if not o.dir then return core.temp(template, bits(o.mode, "temp")) end
+  if not o.dir then return core.temp(template, options.mode(o.mode, "temp")) end
   if o.mode then misuse("a temporary directory is private: mode is for files") end
   return core.tempdir(template)
 end

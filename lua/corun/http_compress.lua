@@ -14,7 +14,7 @@ local compress = {}
 local OPTIONS = {least = "count", codings = "table", level = "number"}
 local LEAST = 1024 -- bytes; what is shorter fits into a packet as it is
 local CODINGS = {"zstd", "br", "gzip"} -- of those that a client likes equally, the cheapest first
-local KNOWN = {zstd = true, br = true, gzip = true}
+local LEVELS = {zstd = {1, 22}, br = {0, 11}, gzip = {0, 9}}
 
 -- What stands between a function and the writer of its answer.
 local packer = {__name = "http writer"}
@@ -63,7 +63,7 @@ end
 local function is_fit(answer)
   local headers, status = answer.headers, answer.status or 200
   local content_type = answers.get(headers, "Content-Type")
-  if status == 204 or status == 206 or not content_type then return false end
+  if status == 204 or status == 205 or status == 206 or not content_type then return false end
   if answers.get(headers, "Content-Encoding") or answers.get(headers, "Content-Range") then
     return false
   end
@@ -97,11 +97,19 @@ local function weaken(headers)
   if tag and tag:sub(1, 1) == '"' then answers.set(headers, "ETag", "W/" .. tag) end
 end
 
-local function check_codings(codings)
+-- The option `codings`; the option `level` must be one of each of them.
+local function check_codings(codings, level)
+  options.check_list(codings, "codings of compress")
+  if #codings == 0 then options.misuse("codings of compress must name one at least", 3) end
   for _, name in ipairs(codings) do
-    if not KNOWN[name] then
+    local range = LEVELS[name]
+    if not range then
       options.misuse(("codings of compress are zstd, br and gzip, got %s"):format(
         options.show(name)), 3)
+    end
+    if level and not (math.tointeger(level) and level >= range[1] and level <= range[2]) then
+      options.misuse(('option "level" for compress must be %d to %d for %s, got %s'):format(
+        range[1], range[2], name, options.show(level)), 3)
     end
   end
   return codings
@@ -113,7 +121,7 @@ function compress.compress(handler, o)
     options.misuse("compress needs a handler function, got " .. type(handler))
   end
   o = options.check(o, "compress", OPTIONS)
-  local least, codings = o.least or LEAST, check_codings(o.codings or CODINGS)
+  local least, codings = o.least or LEAST, check_codings(o.codings or CODINGS, o.level)
   local how = o.level and {level = o.level} or nil
   return function(req)
     local given, err = handler(req)

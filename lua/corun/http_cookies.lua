@@ -6,6 +6,7 @@
 local core = require "corun.cookiecore"
 local options = require "corun.options"
 local trim = require("corun.http_message").trim
+local without_login = require("corun.http_url").without_login
 local parse_url = require "corun.urlcore".request
 local make_err = require("corun.task").err
 
@@ -81,9 +82,13 @@ local function origin(url)
   elseif type(url) ~= "table" then
     options.misuse("the URL must be a string or its parts, got " .. type(url), 3)
   end
-  if not u then return nil, err end
+  if not u then
+    err.target = without_login(err.target)
+    return nil, err
+  end
   if not u.host or u.host == "" then
-    return nil, make_err("EURL", "it has no host", {op = "find cookies", target = tostring(u)})
+    return nil, make_err("EURL", "it has no host",
+      {op = "find cookies", target = without_login(tostring(u))})
   end
   return u
 end

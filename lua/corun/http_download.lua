@@ -491,6 +491,7 @@ return function(session, url, path, o, request_options)
   end
   if path == "" then options.misuse("the path must not be empty") end
   o = options.check(o, "download", spec_of(request_options))
+  options.mode(o.mode, "download")
   local d = new(session, url, o)
   local err
   local part <close>, fault = partial.of(path, o.mode)

@@ -142,7 +142,8 @@ end
 local function wait_slot(self, origin, deadline)
   self.turn = self.turn + 1
   local w <close> = setmetatable({
-    pool = self, origin = origin, event = sync.event(), turn = self.turn,
+    pool = self, origin = origin, turn = self.turn,
+    event = sync.event("a free connection to " .. origin.name),
   }, waiter)
   push(self.queue, w)
   self.waiting = self.waiting + 1

@@ -81,14 +81,15 @@ function reply.special(c, req, answer, site, fate)
   if given.stream == nil and given.body == nil then error("the response cannot be sent", 0) end
   local write, length, source = body_of(given)
   local chunked = not length and req.version == "1.1"
-  local outcome = {status = given.status or 200, keep = length ~= nil or chunked}
+  local status = given.status or 200
+  local has_body = core.has_body(status)
+  local outcome = {status = status, keep = length ~= nil or chunked or not has_body}
   local _ <close> = task.defer(close, source)
-  local is_head = req.method == "HEAD"
   local sent = core.send(c, {status = given.status, headers = given.headers},
     outcome.keep and fate or "close", true, length or chunked and "chunked" or "until the end")
   if not sent then
     outcome.keep = false
-  elseif not is_head then
+  elseif has_body and req.method ~= "HEAD" then
     local writers = require "corun.http_writer"
     local writer = writers.new(c, req.path, length, chunked)
     local ok, err = inside.attend(site, write, writer)

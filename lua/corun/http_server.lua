@@ -48,11 +48,6 @@ local function log_failure(req, err, where)
     trace and trace .. "\n" or ""))
 end
 
--- Answer what could not be read, or was too much.
-local function refuse(c, status, text)
-  if send(c, {status = status, body = text .. "\n"}, "close") then c:drain(DRAIN) end
-end
-
 -- Whether the script wants the connection closed after this answer.
 local function wants_close(headers)
   local wish = type(headers) == "table" and message.find(headers, "connection")
@@ -133,10 +128,25 @@ local function tell(state, c, entry, status)
   end
 end
 
--- Whether the connection is in step after a request whose body came in pieces.
-local function is_in_step(c, req)
-  if req.connection then return skip_rest(c) end
-  return req.over
+-- Answer what could not be read, or was too much, with the message of the error.
+local function refuse(c, state, peer, status, err)
+  local log = state.log and begin_entry(c, peer, nil, err)
+  if not send(c, {status = status, body = err.message .. "\n"}, "close") then return end
+  if log then tell(state, c, log, status) end
+  c:drain(DRAIN)
+end
+
+-- The error of what is not served at all.
+local function no_service(code, text, peer)
+  return task.err(code, text, {op = "serve", target = peer})
+end
+
+-- Take the body that comes in pieces away from the request, which a script may keep; whether some of
+-- it is unread.
+local function detach(req)
+  local is_unread = req.connection ~= nil
+  req.connection, req.is_answered = nil, true
+  return is_unread
 end
 
 -- The connection became a WebSocket, and the handler is done with it.
@@ -174,8 +184,9 @@ local function respond(c, link, state, req, res, err)
     link[6] = nil
     tell(state, c, log, status)
   end
+  local is_unread = in_pieces and detach(req)
   if not status then return false end
-  if in_pieces and keep then keep = is_in_step(c, req) end
+  if in_pieces and keep then keep = is_unread and skip_rest(c) or not is_unread and req.over end
   if not keep then c:drain(DRAIN) end
   return keep
 end
@@ -183,17 +194,11 @@ end
 -- Do the rest of what was begun with a request: see corun.httpreply's serve.
 local function conclude(c, link, state, req, res, err, is_gone)
   if req then return respond(c, link, state, req, res, err) end
+  local peer, failure, status = link[3], res, err
   if req == false then
-    refuse(c, 501, "this server is no proxy")
-    return false
-  end
-  local failure, status = res, err
-  if failure and not is_gone and status > 0 then
-    local log = state.log and begin_entry(c, link[3], nil, failure)
-    if send(c, {status = status, body = failure.message .. "\n"}, "close") then
-      if log then tell(state, c, log, status) end
-      c:drain(DRAIN)
-    end
+    refuse(c, state, peer, 501, no_service("ENOTSUP", "this server is no proxy", peer))
+  elseif failure and not is_gone and status > 0 then
+    refuse(c, state, peer, status, failure)
   end
   return false
 end
@@ -233,11 +238,11 @@ local function admit(c, peer, state)
 end
 
 -- Refuse a connection that is one too many, politely as long as there are few of them.
-local function turn_away(c, state, why)
+local function turn_away(c, state, peer, why)
   if state.refused >= REFUSED then return end
   state.refused = state.refused + 1
   local _ <close> = task.defer(function() state.refused = state.refused - 1 end)
-  refuse(c, 503, why)
+  refuse(c, state, peer, 503, no_service("EAGAIN", why, peer))
 end
 
 -- Serve one connection until it ends.
@@ -245,7 +250,7 @@ local function converse(stream, state)
   local c <close> = core.connection(stream, "request")
   local o, peer = state.o, c:peer()
   local link <close>, why = admit(c, peer, state)
-  if not link then return turn_away(c, state, why) end
+  if not link then return turn_away(c, state, peer, why) end
   c:time(o.head_timeout, o.request_timeout, o.stall)
   c:bound(o.max_head, o.max_headers, o.max_url, o.max_body)
   local handler, site, idle, seconds = state.handler, state.site, state.idle, o.idle

@@ -5,6 +5,7 @@
 local message = require "corun.http_message"
 local options = require "corun.options"
 local reader = require "corun.http_reader"
+local task = require "corun.task"
 local url = require "corun.url"
 
 local request = {}
@@ -25,10 +26,15 @@ local function fields(text)
   return t
 end
 
+-- What is unread of a body goes with the answer: the connection is about another request then.
+local function gone(self)
+  return task.err("ECLOSED", "the request was answered before", {op = "read", target = self.path})
+end
+
 -- The next piece of the body; nil at its end.
 local function pull(self, seconds)
   local c = self.connection
-  if not c then return nil end
+  if not c then return nil, self.is_answered and not self.over and gone(self) or nil end
   local piece, last, keep = c:piece(seconds)
   if piece then
     if last then self.connection, self.over = nil, keep end
@@ -61,7 +67,7 @@ local websocket -- the module, loaded when it is first used: to look for one cos
 -- Answer with a WebSocket; see lua/meta/http_websocket.lua.
 function methods:upgrade(o)
   websocket = websocket or require "corun.http_websocket"
-  return websocket.upgrade(self, not self.upgraded and self.link[5], self.link[1], o)
+  return websocket.upgrade(self, self.link[5], self.link[1], o)
 end
 
 for _, name in ipairs{"read", "recv", "read_exactly", "read_until", "lines"} do

@@ -10,9 +10,14 @@ local url = {encode = core.encode}
 local LONGEST_HOST = 253 -- RFC 1035
 local PORTS = {http = 80, https = 443}
 
+---What a message may show of a text that should be a URL: no user and no password.
+function url.without_login(text)
+  return (text:gsub("^([^/?#]*//)[^/?#]*@", "%1"):gsub("^[^/?#]*@", ""))
+end
+
 ---Answer nil and EURL, which shows no user and no password.
 local function refuse(text, why)
-  text = text:gsub("^([^/?#]*//)[^/?#]*@", "%1")
+  text = url.without_login(text)
   text = text:gsub("[%z\1-\31\127]", function(c) return ("\\x%02X"):format(c:byte()) end)
   return nil, require("corun.task").err("EURL", why, {op = "parse URL", target = text})
 end

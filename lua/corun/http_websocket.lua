@@ -172,14 +172,31 @@ local function open_ones()
   return ones
 end
 
+-- Raise unless the request can still be answered: what a script keeps of an old one must not reach
+-- into the conversation about another.
+local function check_open(req, c)
+  local fault = req.upgraded ~= nil and "the request was upgraded before"
+    or not c:handles(req) and "the request was answered before"
+  if fault then inside.raise("ECLOSED", "upgrade", req.path, fault) end
+end
+
+-- Switch to the other protocol. Nobody else may while this waits.
+local function switch(req, c, text)
+  req.upgraded = false
+  local ok, err = c:send(text)
+  if ok then return end
+  req.fault = 0
+  error(err, 0)
+end
+
 ---Answer a request with an upgrade; see lua/meta/http_websocket.lua.
 ---@param req table
----@param c userdata? the connection; nil: the request has been upgraded already
+---@param c userdata the connection
 ---@param state table of the server
 function websocket.upgrade(req, c, state, o)
   o = options.check(o, "upgrade", UPGRADE)
   local ours = protocols_of(o, "upgrade")
-  if not c then inside.raise("ECLOSED", "upgrade", req.path, "the request was upgraded before") end
+  check_open(req, c)
   inside.checkpoint()
   local asks, host, origin, key, version, protocols, extensions = core.fields(req.block)
   check_request(req, asks, key, version)
@@ -187,17 +204,15 @@ function websocket.upgrade(req, c, state, o)
     refuse(req, 403, "pages of this origin may not open a WebSocket here")
   end
   if state.closed then refuse(req, 503, "the server is closing") end
+  check_open(req, c) -- a function that says who is welcome may have waited
   local protocol = choose(protocols, ours)
   local agreed, extension = deflate.accept(o.deflate, extensions)
-  local ok, err = c:send(ANSWER:format(accept(key), lines_of(o, protocol, extension)))
-  if not ok then
-    req.fault = 0
-    error(err, 0)
-  end
+  switch(req, c, ANSWER:format(accept(key), lines_of(o, protocol, extension)))
   local ws = adopt(c, true, o, agreed, protocol)
   req.upgraded = true
   state.websockets = state.websockets or open_ones()
   state.websockets.add(c, ws)
+  if state.closed then core.leave(ws, GOING_AWAY) end -- it said goodbye to the others meanwhile
   return ws
 end
 

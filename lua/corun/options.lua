@@ -187,6 +187,23 @@ local function mismatch(k, v, op, want, level)
   options.misuse(message:format(k, op, titles, shown(v, want)), level + 1)
 end
 
+---The permission bits that a mode stands for: an integer, or octal digits as chmod(1) takes them.
+---@param mode any nil: none is given
+---@param op string the function that it was given to
+---@return integer? bits
+function options.mode(mode, op)
+  if mode == nil then return nil end
+  local n
+  if type(mode) == "string" then
+    n = mode:find("^[0-7]+$") and tonumber(mode, 8)
+  else
+    n = math.tointeger(mode)
+  end
+  if n and n >= 0 and n <= 4095 then return n end
+  options.misuse(('mode for %s must be octal digits such as "644" or an integer up to 4095, got %s')
+    :format(op, options.show(mode)), 3)
+end
+
 ---Check the options table of a public function.
 ---
 ---`spec` maps each option to a type: "number", "string", "boolean", "table", "function",

@@ -141,9 +141,10 @@ function guard:close() end
 --- Another name for `close`.
 function guard:release() end
 
---- Make an event.
+--- Make an event. Reports of who waits for it say `what`: "waiting for word of a free seat".
+---@param what? string what it tells of
 ---@return corun.event e
-function corun.event() end
+function corun.event(what) end
 
 --- Something that happens, with values, until it is cleared.
 ---@class corun.event

@@ -9,10 +9,13 @@
 #include "core/runtime.h"
 #include "core/task.h"
 
-#define VALUES 1  // the user value
+enum { VALUES = 1, WHAT };  // user values
 
 event *event_new(lua_State *L) {
-  event *e = lua_newuserdatauv(L, sizeof *e, 1);
+  event *e = lua_newuserdatauv(L, sizeof *e, WHAT);
+  e->what = lua_tostring(L, 1);
+  lua_pushvalue(L, 1);
+  lua_setiuservalue(L, -2, WHAT);
   list_init(&e->tasks);
   list_init(&e->selects);
   e->is_set = 0;
@@ -75,6 +78,14 @@ static void describe(const task *t, const void *arg, char *buf, size_t n) {
 
 static const wait_ops wait_event_ops = {"wait", cancel_wait, happened, describe};
 
+static void describe_news(const task *t, const void *arg, char *buf, size_t n) {
+  const event *e = arg;
+  (void)t;
+  snprintf(buf, n, "%s", e->what);
+}
+
+static const wait_ops wait_news_ops = {"word of", cancel_wait, happened, describe_news};
+
 int event_wait(lua_State *L) {
   event *e = lua_touserdata(L, 1);
   task_checkpoint(L);
@@ -83,7 +94,7 @@ int event_wait(lua_State *L) {
   wait_check(L);
   lua_settop(L, 1);
   list_push(&e->tasks, &task_current(L)->wlink);
-  return wait_begin(L, &wait_event_ops, e);
+  return wait_begin(L, e->what ? &wait_news_ops : &wait_event_ops, e);
 }
 
 void event_set(lua_State *L) {

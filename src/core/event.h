@@ -11,12 +11,14 @@
 typedef struct event {
   list tasks;    // that wait for it alone, through task.wlink
   list selects;  // of waiters
+  const char *what;  // what it tells of, for reports; NULL: nobody has said
   int is_set;
 } event;
 
 extern const waitable event_class;
 
-// Push a new event, still without a metatable. [loop] Raises on out of memory.
+// Push a new event, still without a metatable, which tells of the string at index 1, unless that is
+// nil. [loop] Raises on out of memory.
 event *event_new(lua_State *L);
 
 // Set the event at index 1 with all values above it and wake all that wait. [loop] Raises on out of

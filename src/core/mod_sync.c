@@ -223,6 +223,8 @@ static int l_guard_tostring(lua_State *L) {
 // --- Events ----------------------------------------------------------------------------------
 
 static int l_event(lua_State *L) {
+  arg_opt_string(L, 1, NULL);
+  lua_settop(L, 1);
   event_new(L);
   return classify(L);
 }

@@ -36,6 +36,7 @@ void http_connection_init(http_connection *c, stream *s, http_kind kind,
   list_init(&c->idle);
   c->idles_in = NULL;
   c->take = NULL;
+  c->request = NULL;
   c->idle_since = 0;
   c->pause = 0;
   c->timing = no_timing;
@@ -69,7 +70,9 @@ void http_connection_cool(http_connection *c) {
   http_limits limits = c->p.limits;
   http_kind kind = c->p.kind;
   stream_trim(c->s);
-  if (!c->p.block || c->busy) return;
+  if (c->busy) return;
+  buffer_trim(&c->body, 0);
+  if (!c->p.block) return;
   http_parser_fini(&c->p);
   http_parser_init(&c->p, kind, &limits);
 }

@@ -37,6 +37,7 @@ struct http_connection {
   buffer body;           // a body that comes in several spans
   http_text whole;       // a body that came in one span of the stream's buffer
   http_taker *take;      // of requests
+  const void *request;   // the one whose handler runs, for comparison alone; NULL: none does
   block *block;          // what a piece is gathered in instead, while it is waited for; or NULL
   list idle;             // among those that idle
   http_idle *idles_in;   // whose list that is; NULL: none

@@ -12,7 +12,8 @@
 
 // What the walk over the headers has met.
 typedef struct findings {
-  bool host, length, coding, chunked, close, keep_alive, upgrade, upgrade_token;
+  http_text host;
+  bool length, coding, chunked, close, keep_alive, upgrade, upgrade_token;
 } findings;
 
 static bool is_blank(char c) {
@@ -75,8 +76,8 @@ static http_error check_lines(http_parser *p, uint32_t first, uint32_t pos) {
 
 static http_error note_host(http_parser *p, findings *f, const char *value, uint32_t len) {
   if (p->kind == HTTP_KIND_RESPONSE) return HTTP_E_NONE;
-  if (f->host) return HTTP_E_TWO_HOSTS;
-  f->host = true;
+  if (f->host.s) return HTTP_E_TWO_HOSTS;
+  f->host = (http_text){value, len};
   return http_host_valid(value, len) ? HTTP_E_NONE : HTTP_E_HOST;
 }
 
@@ -111,6 +112,23 @@ static http_error note(http_parser *p, findings *f, const http_field *field) {
 }
 
 #undef IS
+
+// A target that is a whole URL names the host that the header names too (RFC 9112, 3.2.2): who goes
+// by the one and who goes by the other would take it for two requests.
+static http_error check_form(const http_parser *p, const findings *f) {
+  http_text t = http_parser_target(p);
+  const char *end = t.s + t.n, *colon = memchr(t.s, ':', t.n), *host;
+  if (t.s[0] == '/' || is_connect(p)) return HTTP_E_NONE;
+  if (t.s[0] == '*')
+    return t.n == 1 && p->ll.method == HTTP_OPTIONS ? HTTP_E_NONE : HTTP_E_TARGET_FORM;
+  if (!colon || end - colon < 3) return HTTP_E_TARGET;
+  host = colon + 3;
+  for (t.s = host; t.s < end && *t.s != '/' && *t.s != '?'; t.s++) continue;
+  t.n = (size_t)(t.s - host);
+  if (!f->host.s) return HTTP_E_NONE;  // of HTTP/1.0
+  return t.n && t.n == f->host.n && http_alike(host, f->host.s, t.n) ? HTTP_E_NONE
+                                                                      : HTTP_E_TARGET_HOST;
+}
 
 static http_error settle_framing(http_parser *p, const findings *f) {
   http_head *h = &p->head;
@@ -156,9 +174,10 @@ http_error http_head_check(http_parser *p) {
     e = note(p, &f, &p->fields[i]);
     if (e != HTTP_E_NONE) return e;
   }
-  if (p->kind == HTTP_KIND_REQUEST && p->head.minor > 0 && !f.host) return HTTP_E_NO_HOST;
+  if (p->kind == HTTP_KIND_REQUEST && p->head.minor > 0 && !f.host.s) return HTTP_E_NO_HOST;
 
-  e = settle_framing(p, &f);
+  e = p->kind == HTTP_KIND_REQUEST ? check_form(p, &f) : HTTP_E_NONE;
+  if (e == HTTP_E_NONE) e = settle_framing(p, &f);
   bool keep = p->head.minor > 0 || f.keep_alive;
   p->head.expect_continue &= p->head.minor > 0;
   p->head.upgrade = f.upgrade && f.upgrade_token && p->head.minor > 0;

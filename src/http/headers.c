@@ -61,6 +61,13 @@ bool http_equals(const char *s, size_t n, const char *lowered) {
   return true;
 }
 
+bool http_alike(const char *a, const char *b, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    if (lower(a[i]) != lower(b[i])) return false;
+  }
+  return true;
+}
+
 bool http_list_has(const char *s, size_t n, const char *token) {
   const char *end = s + n;
   while (s < end) {

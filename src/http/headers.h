@@ -29,6 +29,9 @@ bool http_list_has(const char *s, size_t n, const char *token);
 // Say whether the bytes are `lower` in any case; `lower` is given in lower case. [any]
 bool http_equals(const char *s, size_t n, const char *lower);
 
+// Say whether two texts of `n` bytes are the same in any case. [any]
+bool http_alike(const char *a, const char *b, size_t n);
+
 // Turn A to Z into a to z in place. [any]
 void http_lower(char *s, size_t n);
 

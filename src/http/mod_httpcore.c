@@ -126,6 +126,13 @@ static int l_keeps(lua_State *L) {
   return 1;
 }
 
+// c:handles(request): whether the handler of this request is at work; scripts may keep others.
+static int l_handles(lua_State *L) {
+  const void *request = http_connection_any(L, 1)->request;
+  lua_pushboolean(L, request && request == lua_topointer(L, 2));
+  return 1;
+}
+
 // c:waits(): whether the client waits for 100 Continue.
 static int l_waits(lua_State *L) {
   lua_pushboolean(L, http_connection_any(L, 1)->go_on_due);
@@ -331,6 +338,7 @@ int luaopen_corun_httpcore(lua_State *L) {
                                      {"send", l_send},
                                      {"keeps", l_keeps},
                                      {"drain", l_drain},
+                                     {"handles", l_handles},
                                      {"waits", l_waits},
                                      {"has_more", l_has_more},
                                      {"reusable", l_reusable},

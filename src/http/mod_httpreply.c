@@ -253,6 +253,7 @@ static int is_plain(lua_State *L, const http_connection *c) {
 static int handled(lua_State *L, scope *s, scope_outcome o) {
   scope_attended(L, s, o);
   http_connection *c = http_connection_any(L, CONNECTION);
+  c->request = NULL;
   if (o != SCOPE_OK) {
     lua_pushvalue(L, MADE);
     lua_pushnil(L);
@@ -286,6 +287,7 @@ static int take(lua_State *L, http_connection *c) {
   task_checkpoint(L);
   wait_check(L);
   push_request(L, c);
+  c->request = lua_topointer(L, MADE);
   lua_pushvalue(L, HANDLER);
   lua_pushvalue(L, MADE);
   return scope_attend(L, (uint32_t)lua_tointeger(L, SITE), MADE + 1, handled);
@@ -324,14 +326,23 @@ static int l_reason(lua_State *L) {
   return 1;
 }
 
+// has_body(status): whether an answer of this status has a body at all.
+static int l_has_body(lua_State *L) {
+  lua_pushboolean(L, http_reply_has_body((int)arg_integer(L, 1)));
+  return 1;
+}
+
 static int l_gc(lua_State *L) {
   http_reply_fini(lua_touserdata(L, 1));
   return 0;
 }
 
 int luaopen_corun_httpreply(lua_State *L) {
-  static const luaL_Reg functions[] = {
-    {"send", l_send}, {"server", l_server}, {"reason", l_reason}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"send", l_send},
+                                       {"server", l_server},
+                                       {"reason", l_reason},
+                                       {"has_body", l_has_body},
+                                       {NULL, NULL}};
   luaL_newlibtable(L, functions);
   http_reply_init(lua_newuserdatauv(L, sizeof(http_reply), 0));
   if (luaL_newmetatable(L, CLASS)) {

@@ -205,7 +205,10 @@ static int l_close(lua_State *L) {
   if (why) why = lua_tolstring(L, 3, &n);
   if (code != WEBSOCKET_NORMAL && code != WEBSOCKET_GOING_AWAY &&
       (code < 1000 || code > 4999 || !websocket_code_valid((unsigned)code)))
-    err_misuse(L, "%I is no close code: 1000 to 1014, or 3000 to 4999", (LUAI_UACINT)code);
+    err_misuse(L,
+               "%I is no close code that can be sent: those are 1000 to 1003, 1007 to 1014 and "
+               "3000 to 4999",
+               (LUAI_UACINT)code);
   if (n > LONGEST_REASON) err_misuse(L, "the reason to close is longer than 123 bytes");
   if (!websocket_utf8(&state, (const unsigned char *)why, n) || state)
     err_misuse(L, "the reason to close is not UTF-8");

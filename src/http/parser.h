@@ -46,6 +46,8 @@ typedef enum http_event {
   X(VERSION, "version", 505, "the HTTP version is not 1.0 or 1.1")                            \
   X(TARGET, "target", 400, "the request target has a character that is not allowed")          \
   X(TARGET_LENGTH, "target-length", 414, "the request target is over the limit")              \
+  X(TARGET_FORM, "target-form", 400, "the request target * is for OPTIONS alone")             \
+  X(TARGET_HOST, "target-host", 400, "the request target and the Host header name two hosts") \
   X(LINE_END, "line-end", 400, "a line does not end with CR LF")                              \
   X(HEAD_SIZE, "head-size", 431, "the header block is over the limit")                        \
   X(HEADER_COUNT, "header-count", 431, "more headers than the limit")                         \

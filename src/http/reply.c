@@ -72,7 +72,7 @@ const char *http_reply_reason(int status) {
 }
 
 bool http_reply_has_body(int status) {
-  return status >= 200 && status != 204 && status != 304;
+  return status >= 200 && status != 204 && status != 205 && status != 304;
 }
 
 void http_reply_init(http_reply *r) {
@@ -177,9 +177,11 @@ static void put_date(http_reply *r) {
 bool http_reply_end(http_reply *r, http_reply_framing framing, uint64_t length,
                     const char *connection) {
   if (!r->has_date) put_date(r);
-  if (framing == HTTP_REPLY_CHUNKED) {
+  if (!http_reply_has_body(r->status)) {
+    if (r->status == 205) put_length(r, 0);  // it has none, and has to say so (RFC 9110, 15.3.6)
+  } else if (framing == HTTP_REPLY_CHUNKED) {
     put_text(r, "transfer-encoding: chunked\r\n");
-  } else if (framing == HTTP_REPLY_LENGTH && http_reply_has_body(r->status)) {
+  } else if (framing == HTTP_REPLY_LENGTH) {
     put_length(r, length);
   }
   if (connection) {

@@ -62,6 +62,10 @@ describe("http.serve handler", function()
       "connection: close\r\n\r\n"))
     assert.equal("/p", got.path)
     assert.same({q = "1"}, got.query)
+    assert.matches("^HTTP/1.1 200 ", talk(server, "GET HTTP://H:8?r HTTP/1.1\r\nhost: h:8\r\n" ..
+      "connection: close\r\n\r\n"))
+    assert.equal("/", got.path)
+    assert.matches("^HTTP/1.1 200 ", talk(server, "GET http://any/ HTTP/1.0\r\n\r\n"))
     assert.matches("^HTTP/1.1 200 ", talk(server, "OPTIONS * HTTP/1.0\r\n\r\n"))
     assert.equal("*", got.path)
     assert.equal("1.0", got.version)
@@ -407,6 +411,11 @@ describe("http.serve, bad requests", function()
     {400, "no target", "GET HTTP/1.1\r\nhost: h\r\n\r\n"},
     {400, "a target with a control character", "GET /\1 HTTP/1.1\r\nhost: h\r\n\r\n"},
     {400, "a target with a space", "GET /a b HTTP/1.1\r\nhost: h\r\n\r\n"},
+    {400, "a URL of another host", "GET http://other/ HTTP/1.1\r\nhost: h\r\n\r\n"},
+    {400, "a URL of another port", "GET http://h:81/ HTTP/1.1\r\nhost: h\r\n\r\n"},
+    {400, "a URL with a user", "GET http://u@h/ HTTP/1.1\r\nhost: h\r\n\r\n"},
+    {400, "a URL without a host", "GET http:///h HTTP/1.1\r\nhost:\r\n\r\n"},
+    {400, "GET *", "GET * HTTP/1.1\r\nhost: h\r\n\r\n"},
     {400, "Transfer-Encoding with Content-Length",
       GOOD .. "transfer-encoding: chunked\r\ncontent-length: 3\r\n\r\n0\r\n\r\n"},
     {400, "Content-Length with Transfer-Encoding",
