@@ -52,7 +52,7 @@ static void unlink_job(connection *c, job *j) {
 static void stop_running(connection *c, int rc) {
   int none = 0;
   atomic_compare_exchange_strong(&c->running->stopped, &none, rc);  // the first one decides
-  if (c->db && !atomic_load(&c->npaused)) sqlite3_interrupt(c->db);
+  if (c->db && !c->npaused) sqlite3_interrupt(c->db);
   pthread_cond_broadcast(&c->more);  // it may wait for a lock
 }
 
@@ -92,6 +92,9 @@ static job *take(connection *c) {
 static void end(connection *c, void *op, int rc) {
   if (rc) {
     connection_flush(c);
+    pthread_mutex_lock(&c->lock);
+    c->running = NULL;  // it is gone as soon as the loop is told
+    pthread_mutex_unlock(&c->lock);
     corun_wake(op, rc);
     return;
   }
@@ -125,6 +128,20 @@ static int on_progress(void *arg) {
   return connection_is_stopped(c);
 }
 
+int connection_park(connection *c) {
+  pthread_mutex_lock(&c->lock);
+  int ok = !connection_is_stopped(c);
+  c->npaused += (unsigned)ok;
+  pthread_mutex_unlock(&c->lock);
+  return ok;
+}
+
+void connection_unpark(connection *c) {
+  pthread_mutex_lock(&c->lock);
+  c->npaused--;
+  pthread_mutex_unlock(&c->lock);
+}
+
 // Somebody else holds a lock: wait, a little longer each time.
 static int on_busy(void *arg, int times) {
   connection *c = arg;
@@ -143,6 +160,14 @@ void connection_opened(connection *c, sqlite3 *db) {
   pthread_mutex_lock(&c->lock);
   c->db = db;
   pthread_mutex_unlock(&c->lock);
+}
+
+void connection_failed(connection *c) {
+  sqlite3 *db = c->db;
+  pthread_mutex_lock(&c->lock);
+  c->db = NULL;
+  pthread_mutex_unlock(&c->lock);
+  sqlite3_close(db);
 }
 
 int connection_pause(connection *c, double seconds) {
@@ -167,9 +192,25 @@ int connection_pause(connection *c, double seconds) {
   return !connection_is_stopped(c);
 }
 
+void guest_enter(connection *c, guest *g) {
+  g->next = c->guests;
+  c->guests = g;
+}
+
+void guest_leave(connection *c, guest *g) {
+  guest **p = &c->guests;
+  while (*p && *p != g) p = &(*p)->next;
+  if (*p) *p = g->next;
+}
+
 // The last job of all: nothing of SQLite's is left after it.
 static int run_quit(connection *c, job *j) {
   (void)j;
+  while (c->guests) {
+    guest *g = c->guests;
+    guest_leave(c, g);
+    g->leave(g);
+  }
   cache_fini(&c->statements);
   sqlite3 *db = c->db;
   pthread_mutex_lock(&c->lock);

@@ -29,6 +29,12 @@ typedef struct job {
   atomic_int stopped;  // the result with which it is to end early, 0 while it may go on
 } job;
 
+// What else uses the handle, and must let go of it before it is closed. [thread]
+typedef struct guest {
+  struct guest *next;
+  void (*leave)(struct guest *g);
+} guest;
+
 // The threads of one runtime: they are joined before the module goes.
 typedef struct crew {
   pthread_mutex_t lock;
@@ -43,6 +49,7 @@ struct connection {
   job *first, *last, *running;
   size_t queued;
   int is_idle, is_closing, is_over;  // is_over: the thread takes no more jobs
+  unsigned npaused;                  // statements between two batches of their rows
   sqlite3 *db;                       // NULL before and after; set under the lock
 
   cache statements;  // [thread] and the following
@@ -50,7 +57,7 @@ struct connection {
   size_t nheld;
   uint64_t held_since, busy_since;
   job *current;
-  atomic_int npaused;  // statements between two batches of their rows
+  guest *guests;
 
   job quit;
   crew *team;
@@ -95,6 +102,17 @@ void connection_close(connection *c);
 
 // The handle has been opened. [thread]
 void connection_opened(connection *c, sqlite3 *db);
+
+// It is of no use: close it. [thread]
+void connection_failed(connection *c);
+
+// The current job leaves a statement between two rows, or goes on with it. [thread] `park` answers
+// 0 if the job is to end: an interrupt may be on its way, and would last until that statement ends.
+int connection_park(connection *c);
+void connection_unpark(connection *c);
+
+void guest_enter(connection *c, guest *g);
+void guest_leave(connection *c, guest *g);
 
 // Tell the loop what has ended, before something that may take long. [thread]
 void connection_flush(connection *c);

@@ -16,7 +16,8 @@ typedef struct handle {  // of a prepared statement. User values: 1 its session,
 } handle;
 
 typedef struct iterator {  // User values: 1 the names of its columns, 2 its session, 3 its text
-  cursor *k;               // NULL once it has ended
+  cursor *k;               // NULL once it was closed
+  int is_at_end;           // there were no more rows
 } iterator;
 
 // --- Arguments -------------------------------------------------------------------------------
@@ -120,6 +121,7 @@ static const verb verbs[] = {
 static cursor *push_iterator(lua_State *L, session *s) {
   iterator *it = lua_newuserdatauv(L, sizeof *it, 3);
   it->k = NULL;
+  it->is_at_end = 0;
   luaL_setmetatable(L, CURSOR_CLASS);
   push_own(L, 1);
   lua_setiuservalue(L, -2, 2);
@@ -130,6 +132,7 @@ static cursor *push_iterator(lua_State *L, session *s) {
   k->c = connection_ref(s->c);
   k->release.run = cursor_release;
   rows_init(&k->batch);
+  k->owner = it;
   it->k = k;
   return k;
 }
@@ -247,7 +250,8 @@ static int l_prepare(lua_State *L) {
 }
 
 static int l_statement_close(lua_State *L) {
-  handle *h = luaL_checkudata(L, 1, STATEMENT_CLASS);
+  handle *h = object_at(L, 1, statement_class);
+  if (!h) return misuse(L, "close: a statement was expected, got a %s", luaL_typename(L, 1));
   prepared *p = h->p;
   if (!p) return 0;
   h->p = NULL;
@@ -268,8 +272,15 @@ static void end_iterator(iterator *it) {
   connection_unref(c);
 }
 
+// The iterator at index 1; raises unless it is one.
+static iterator *check_iterator(lua_State *L) {
+  iterator *it = luaL_testudata(L, 1, CURSOR_CLASS);
+  if (!it) misuse(L, "rows: an iterator of rows was expected, got a %s", luaL_typename(L, 1));
+  return it;
+}
+
 static int l_iterator_close(lua_State *L) {
-  iterator *it = luaL_checkudata(L, 1, CURSOR_CLASS);
+  iterator *it = check_iterator(L);
   if (it->k && it->k->is_busy)
     it->k->is_left = 1;  // another task waits for rows: it closes
   else
@@ -278,13 +289,19 @@ static int l_iterator_close(lua_State *L) {
 }
 
 static int l_iterator_gc(lua_State *L) {
-  end_iterator(luaL_checkudata(L, 1, CURSOR_CLASS));
+  end_iterator(check_iterator(L));
   return 0;
 }
 
-// Fill the list at 2 with the rows of the batch; say whether there are no more.
+// Push nil and the error that comes behind the rows.
+static int push_fault(lua_State *L, const cursor *k) {
+  lua_getiuservalue(L, 1, 3);
+  return fault_push(L, &k->fault, "rows", k->c->path, lua_gettop(L));
+}
+
+// Fill the list at 2 with the rows of the batch; say whether there are no more. nil, err
 static int l_collect(lua_State *L) {
-  iterator *it = luaL_checkudata(L, 1, CURSOR_CLASS);
+  iterator *it = check_iterator(L);
   lua_Integer n = (lua_Integer)lua_rawlen(L, 2);
   lua_settop(L, 2);
   lua_getiuservalue(L, 1, 1);
@@ -292,82 +309,124 @@ static int l_collect(lua_State *L) {
     rows_push(L, &it->k->batch, 3, it->k->columns->n);
     lua_rawseti(L, 2, ++n);
   }
+  if (fault_is_set(&it->k->fault)) return push_fault(L, it->k);
   lua_pushboolean(L, it->k->is_at_end);
   return 1;
 }
 
-static int push_next(lua_State *L, const iterator *it) {
-  lua_getiuservalue(L, 1, 1);
-  rows_push(L, &it->k->batch, lua_gettop(L), it->k->columns->n);
+static int raise_closed(lua_State *L, const char *path) {
+  corun_pusherrorf(L, "ECLOSED", "rows", path, "the iterator was closed");
+  return raise_error(L);
+}
+
+// The next row of the batch, what comes behind the last one, nil at the end.
+static int give(lua_State *L, iterator *it) {
+  if (it->k->batch.n) {
+    lua_getiuservalue(L, 1, 1);
+    rows_push(L, &it->k->batch, lua_gettop(L), it->k->columns->n);
+    return 1;
+  }
+  if (fault_is_set(&it->k->fault)) {
+    push_fault(L, it->k);
+    return raise_error(L);
+  }
+  end_iterator(it);
+  it->is_at_end = 1;
+  lua_pushnil(L);
   return 1;
 }
 
-// true, or nil and an error: the batch has rows, or the end was reached.
+// true, or nil and an error: the batch has rows, or the end was reached. What a cancelled task has
+// asked for stays in the batch.
 static int fetch_done(lua_State *L, void *op, int rc) {
   query *q = op;
   iterator *it = lua_touserdata(L, 1);
   it->k->is_busy = 0;
+  if (it->k->is_left) {
+    end_iterator(it);
+    corun_checkpoint(L);
+    return raise_closed(L, q->c->path);
+  }
+  corun_checkpoint(L);
   if (!rc && !fault_is_set(&q->fault)) {
     lua_pushboolean(L, 1);
     return 1;
   }
+  if (atomic_load(&q->job.stopped) == CORUN_ECLOSED) rc = CORUN_ECLOSED;
   lua_getiuservalue(L, 1, 3);
   return query_failed(L, q, rc, "rows", lua_gettop(L));
 }
 
 // The next row, nil at the end; raises.
 static int next_done(lua_State *L, void *op, int rc) {
-  query *q = op;
-  iterator *it = lua_touserdata(L, 1);
   if (fetch_done(L, op, rc) == 2) return raise_error(L);
-  if (it->k->is_left) {
-    end_iterator(it);
-    corun_pusherrorf(L, "ECLOSED", "rows", q->c->path, "the iterator was closed");
-    return raise_error(L);
-  }
-  if (it->k->batch.n) return push_next(L, it);
-  end_iterator(it);
-  lua_pushnil(L);
-  return 1;
-}
-
-static int fetch(lua_State *L, const iterator *it, const corun_optype *type) {
-  lua_settop(L, 1);
-  lua_getiuservalue(L, 1, 2);
-  session *s = session_open_at(L, 2, "rows");
-  query *q = query_new(L, type, s, 0);
-  q->cursor = it->k;
-  it->k->is_busy = 1;
-  return query_await(L, q, query_fetch);
+  return give(L, lua_touserdata(L, 1));
 }
 
 static corun_answer fetch_cancel(void *op) {
   query *q = op;
   corun_answer answer = query_cancel(op);
-  if (answer == CORUN_STOPPED) q->cursor->is_busy = 0;
+  if (answer != CORUN_STOPPED) return answer;
+  q->cursor->is_busy = 0;
+  if (q->cursor->is_left) end_iterator(q->cursor->owner);
   return answer;
 }
 
-static int l_fetch(lua_State *L) {
-  static const corun_optype type = {
-    .name = "all", .done = fetch_done, .cancel = fetch_cancel, .drop = query_drop};
-  return fetch(L, luaL_checkudata(L, 1, CURSOR_CLASS), &type);
+enum { ALL, NEXT };
+
+static int next_row(lua_State *L, int is_turn);
+static int came_in(lua_State *L, int status, lua_KContext which);
+
+// Ask for the next batch. The transaction of another task is waited for, unless it is this one's
+// turn already.
+static int fetch(lua_State *L, const iterator *it, int which, int is_turn) {
+  static const corun_optype types[] = {
+    {.name = "all", .done = fetch_done, .cancel = fetch_cancel, .drop = query_drop},
+    {.name = "rows", .done = next_done, .cancel = fetch_cancel, .drop = query_drop}};
+  lua_settop(L, 1);
+  lua_getiuservalue(L, 1, 2);
+  session *s = session_open_at(L, 2, "rows");
+  if (s->is_gated && !is_turn) {
+    lua_getfield(L, LUA_REGISTRYINDEX, ENTER);
+    lua_insert(L, 2);
+    lua_callk(L, 1, 0, which, came_in);
+    return came_in(L, LUA_OK, which);
+  }
+  query *q = query_new(L, &types[which], s, 0);
+  q->cursor = it->k;
+  it->k->is_busy = 1;
+  return query_await(L, q, query_fetch);
 }
 
-static int l_next(lua_State *L) {
-  static const corun_optype type = {
-    .name = "rows", .done = next_done, .cancel = fetch_cancel, .drop = query_drop};
-  iterator *it = luaL_checkudata(L, 1, CURSOR_CLASS);
+static int l_fetch(lua_State *L) {
+  return fetch(L, check_iterator(L), ALL, 0);
+}
+
+static int next_row(lua_State *L, int is_turn) {
+  iterator *it = check_iterator(L);
   cursor *k = it->k;
-  if (k && k->is_busy) {
+  if (!k) {
+    if (!it->is_at_end) return raise_closed(L, NULL);
+    lua_pushnil(L);
+    return 1;
+  }
+  if (k->is_busy) {
     corun_pusherrorf(L, "EBUSY", "rows", k->c->path, "another task waits for the next row");
     return raise_error(L);
   }
-  if (k && k->batch.n) return push_next(L, it);
-  if (k && !k->is_at_end) return fetch(L, it, &type);
-  end_iterator(it);
-  lua_pushnil(L);
-  return 1;
+  if (k->batch.n || k->is_at_end) return give(L, it);
+  return fetch(L, it, NEXT, is_turn);
+}
+
+// Meanwhile another task may have used the iterator.
+static int came_in(lua_State *L, int status, lua_KContext which) {
+  (void)status;
+  if (which == NEXT) return next_row(L, 1);
+  return fetch(L, check_iterator(L), ALL, 1);
+}
+
+static int l_next(lua_State *L) {
+  return next_row(L, 0);
 }
 
 // --- Blobs -----------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ static int flatten(lua_State *L, const char *op) {
   int n = 0, table = lua_gettop(L);
   lua_pushnil(L);
   while (lua_next(L, table)) {
-    luaL_checkstack(L, 8, "too many values");
+    if (!lua_checkstack(L, 8)) misuse(L, "%s: the table has too many values", op);
     lua_pushvalue(L, -2);  // for the next step; the first becomes a text
     if (lua_type(L, -1) != LUA_TSTRING && !lua_isinteger(L, -1))
       misuse(L, "%s: values have names or numbers, not a %s", op, luaL_typename(L, -1));
@@ -113,37 +113,42 @@ static int bind(sqlite3_stmt *s, int i, const value *v, sqlite3_destructor_type 
 
 // Say whether the parameter's name, with its first character or without, is that.
 static int is_named(const char *parameter, const char *name) {
-  return strcmp(parameter, name) == 0 || (*parameter != '?' && strcmp(parameter + 1, name) == 0);
+  return parameter && *parameter != '?' &&
+         (strcmp(parameter, name) == 0 || strcmp(parameter + 1, name) == 0);
 }
 
-// The value for the parameter number `i`.
-static const value *find(const value *values, int n, int i, const char *parameter) {
-  char number[16];
-  snprintf(number, sizeof number, "%d", i);
-  for (int k = 0; k < n; k++) {
-    const char *name = values[k].name;
-    if (parameter && *parameter != '?' ? is_named(parameter, name) : strcmp(number, name) == 0)
-      return &values[k];
+// The number of the parameter that has no name but this number; 0: none.
+static int number_of(sqlite3_stmt *s, int count, const char *name) {
+  char *end;
+  long i = strtol(name, &end, 10);
+  if (*end || i < 1 || i > count) return 0;
+  const char *parameter = sqlite3_bind_parameter_name(s, (int)i);
+  return !parameter || *parameter == '?' ? (int)i : 0;
+}
+
+// Bind a value to all parameters that are meant; answers how many, and an SQLite code in `rc`.
+static int bind_one(sqlite3_stmt *s, int count, const value *v, sqlite3_destructor_type keep,
+                    int *rc) {
+  int number = number_of(s, count, v->name), n = 0;
+  if (number) *rc = bind(s, number, v, keep);
+  for (int i = 1; i <= count && !number && *rc == SQLITE_OK; i++) {
+    if (!is_named(sqlite3_bind_parameter_name(s, i), v->name)) continue;
+    *rc = bind(s, i, v, keep);
+    n++;
   }
-  return NULL;
+  return n + (number != 0);
 }
 
 static void bind_named(const value *values, int n, sqlite3_stmt *s, sqlite3_destructor_type keep,
                        fault *f) {
   int count = sqlite3_bind_parameter_count(s), rc = SQLITE_OK;
-  for (int i = 1; i <= count && rc == SQLITE_OK; i++) {
-    const value *v = find(values, n, i, sqlite3_bind_parameter_name(s, i));
-    rc = v ? bind(s, i, v, keep) : sqlite3_bind_null(s, i);
-  }
-  if (rc != SQLITE_OK) fault_note(f, sqlite3_db_handle(s), rc);
+  sqlite3_clear_bindings(s);
   for (int k = 0; k < n && rc == SQLITE_OK; k++) {
-    int is_used = 0;
-    for (int i = 1; i <= count && !is_used; i++)
-      is_used = find(&values[k], 1, i, sqlite3_bind_parameter_name(s, i)) != NULL;
-    if (is_used) continue;
+    if (bind_one(s, count, &values[k], keep, &rc) || rc != SQLITE_OK) continue;
     fault_say(f, SQLITE_RANGE, 1, "the statement has no parameter '%s'", values[k].name);
     return;
   }
+  if (rc != SQLITE_OK) fault_note(f, sqlite3_db_handle(s), rc);
 }
 
 void params_bind(const value *values, int n, int is_by_name, sqlite3_stmt *s,

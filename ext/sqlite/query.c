@@ -170,7 +170,8 @@ static void end_cursor(connection *c, cursor *k) {
   k->is_at_end = 1;
 }
 
-// Fill the batch; the statement is given back at its end, and when it failed.
+// Fill the batch; the statement is given back at its end, and when it failed: that is told behind
+// the rows which came before.
 static void fetch(connection *c, query *q, cursor *k) {
   rows *b = &k->batch;
   sqlite3_stmt *s = k->st->s;
@@ -185,11 +186,9 @@ static void fetch(connection *c, query *q, cursor *k) {
       break;
     }
   }
-  if (rc == SQLITE_ROW) {
-    atomic_fetch_add(&c->npaused, 1);
-    return;
-  }
-  if (rc != SQLITE_DONE) note(c, q, rc);
+  if (rc == SQLITE_ROW && connection_park(c)) return;
+  if (rc == SQLITE_ROW) rc = SQLITE_INTERRUPT;
+  if (rc != SQLITE_DONE) fault_note(b->n ? &k->fault : &q->fault, c->db, rc);
   end_cursor(c, k);
 }
 
@@ -209,20 +208,21 @@ int query_open_rows(connection *c, job *j) {
 
 int query_fetch(connection *c, job *j) {
   query *q = query_of(j);
-  atomic_fetch_sub(&c->npaused, 1);
+  connection_unpark(c);
   fetch(c, q, q->cursor);
-  return result_of(q);
+  return 0;  // it is always told: others may use the iterator
 }
 
 int cursor_release(connection *c, job *j) {
   cursor *k = (cursor *)(void *)j;
   if (k->st) {
     if (k->st->s) sqlite3_clear_bindings(k->st->s);
-    atomic_fetch_sub(&c->npaused, 1);
+    connection_unpark(c);
     cache_put(&c->statements, k->st);
   }
   rows_fini(&k->batch);
   shape_unref(k->columns);
+  fault_fini(&k->fault);
   free(k);
   return 0;
 }

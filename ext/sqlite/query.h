@@ -27,7 +27,9 @@ typedef struct cursor {
   statement *st;  // [thread]
   rows batch;
   shape *columns;
+  fault fault;  // what comes behind the rows of the batch
   int is_at_end;
+  void *owner;           // [loop] the iterator: it is there as long as a task waits for rows
   int is_busy, is_left;  // [loop] a task waits for rows; another has closed the iterator
 } cursor;
 

@@ -20,9 +20,9 @@ session *session_at(lua_State *L, int idx) {
 
 session *session_open_at(lua_State *L, int idx, const char *op) {
   session *s = session_at(L, idx);
-  if (!s->is_over && !s->c->is_closing) return s;
-  corun_pusherrorf(L, "ECLOSED", op, s->c->path,
-                   s->c->is_closing ? "the database is closed" : "the transaction has ended");
+  if (!s->is_over && !session_is_closed(s)) return s;
+  corun_pusherrorf(L, "ECLOSED", op, s->c ? s->c->path : NULL,
+                   session_is_closed(s) ? "the database is closed" : "the transaction has ended");
   raise_error(L);
   return NULL;
 }
@@ -85,8 +85,10 @@ static int run_open(connection *c, job *j) {
     rc = sqlite3_exec(db, "PRAGMA schema_version", NULL, NULL, NULL);
     if ((rc & 0xff) == SQLITE_BUSY) rc = SQLITE_OK;
   }
-  if (rc != SQLITE_OK) fault_note(&q->fault, db, rc);
-  return fault_is_set(&q->fault) ? atomic_load(&j->stopped) : 0;
+  if (rc == SQLITE_OK) return 0;
+  fault_note(&q->fault, db, rc);
+  connection_failed(c);
+  return atomic_load(&j->stopped);
 }
 
 static int open_done(lua_State *L, void *op, int rc) {
@@ -169,7 +171,7 @@ static int l_end_transaction(lua_State *L) {
   undo *u = s->undo;
   s->undo = NULL;
   s->is_over = 1;
-  if (u && lua_toboolean(L, 2))
+  if (u && s->c && lua_toboolean(L, 2))
     connection_post(s->c, &u->release);
   else
     free(u);
@@ -189,14 +191,16 @@ static int l_check_open(lua_State *L) {
 // Say whether nothing can be asked of it any more.
 static int l_is_over(lua_State *L) {
   session *s = session_at(L, 1);
-  lua_pushboolean(L, s->is_over || s->c->is_closing);
+  lua_pushboolean(L, s->is_over || session_is_closed(s));
   return 1;
 }
 
-// How much there is to do before a job that is queued now; most where a transaction is open.
+// How much there is to do before a job that is queued now; more than that where a transaction is
+// open, most where it is closed.
 static int l_load(lua_State *L) {
   session *s = session_at(L, 1);
-  lua_pushinteger(L, s->is_gated ? INT_MAX : (lua_Integer)connection_load(s->c));
+  lua_Integer n = session_is_closed(s) ? LUA_MAXINTEGER : s->is_gated ? INT_MAX : -1;
+  lua_pushinteger(L, n < 0 ? (lua_Integer)connection_load(s->c) : n);
   return 1;
 }
 
@@ -215,14 +219,21 @@ static int l_sync(lua_State *L) {
     .name = "sync", .done = sync_done, .cancel = query_cancel, .drop = query_drop};
   session *s = session_at(L, 1);
   lua_settop(L, 1);
+  if (!s->c) return 0;
   query *q = query_new(L, &type, s, 0);
   q->job.run = query_nothing;
   if (!connection_submit_last(s->c, &q->job)) corun_wake(q, 0);
   return corun_await(L, q);
 }
 
+static int l_can_wait(lua_State *L) {
+  lua_pushboolean(L, lua_isyieldable(L));
+  return 1;
+}
+
 static int l_close(lua_State *L) {
-  connection_close(session_at(L, 1)->c);
+  session *s = session_at(L, 1);
+  if (s->c) connection_close(s->c);
   return 0;
 }
 
@@ -242,19 +253,22 @@ static int l_gc(lua_State *L) {
   }
   connection_unref(s->c);
   s->c = NULL;
+  s->is_over = 1;
   return 0;
 }
 
 static int l_tostring(lua_State *L) {
   session *s = session_at(L, 1);
-  int is_over = s->is_over || s->c->is_closing;
-  lua_pushfstring(L, "sqlite.%s: %s%s", s->is_transaction ? "transaction" : "database", s->c->path,
+  int is_over = s->is_over || session_is_closed(s);
+  lua_pushfstring(L, "sqlite.%s: %s%s", s->is_transaction ? "transaction" : "database",
+                  s->c ? s->c->path : "?",
                   is_over ? (s->is_transaction ? " (ended)" : " (closed)") : "");
   return 1;
 }
 
 static int l_path(lua_State *L) {
-  lua_pushstring(L, session_at(L, 1)->c->path);
+  const session *s = session_at(L, 1);
+  lua_pushstring(L, s->c ? s->c->path : NULL);
   return 1;
 }
 
@@ -274,10 +288,13 @@ void session_open_class(lua_State *L) {
                                        {"is_over", l_is_over},
                                        {"load", l_load},
                                        {"sync", l_sync},
+                                       {"can_wait", l_can_wait},
                                        {"close", l_close},
                                        {"path", l_path},
                                        {NULL, NULL}};
   luaL_setfuncs(L, functions, 0);
+  lua_pushinteger(L, INT_MAX);
+  lua_setfield(L, -2, "gated");
   luaL_newmetatable(L, SESSION_CLASS);
   luaL_setfuncs(L, meta, 0);
   lua_setfield(L, -2, "session");

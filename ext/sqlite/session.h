@@ -24,11 +24,16 @@ static inline void *object_at(lua_State *L, int idx, const char *class) {
 // User values: 1 the names of columns by the number of their shape, 2 the session around it.
 typedef struct session {
   const char *class;
-  connection *c;
+  connection *c;  // NULL once it was finalised
   int is_transaction, is_over;
   int is_gated;  // a transaction is open in it, to which only some tasks belong
   undo *undo;    // of a transaction
 } session;
+
+// [loop] A finaliser may see one whose own has run: it has no connection.
+static inline int session_is_closed(const session *s) {
+  return !s->c || s->c->is_closing;
+}
 
 // The session at `idx`; raises unless it is one. [loop]
 session *session_at(lua_State *L, int idx);

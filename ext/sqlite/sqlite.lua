@@ -9,13 +9,29 @@ local database, statement = {}, {}
 
 -- Options -----------------------------------------------------------------------------------------
 
--- The nearest of the known names: what begins alike.
+-- How many letters have to be changed, put in or left out to make one name of the other.
+local function distance(a, b)
+  local row = {}
+  for j = 0, #b do row[j] = j end
+  for i = 1, #a do
+    local left_up = row[0]
+    row[0] = i
+    for j = 1, #b do
+      local cost = left_up + (a:byte(i) == b:byte(j) and 0 or 1)
+      left_up = row[j]
+      row[j] = math.min(cost, row[j] + 1, row[j - 1] + 1)
+    end
+  end
+  return row[#b]
+end
+
+-- The nearest of the known names: few letters away, or what begins alike.
 local function nearest(name, known)
-  local best, most = nil, 2
+  local best, least = nil, 3
   for k in pairs(known) do
-    local n = 0
-    while n < #k and k:byte(n + 1) == name:byte(n + 1) do n = n + 1 end
-    if n > most then best, most = k, n end
+    local n = #name > 40 and 40 or distance(name, k)
+    if n > 2 and #name > 2 and (k:sub(1, #name) == name or name:sub(1, #k) == k) then n = 2 end
+    if n < least or n == least and best and k < best then best, least = k, n end
   end
   return best and (" (did you mean '%s'?)"):format(best) or ""
 end
@@ -103,7 +119,7 @@ function sqlite.open(path, options)
   local db, err = core.open(path, flags, timeout, statements, preamble(o))
   if not db then return nil, err end
   local st = state[new_state(db)]
-  st.is_readonly = o.readonly
+  st.is_readonly, st.timeout = o.readonly, timeout
   return db
 end
 
@@ -173,6 +189,7 @@ local function begin(session, mode)
   local tx, token = new_state(core.new_transaction(session, undo)), {}
   local st = state[tx]
   st.guard, st.parent, st.token, st.commit = new.guard, session, token, commit
+  st.timeout = parent.timeout
   new.tx = tx
   parent.child = {token = token, ref = setmetatable({tx}, {__mode = "v"})}
   core.gate(session, true)
@@ -256,11 +273,13 @@ function database.all(...)
   local rows <close>, err = core.open_rows(...)
   if not rows then return nil, err end
   local list = {}
-  while not core.collect(rows, list) do
-    local ok, why = core.fetch(rows)
+  while true do
+    local is_whole, why = core.collect(rows, list)
+    if is_whole then return list end
+    local ok = is_whole == false
+    if ok then ok, why = core.fetch(rows) end
     if not ok then return nil, why end
   end
-  return list
 end
 
 statement.exec, statement.row, statement.value = core.exec, core.row, core.value
@@ -271,6 +290,7 @@ statement.close = core.close_statement
 -- itself.
 function database.close(session)
   core.path(session) -- it is one
+  if not state[session] then return end -- it was finalised
   if state[session].parent then
     if not core.is_over(session) then finish(session, true) end
     return
@@ -279,15 +299,40 @@ function database.close(session)
   local child = state[session].child
   local open = child and child.ref[1]
   if open then finish(open, false) end -- whoever waits for its end is told
-  corun.shield(core.sync, session)
+  if core.can_wait() then corun.shield(core.sync, session) end -- not in a finaliser
 end
 
 -- Backups -----------------------------------------------------------------------------------------
 
 local BACKUP = {pages = "integer", progress = "function"}
+local RETRY = 0.02 -- seconds until a locked file is tried again
+
+-- Copy until all is done; a file that another program has locked is waited for without keeping the
+-- connection's other statements from going on.
+local function copy_all(session, copy, progress)
+  local deadline
+  while true do
+    enter(session) -- what a transaction of others has written is not copied
+    local more, left, all = core.backup_step(copy)
+    if more ~= nil then
+      if progress then progress(all - left, all) end
+      if not more then return true end
+      deadline = nil
+    else
+      local err, now = left, corun.now()
+      deadline = deadline or now + state[session].timeout
+      if err.code ~= "SQLITE_BUSY" or now >= deadline then return nil, err end
+      corun.sleep(RETRY)
+    end
+  end
+end
 
 function database.backup(session, path, options)
+  core.check_open(session, "backup")
   check_path(path, "backup")
+  if path == "" or path == ":memory:" then
+    core.misuse("backup: the path is that of a database in memory, of which nothing would stay")
+  end
   local o = check_options(options, "backup", BACKUP)
   local pages = o.pages or 256
   if pages < 1 or pages > 1 << 30 then
@@ -295,12 +340,7 @@ function database.backup(session, path, options)
   end
   local copy <close>, err = core.backup_begin(session, path, pages)
   if not copy then return nil, err end
-  while true do
-    local more, left, all = core.backup_step(copy)
-    if more == nil then return nil, left end
-    if o.progress then o.progress(all - left, all) end
-    if not more then return true end
-  end
+  return copy_all(session, copy, o.progress)
 end
 
 -- Pools -------------------------------------------------------------------------------------------
@@ -329,7 +369,7 @@ function sqlite.pool(path, options)
     end
     return more
   end
-  local self = setmetatable({readers = {}, turn = 0}, pool)
+  local self = setmetatable({readers = {}, turn = 0, reads = 0, slots = corun.channel(n)}, pool)
   local _ <close> = corun.defer(function()
     if not self.is_open then self:close() end
   end)
@@ -338,55 +378,116 @@ function sqlite.pool(path, options)
   for i = 1, self.writer and n or 0 do
     self.readers[i], err = sqlite.open(path, with{readonly = true})
     if err then break end
+    self.slots:try_send(true)
   end
   if err then return nil, err end
   self.is_open = true
   return self
 end
 
--- The reader with the least to do.
+local CLOSED <const>, GATED <const> = math.maxinteger, core.gated
+
+-- The reader with the least to do, and how much that is: GATED when there are only such with a
+-- transaction, CLOSED when there is none.
 local function reader_of(self)
-  local n, best, least = #self.readers, nil, math.huge
+  local n, best, least = #self.readers, self.readers[1], CLOSED
   self.turn = self.turn % n + 1
   for i = 0, n - 1 do
     local reader = self.readers[(self.turn + i - 1) % n + 1]
     local load = core.load(reader)
     if load < least then best, least = reader, load end
   end
-  return best
+  return best, least
 end
 
--- Inside of a transaction one reads what one has written.
+-- The connection in whose transaction, or read, the task is.
+local function inside(self)
+  if joined(self.writer) then return self.writer end
+  if self.reads == 0 then return nil end
+  for _, reader in ipairs(self.readers) do
+    if joined(reader) then return reader end
+  end
+end
+
+-- There is one slot for each reader: who has it finds one without a read of others. It goes back
+-- when it is closed.
+local slot_mt = {__close = function(slot)
+  slot.pool.reads = slot.pool.reads - 1
+  slot.pool.slots:try_send(true)
+end}
+
+local function take_slot(self)
+  if not self.slots:recv() then return nil end -- the pool was closed: the readers say so
+  self.reads = self.reads + 1
+  return setmetatable({pool = self}, slot_mt)
+end
+
+-- Where a statement that reads goes. The slot is free again before others run.
 local function source_of(self)
-  return joined(self.writer) and self.writer or reader_of(self)
+  local own = inside(self)
+  if own then return own end
+  local reader, load = reader_of(self)
+  if load ~= GATED then return reader end
+  local _ <close> = take_slot(self)
+  return (reader_of(self))
+end
+
+local function check_pool(self, op)
+  if type(self) == "table" and getmetatable(self) == "sqlite.pool" then return end
+  core.misuse(("%s: a pool was expected, got a %s: call its methods with ':'"):format(op,
+    type(self)))
 end
 
 for _, name in ipairs{"row", "value", "rows", "all"} do
   local method = database[name]
-  pool[name] = function(self, ...) return method(source_of(self), ...) end
+  pool[name] = function(self, ...)
+    check_pool(self, name)
+    return method(source_of(self), ...)
+  end
 end
 
 for _, name in ipairs{"exec", "begin", "transaction"} do
   local method = database[name]
-  pool[name] = function(self, ...) return method(self.writer, ...) end
+  pool[name] = function(self, ...)
+    check_pool(self, name)
+    return method(self.writer, ...)
+  end
 end
 
+-- One state for all that the function asks: what it, and tasks that it starts, ask of the pool goes
+-- to the same reader.
 function pool.read(self, fn)
+  check_pool(self, "read")
+  if type(fn) ~= "function" then
+    core.misuse(("read: a function was expected, got a %s"):format(type(fn)))
+  end
+  local own = inside(self)
+  if own then return database.transaction(own, fn) end
+  local _ <close> = take_slot(self)
   return database.transaction(reader_of(self), fn)
 end
 
 function pool.backup(self, ...)
+  check_pool(self, "backup")
   return database.backup(reader_of(self), ...)
 end
 
 function pool.path(self)
+  check_pool(self, "path")
   return core.path(self.writer)
 end
 
 function pool.close(self)
+  check_pool(self, "close")
+  self.slots:close()
   for _, reader in ipairs(self.readers) do core.close(reader) end
   for _, reader in ipairs(self.readers) do database.close(reader) end
   if self.writer then database.close(self.writer) end -- the last one copies the log back
+end
+
+function pool.__tostring(self)
+  return ("sqlite.pool: %s%s"):format(core.path(self.writer),
+    core.is_over(self.writer) and " (closed)" or "")
 end
 
 -- Classes -----------------------------------------------------------------------------------------

@@ -274,7 +274,24 @@ describe("corun.sqlite", function()
         end
       end)
       assert.matches("sqlite_spec.lua:%d+: rows :memory:: integer overflow", tostring(err))
-      assert.is_true(n < 1000)
+      assert.equal(999, n) -- all rows before the one that failed
+    end)
+
+    it("are told to be closed where another task has closed them", function()
+      local next_row, rows = db:rows(support.numbers(3000))
+      assert.equal(1, next_row(rows).x)
+      rows:close()
+      rows:close()
+      local err = error_of(next_row, rows)
+      assert.equal("ECLOSED", err.code)
+      assert.matches("rows: the iterator was closed", tostring(err))
+    end)
+
+    it("fail as a list where one of them fails", function()
+      local list, err = db:all("select x, abs(-9223372036854775808 + (x < 1000)) as y from (" ..
+        support.numbers(2000) .. ")")
+      assert.is_nil(list)
+      assert.matches("integer overflow", tostring(err))
     end)
 
     it("are asked for by one task at a time", function()

@@ -109,6 +109,63 @@ describe("corun.sqlite: a cancelled task", function()
     assert.is_nil(next_row(rows))
   end)
 
+  -- Rows of which the one behind the first batch takes for ever.
+  local slow_rows = "with recursive c(x) as (values(1) union all select x + 1 from c) " ..
+    "select x, case when x = 600 then (" .. endless .. ") end as y from c"
+
+  it("leaves the rows that have come to others, who are told that there were more", function()
+    local next_row, rows = db:rows(slow_rows)
+    for i = 1, 512 do assert.equal(i, next_row(rows).x) end
+    local t = started(next_row, rows)
+    corun.sleep(0.01)
+    t:cancel()
+    assert_code("ECANCELED", t)
+    for i = 513, 599 do assert.equal(i, next_row(rows).x) end
+    for _ = 1, 2 do
+      assert.equal("SQLITE_INTERRUPT", error_of(next_row, rows).code)
+    end
+    assert.equal(0, (db:exec("drop table t"))) -- no statement is under way
+    rows:close()
+  end)
+
+  it("leaves rows that were not asked for yet to others", function()
+    local next_row, rows <close> = db:rows(support.numbers(2000))
+    for i = 1, 512 do assert.equal(i, next_row(rows).x) end
+    local before = started(db.value, db, endless)
+    local t = started(next_row, rows)
+    t:cancel()
+    assert_code("ECANCELED", t)
+    before:cancel()
+    for i = 513, 2000 do assert.equal(i, next_row(rows).x) end
+    assert.is_nil(next_row(rows))
+  end)
+
+  it("lets go of rows that another task has closed meanwhile", function()
+    local next_row, rows = db:rows(support.numbers(2000))
+    for _ = 1, 512 do next_row(rows) end
+    local before = started(db.value, db, endless)
+    local t = started(next_row, rows)
+    rows:close()
+    t:cancel()
+    assert_code("ECANCELED", t)
+    before:cancel()
+    assert.equal("ECLOSED", error_of(next_row, rows).code)
+    assert.equal(0, (db:exec("drop table t")))
+  end)
+
+  it("closes its own rows at once when its time is over in their midst", function()
+    local n = 0
+    local value, err = corun.timeout(0.05, function()
+      for row in db:rows(slow_rows) do n = row.x end
+    end)
+    assert.is_nil(value)
+    assert.equal("ETIMEDOUT", err.code)
+    assert.is_true(n == 512 or n == 599)
+    collectgarbage("stop")
+    assert.equal(0, (db:exec("drop table t")))
+    collectgarbage("restart")
+  end)
+
   it("does not disturb the transaction of another task", function()
     local tx <close> = assert(db:begin())
     tx:exec("insert into t values (1)")
@@ -252,6 +309,69 @@ describe("corun.sqlite: a database", function()
     statement:close()
     tx:close()
     assert.matches("%(closed%)", tostring(db))
+  end)
+
+  it("is closed as soon as a cancelled statement has come back", function()
+    for i = 1, 100 do
+      local db = support.memory()
+      local t = started(db.value, db, endless)
+      t:cancel()
+      assert_code("ECANCELED", t)
+      t = nil -- luacheck: ignore 311
+      if i % 2 == 0 then collectgarbage() end
+      db:close()
+    end
+  end)
+
+  it("tells the finaliser of what has outlived it that it is closed", function()
+    local said = {}
+    local function note(fn, ...)
+      local ok, err = pcall(fn, ...)
+      said[#said + 1] = ok and "fine" or err.code or tostring(err)
+    end
+    corun.async(function()
+      local user = setmetatable({}, {__gc = function(self)
+        note(tostring, self.db)
+        note(tostring, self.tx)
+        for _, name in ipairs{"close", "path"} do note(self.db[name], self.db) end
+        for _, name in ipairs{"begin", "commit", "close_tx"} do
+          note(self.tx[name:match("^close") or name], self.tx)
+        end
+        for _, name in ipairs{"exec", "rows", "all", "prepare", "backup"} do
+          note(self.db[name], self.db, "select 1")
+        end
+        note(self.next_row, self.rows)
+        note(self.rows.close, self.rows)
+      end})
+      user.db = support.memory() -- made later, and so finalised sooner
+      user.next_row, user.rows = user.db:rows(support.numbers(2000))
+      user.tx = user.db:begin()
+    end):await()
+    eventually(function()
+      collectgarbage()
+      return said[1]
+    end)
+    assert.equal("fine fine fine fine ECLOSED ECLOSED fine ECLOSED ECLOSED ECLOSED ECLOSED " ..
+      "ECLOSED ECLOSED fine", table.concat(said, " "))
+  end)
+
+  it("that is closed takes its backup with it, before the file is closed", function()
+    local path, dir <close> = support.path()
+    local db = assert(sqlite.open(path))
+    db:exec("create table t (a); insert into t select x from (" .. support.numbers(20000) .. ")")
+    local copy = dir:path() .. "/copy.db"
+    local at = corun.event()
+    local t = started(function()
+      return error_of(db.backup, db, copy, {pages = 1, progress = function()
+        at:set()
+        corun.sleep(0.2)
+      end})
+    end)
+    at:wait()
+    db:close()
+    local r = support.python(path, "import os; print(os.path.exists(sys.argv[1][:-7] + 'copy.db'))")
+    assert.equal("False\n", r)
+    assert.equal("ECLOSED", t:await().code)
   end)
 
   it("S14 is closed by a cancelled task", function()

@@ -1,8 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- corun.sqlite: transactions, who is in them and who waits; locks of other processes; pools of
--- readers; backups.
+-- corun.sqlite: transactions, who is in them and who waits; locks of other processes.
 local corun = require "corun"
-local fs = require "corun.fs"
 local sqlite = require "corun.sqlite"
 local support = dofile("tests/spec/support/sqlite.lua")
 local tasks = dofile("tests/spec/support/tasks.lua")
@@ -107,6 +105,30 @@ describe("a transaction", function()
     assert.equal(0, reader:await())
     assert.is_true(rows:await())
     assert.same({}, seen)
+  end)
+
+  it("keeps its rows from iterators of other tasks that are under way", function()
+    db:exec("insert into t select x from (" .. support.numbers(2000) .. ")")
+    local seen, first = 0, corun.event()
+    local rows = outside(db, function()
+      for row in db:rows("select a from t order by rowid") do
+        seen = row.a
+        if seen == 512 then
+          first:set()
+          corun.sleep(0.01)
+        end
+      end
+      return "end"
+    end)
+    first:wait()
+    local tx = assert(db:begin())
+    tx:exec("update t set a = -1 where a = 1500")
+    corun.sleep(0.03)
+    assert.equal("waiting", rows:status())
+    assert.equal(512, seen)
+    tx:rollback()
+    assert.equal("end", rows:await())
+    assert.equal(2000, seen)
   end)
 
   it("waits for its turn, first come, first served", function()
@@ -280,134 +302,5 @@ db.execute("rollback")]]))
     assert.equal(0, sum(db))
     support.python(path, "db.execute('insert into t values (9223372036854775807)')")
     assert.equal(math.maxinteger, sum(db))
-  end)
-end)
-
-describe("a pool", function()
-  local path, dir, pool
-
-  before_each(function()
-    path, dir = support.path()
-    pool = assert(sqlite.pool(path, {readers = 3, pragmas = {cache_size = -500}}))
-    pool:exec("create table t (a)")
-  end)
-
-  after_each(function()
-    pool:close()
-    dir:close()
-  end)
-
-  it("reads what was written", function()
-    assert.equal(1, (pool:exec("insert into t values (1)")))
-    assert.equal(1, sum(pool))
-    assert.same({{a = 1}}, pool:all("select * from t"))
-    assert.same({a = 1}, pool:row("select * from t"))
-    for row in pool:rows("select a from t") do assert.equal(1, row.a) end
-    assert.equal(path, pool:path())
-    assert.equal(3, #pool.readers)
-    assert.equal("wal", pool.writer:value("pragma journal_mode"))
-    local value, err = pool:value("insert into t values (1) returning a")
-    assert.is_nil(value)
-    assert.equal("SQLITE_READONLY", err.code)
-    assert.equal(2, pool.writer:value("insert into t values (2) returning a"))
-  end)
-
-  it("reads while it writes and other reads go on", function()
-    local slow = {}
-    for i = 1, 2 do slow[i] = corun.async(pool.value, pool, support.endless) end
-    corun.sleep(0.01)
-    assert.equal(0, sum(pool)) -- the reader that is free
-    pool:transaction(function()
-      pool:exec("insert into t values (1)")
-      assert.equal(1, sum(pool)) -- inside
-      local other = corun.async(function()
-        corun.locals()[pool.writer] = nil
-        return sum(pool)
-      end)
-      assert.equal(0, other:await())
-    end)
-    assert.equal(1, sum(pool))
-    for _, t in ipairs(slow) do
-      t:cancel()
-      assert.equal("ECANCELED", select(2, t:await()).code)
-    end
-  end)
-
-  it("reads of one state", function()
-    assert.equal("1 1", pool:read(function(tx)
-      pool:exec("insert into t values (1)")
-      local first = sum(tx) -- the state of the first read
-      pool:exec("insert into t values (1)")
-      return first .. " " .. sum(tx)
-    end))
-    assert.equal(2, sum(pool))
-  end)
-
-  it("is backed up while it writes", function()
-    local copy = dir:path() .. "/copy.db"
-    pool:exec("insert into t select x from (" .. support.numbers(20000) .. ")")
-    local calls = {}
-    local t = corun.async(pool.backup, pool, copy, {pages = 10, progress = function(done, all)
-      calls[#calls + 1] = {done, all}
-      pool:exec("update t set a = a where rowid = 1")
-    end})
-    assert.is_true(t:await())
-    assert.is_true(#calls > 3)
-    assert.same({calls[1][2], calls[1][2]}, calls[#calls])
-    local check <close> = assert(sqlite.open(copy, {readonly = true}))
-    assert.equal(20000, check:value("select count(*) from t"))
-    assert.equal("ok", check:value("pragma integrity_check"))
-  end)
-
-  it("fails as its database does", function()
-    local value, err = sqlite.pool(dir:path() .. "/none/test.db")
-    assert.is_nil(value)
-    assert.equal("SQLITE_CANTOPEN", err.code)
-    assert.matches("a database in memory has one connection", error_of(sqlite.pool, ":memory:"))
-    assert.matches("pool: unknown option 'readonly'",
-      error_of(sqlite.pool, path, {readonly = true}))
-    assert.matches("from 1 to 64", error_of(sqlite.pool, path, {readers = 0}))
-    pool:close()
-    assert.equal("ECLOSED", error_of(function() return (sum(pool)) end).code)
-    assert.is_nil(fs.stat(path .. "-wal")) -- the last one has copied it back
-  end)
-end)
-
-describe("a backup", function()
-  it("copies a database to a file, and back", function()
-    local path, dir <close> = support.path()
-    local db <close> = support.memory()
-    db:exec("create table t (a); insert into t values ('kept')")
-    assert.is_true(db:backup(path))
-    assert.equal("kept\n",
-      support.python(path, "print(db.execute('select a from t').fetchone()[0])"))
-    db:exec("delete from t")
-    assert.is_true(db:backup(path, {pages = 1}))
-    local err = select(2, db:backup(dir:path() .. "/none/x"))
-    assert.equal("SQLITE_CANTOPEN", err.code)
-    assert.equal("backup", err.op)
-    assert.matches("option 'pages' must be a number from 1 on, not 0",
-      error_of(db.backup, db, path, {pages = 0}))
-    assert.matches("unknown option 'page' %(did you mean 'pages'%?%)",
-      error_of(db.backup, db, path, {page = 1}))
-  end)
-
-  it("ends when what it calls fails", function()
-    local path, dir <close> = support.path()
-    local db <close> = support.memory()
-    db:exec("create table t (a)")
-    assert.matches("oh", error_of(db.backup, db, path, {progress = function() error("oh") end}))
-    assert.is_not_nil(dir)
-  end)
-
-  it("waits for the lock of another process", function()
-    local path, dir <close> = support.path()
-    support.python(path, "db.execute('create table old (a)')")
-    local db <close> = support.memory{timeout = 0.05}
-    local locker <close> = support.locker(path)
-    assert.equal("SQLITE_BUSY", select(2, db:backup(path)).code)
-    locker.free()
-    assert.is_true(db:backup(path))
-    assert.is_not_nil(dir)
   end)
 end)
