@@ -218,6 +218,60 @@ describe("names #heavy", function()
     assert.equal(d.home, assert(c:realpath(("%s/../%s/."):format(d.home, d.home:match("[^/]+$")))))
   end)
 
+  it("are as long as the file systems take them", function()
+    local dir = fresh()
+    assert(c:mkdir(dir))
+    for _, name in ipairs{("n"):rep(255), ("\u{20ac}"):rep(85)} do
+      local path, own = dir .. "/" .. name, d.path .. "/" .. name
+      assert(c:write(path, "1", {atomic = true}))
+      assert.equal(1, c:get(path, own))
+      assert.equal("1", files.get(own))
+      assert.equal(1, c:put(own, path, {atomic = true}))
+      assert.equal(name, assert(c:list(dir))[1].name)
+      assert(c:remove(path))
+      local err = has_code("ENAMETOOLONG", c:stat(path .. "n"))
+      assert.equal(s.address .. ":" .. path .. "n", err.target)
+    end
+    assert.same({}, c:list(dir))
+    has_code("ENAMETOOLONG", c:stat(("a/"):rep(2500)))
+  end)
+
+  it("that are too long for a request are refused, and the session goes on", function()
+    local long = ("a/"):rep(20000)
+    for name, fn in pairs{
+      stat = function() return c:stat(long) end,
+      list = function() return c:list(long) end,
+      read = function() return c:read(long) end,
+      write = function() return c:write(long, "") end,
+      get = function() return c:get(long, d.path .. "/none") end,
+      put = function() return c:put(d.key, long, {atomic = true}) end,
+      mkdir = function() return c:mkdir(long, {parents = true}) end,
+      rename = function() return c:rename(long:sub(1, 20000), long:sub(1, 20000)) end,
+      open = function() return c:open(long) end,
+    } do
+      local err = has_code("ENAMETOOLONG", fn())
+      assert.equal(name, err.op)
+      assert.matches("^" .. name .. " 127.0.0.1:%d+:[a/]+", tostring(err):sub(1, 400))
+      assert.is_true(#tostring(err) < 400)
+    end
+    assert(c:stat(d.home))
+  end)
+
+  it("of many files are listed, long ones too", function()
+    local dir = fresh()
+    assert(c:mkdir(dir))
+    local names = {}
+    for i = 1, 250 do
+      names[i] = ("%03d"):format(i) .. ("\u{20ac}"):rep(84)
+      files.put(dir .. "/" .. names[i], "")
+    end
+    for i, entry in ipairs(assert(c:list(dir))) do
+      assert.equal(names[i], entry.name)
+      names[i] = nil
+    end
+    assert.is_nil(next(names))
+  end)
+
   it("of many files are listed", function()
     local dir = fresh()
     assert(c:mkdir(dir))

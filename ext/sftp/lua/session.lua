@@ -26,7 +26,8 @@ local MODES = {
   ["w+"] = READ | WRITE | CREATE | TRUNCATE, wx = WRITE | CREATE | EXCLUSIVE,
   a = WRITE | CREATE | APPEND,
 }
-local REFUSED = 4 -- the status of SFTP that gives no reason
+local REFUSED, BAD_MESSAGE = 4, 5 -- statuses of SFTP: the first gives no reason
+local LONGEST = 32000 -- bytes of a request: libssh2 would send the first part of a longer one
 
 -- Connect ----------------------------------------------------------------------------------------
 
@@ -102,7 +103,18 @@ end
 
 -- Calls ------------------------------------------------------------------------------------------
 
+-- Whether a server may have refused this for its length: most say it is a bad message.
+local function is_long(path)
+  if #path > 4095 then return true end
+  for name in path:gmatch("[^/]+") do
+    if #name > 255 then return true end
+  end
+end
+
 local function fail(self, op, path, err)
+  if err.status == BAD_MESSAGE and path and is_long(path) then
+    err.code, err.message = "ENAMETOOLONG", "file name too long"
+  end
   err.op, err.target = op, self.name .. (path and ":" .. path or "")
   return nil, err
 end
@@ -132,11 +144,19 @@ local function call(self, op, path, fn, ...)
 end
 inner.call, inner.check_self = call, check_self
 
+-- nil and an error for paths that cannot be sent.
+local function too_long(self, op, path)
+  local err = corun.err("ENAMETOOLONG",
+    ("a path of %d bytes is longer than can be sent (%d)"):format(#path, LONGEST))
+  return fail(self, op, path:sub(1, 60) .. "...", err)
+end
+
 -- A method with one path.
 local function define(name, fn)
   session[name] = function(self, path, ...)
     check_self(self, name)
     check.path(path, name)
+    if #path > LONGEST then return too_long(self, name, path) end
     return fn(self, path, ...)
   end
 end
@@ -210,6 +230,7 @@ define("mkdir", function(self, path, o)
 end)
 
 local function rename(self, from, to, replace)
+  if #from + #to > LONGEST then return too_long(self, "rename", from .. " to " .. to) end
   local path = from .. " to " .. to
   local ok, err = call(self, "rename", path, core.rename, from, to, replace)
   if ok then return true end
@@ -226,6 +247,7 @@ local function rename(self, from, to, replace)
   return call(self, "rename", path, core.rename, from, to, replace)
 end
 inner.rename = rename
+inner.LONGEST, inner.too_long = LONGEST, too_long
 
 define("rename", function(self, from, to, o)
   check.path(to, "rename")

@@ -19,6 +19,7 @@ local inner -- of session.lua
 
 -- Call sink(piece) for all the bytes of a file on the server; answers their number.
 local function fetch(self, op, path, sink)
+  if #path > inner.LONGEST then return inner.too_long(self, op, path) end
   local file, why = inner.call(self, op, path, core.open, path, READ)
   if not file then return nil, why end
   local _ <close> = inner.leaving(file)
@@ -59,9 +60,16 @@ local partial_mt = {__close = function(part)
   if part.exists then corun.shield(fs.remove, part.path) end
 end}
 
+-- So much of a name that a few bytes may be added: file systems take 255.
+local function shortened(name, more)
+  if #name + more <= 255 then return name end
+  return (name:sub(1, 255 - more):gsub("[\xC2-\xF4]?[\x80-\xBF]*$", "")) -- no half letter
+end
+
 local function partial(to)
   local dir, name = to:match("^(.*/)([^/]*)$")
-  local path = ("%s.%s.%s.part"):format(dir or "", name or to, codec.hex.encode(codec.random(4)))
+  local path = ("%s.%s.%s.part"):format(dir or "", shortened(name or to, 15),
+    codec.hex.encode(codec.random(4)))
   return setmetatable({path = path, to = to, pieces = {}, size = 0}, partial_mt)
 end
 
@@ -148,9 +156,11 @@ local unfinished_mt = {__close = function(part)
 end}
 
 local function send(self, op, path, o, next)
+  if #path > inner.LONGEST then return inner.too_long(self, op, path) end
   if not o.atomic then return write_all(self, op, path, o, next) end
-  local part <close> = setmetatable({session = self,
-    path = ("%s.%s.part"):format(path, codec.hex.encode(codec.random(4)))}, unfinished_mt)
+  local dir, name = path:match("^(.*/)([^/]*)$")
+  local part <close> = setmetatable({session = self, path = ("%s%s.%s.part"):format(dir or "",
+    shortened(name or path, 14), codec.hex.encode(codec.random(4)))}, unfinished_mt)
   local size, err = write_all(self, op, part.path, o, next)
   if not size then return nil, err end
   part.done, err = inner.rename(self, part.path, path, true)
