@@ -8,7 +8,7 @@
 #include "ssh.h"
 
 #define NAME_ROOM (256 << 10)  // bytes: no packet that libssh2 takes is longer, nor a name in it
-#define FRUGAL 4096     // read so little that libssh2 has one request under way
+#define FRUGAL 4096            // read so little that libssh2 has one request under way
 
 // The service, for a call that was prepared.
 static LIBSSH2_SFTP *service(const ssh *s) {

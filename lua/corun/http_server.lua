@@ -141,8 +141,8 @@ local function no_service(code, text, peer)
   return task.err(code, text, {op = "serve", target = peer})
 end
 
--- Take the body that comes in pieces away from the request, which a script may keep; whether some of
--- it is unread.
+-- Take the body that comes in pieces away from the request, which a script may keep; whether some
+-- of it is unread.
 local function detach(req)
   local is_unread = req.connection ~= nil
   req.connection, req.is_answered = nil, true

@@ -9,8 +9,8 @@
 #include "core/waitable.h"
 
 typedef struct event {
-  list tasks;    // that wait for it alone, through task.wlink
-  list selects;  // of waiters
+  list tasks;        // that wait for it alone, through task.wlink
+  list selects;      // of waiters
   const char *what;  // what it tells of, for reports; NULL: nobody has said
   int is_set;
 } event;
