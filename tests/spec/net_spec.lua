@@ -2,6 +2,7 @@
 -- corun.net: connecting, listening, accepting, servers (S38, S41, S42).
 local corun = require "corun"
 local net = require "corun.net"
+local free_port = dofile("tests/spec/support/free_port.lua")
 local outcomes = dofile("tests/spec/support/outcomes.lua")
 
 local assert_error, waiting = outcomes.assert_error, outcomes.waiting
@@ -22,12 +23,6 @@ end
 
 local function listen()
   return assert(net.listen("127.0.0.1:0"))
-end
-
--- A port of this machine on which nobody listens.
-local function free_port()
-  local l <close> = listen()
-  return l:address():match(":(%d+)$")
 end
 
 local has_ipv6 = (function()

@@ -245,7 +245,7 @@ end)
 
 describe("scripts/port_scan.lua", function()
   it("finds the ports that answer, and what they say", function()
-    local r = program.run{"--timeout=60", "scripts/port_scan.lua"}
+    local r = program.run{"--timeout=60", "scripts/port_scan.lua", "--timeout=3"}
     assert.equal(0, r.status)
     assert.matches("%d+ open  220 mail is here\n", r.out)
     assert.matches("%d+ open  SSH%-2%.0%-none\n", r.out)
@@ -344,7 +344,7 @@ describe("scripts/load.lua", function()
       n = n + 1
       if n % 2 == 0 then corun.sleep(10) end
       return ""
-    end, "-n", "4", "-c", "1", "--timeout=0.2")
+    end, "-n", "4", "-c", "1", "--timeout=0.8")
     assert.equal(1, r.code)
     assert.matches("\nstatuses   200: 2\nerrors     ETIMEDOUT %(read%): 2\n", r.stdout)
     r = assert(process.run{program.path, "scripts/load.lua", "-n3", "http://127.0.0.1:1/"})

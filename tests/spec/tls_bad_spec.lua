@@ -267,7 +267,7 @@ describe("what is not tls", function()
       server:close{drain = 10}
     end)
     local _, lines = errors:gsub("\n", "")
-    assert.equal(103, lines)
+    assert.equal(103, lines, errors)
     assert.matches("the peer does not speak TLS", errors)
   end)
 

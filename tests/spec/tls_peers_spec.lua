@@ -27,7 +27,7 @@ end
 
 -- Connect to a peer once it listens.
 local function reach(port, o)
-  local give_up = corun.now() + 10
+  local give_up = corun.now() + 60
   while true do
     local stream, err = net.connect("127.0.0.1:" .. port, {tls = with(trust, o), timeout = 10})
     if stream or err.code ~= "ECONNREFUSED" or corun.now() > give_up then return stream, err end
@@ -208,20 +208,28 @@ describe("tls from others", function()
     return server:address(), server
   end
 
-  local function s_client(address, input, options)
-    return run(("{ %s sleep 0.2; } | openssl s_client -connect %s -CAfile %sca.pem \z
-      -verify_return_error -servername localhost -verify_hostname localhost %s 2>&1")
-      :format(input, address, folder, options or ""))
+  -- A talk with s_client: {what it is told, what it prints then, ...}; all that it printed.
+  local function s_client(address, talk, options)
+    local line = ("exec openssl s_client -connect %s -CAfile %sca.pem -verify_return_error \z
+      -servername localhost -verify_hostname localhost %s"):format(address, folder, options)
+    local p <close> = assert(process.spawn({"sh", "-c", line, stdin = "pipe", stderr = "stdout"}))
+    local out = {}
+    for i = 1, #talk, 2 do
+      p.stdin:write(talk[i])
+      out[#out + 1] = assert(p.stdout:read_until(talk[i + 1], {timeout = 60}))
+    end
+    p.stdin:close()
+    return table.concat(out) .. assert(p.stdout:read("a", {timeout = 60}))
   end
 
   it("openssl s_client, 1.2 and 1.3", function()
     local address, _ <close> = upper()
     for _, version in ipairs{"tls1_2", "tls1_3"} do
-      local out = s_client(address, "echo hello; ", "-quiet -no_ign_eof -" .. version)
+      local out = s_client(address, {"hello\n", "HELLO"}, "-quiet -no_ign_eof -" .. version)
       assert.matches("HELLO", out)
     end
     assert.matches("the peer speaks no version of TLS that is allowed", support.captured(function()
-      local out = s_client(address, "", "-tls1_1 -cipher ALL:@SECLEVEL=0")
+      local out = s_client(address, {}, "-tls1_1 -cipher ALL:@SECLEVEL=0")
       assert.matches("alert protocol version", out)
     end))
   end)
@@ -229,15 +237,17 @@ describe("tls from others", function()
   it("sessions of s_client are resumed", function()
     local address, _ <close> = upper()
     local path = folder .. "session"
-    assert.matches("New, TLSv1.3", s_client(address, "echo hello;", "-sess_out " .. path))
-    assert.matches("Reused, TLSv1.3", s_client(address, "echo hello;", "-sess_in " .. path))
+    local talk = {"hello\n", "HELLO"}
+    assert.matches("New, TLSv1.3", s_client(address, talk, "-sess_out " .. path))
+    assert.matches("Reused, TLSv1.3", s_client(address, talk, "-sess_in " .. path))
   end)
 
   it("renegotiation is refused", function()
     local address, _ <close> = upper()
     local out
     support.captured(function()
-      out = s_client(address, "echo hello; sleep 0.1; echo R; sleep 0.1; echo again;", "-tls1_2")
+      out = s_client(address, {"hello\n", "HELLO", "R\n", "no renegotiation", "again\n", "\n"},
+        "-tls1_2")
     end)
     assert.matches("HELLO", out)
     assert.matches("RENEGOTIATING", out)

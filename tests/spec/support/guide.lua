@@ -6,17 +6,13 @@ local assert = require "luassert"
 local corun = require "corun"
 local process = require "corun.process"
 local program = dofile("tests/fixtures/cli/program.lua")
+local free_port = dofile("tests/spec/support/free_port.lua")
 
 local fs, net = corun.fs, corun.net
 
 local PORT = "8321"
 
 local guide = {}
-
-local function free_port()
-  local l <close> = assert(net.listen("127.0.0.1:0"))
-  return l:address():match("%d+$")
-end
 
 -- The blocks in order: {name =, text =} for a file, {commands = {{line, output}, ...}}.
 local function blocks_of(text)

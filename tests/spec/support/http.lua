@@ -122,10 +122,7 @@ end
 -- whole message cannot bear that.
 support.has_short_calls = os.getenv("FAULT_SEED") ~= nil
 
-function support.free_port()
-  local listener <close> = assert(net.listen("127.0.0.1:0"))
-  return tonumber(listener:address():match(":(%d+)$"))
-end
+support.free_port = dofile("tests/spec/support/free_port.lua")
 
 -- The program that runs this test.
 function support.corun()
@@ -173,12 +170,13 @@ function support.start(...)
   local port = line and line:match("^port (%d+)$")
   local peer = {pid = pid, port = port, url = port and "http://127.0.0.1:" .. port}
   function peer.stop()
-    if not pid then return end
-    os.execute(("kill %d"):format(pid))
-    pid = nil
+    if not peer.pid then return end
+    os.execute(("kill %d"):format(peer.pid))
+    peer.pid = nil
     pipe:close() -- which waits for it
   end
-  -- A test that fails may not reach its stop; the pipe would then wait for the peer for ever.
+  -- A test that fails may not reach its stop; the pipe would then wait for the peer for ever. The
+  -- peer is kept by who has its stop alone.
   if port then return setmetatable(peer, {__gc = peer.stop}) end
   peer.stop()
   error("the peer did not start: " .. table.concat(words, " "))
