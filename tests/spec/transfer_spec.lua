@@ -86,7 +86,7 @@ describe("transfer", function()
     assert.is_true(alike(sparse, (cross_plain(sparse))))
   end)
 
-  it("goes a million levels deep without a stack", function()
+  it("goes a million levels deep without a stack #heavy", function()
     local t = {}
     for _ = 1, 1000000 do t = {t} end
     local u, depth = cross_plain(t), 0
