@@ -40,7 +40,8 @@ CORUN_API void corun_needabi(lua_State *L, int abi);
 
 /*
  * The first line of each luaopen_: raise a clear error where the extension cannot work, in a plain
- * lua too. [loop]
+ * lua too. From then on its library stays in memory, since threads may outlive the state that
+ * loaded it. [loop]
  */
 static inline void corun_checkabi(lua_State *L) {
   if (corun_needabi)
