@@ -100,19 +100,22 @@ end
 local function wait_for(me, load)
   refuse_circle(me, load)
   load.event = load.event or require("corun.sync").event()
-  waiting[me] = load
   local _ <close> = task.defer(function() waiting[me] = nil end)
+  waiting[me] = load
   load.event:wait()
 end
 
+-- Where memory ends in the midst of this, the load must not stay under way for ever: so all that is
+-- written at its end has its place from the start.
 local function load_now(me, name)
-  local load = {name = name, owner = me, outer = innermost[me], depth = inside.depth()}
-  loading[name], innermost[me] = load, load
+  local load = {name = name, owner = me, outer = innermost[me], depth = inside.depth(),
+    done = false, value = false, extra = false, failed = false, err = false, event = false}
   local _ <close> = setmetatable({}, {__close = function(_, err)
     loading[name], innermost[me] = nil, load.outer
     if err ~= nil and not task.is_cancelled(err) then load.failed, load.err = true, err end
     if load.event then load.event:set() end
   end})
+  loading[name], innermost[me] = load, load
   return run(load, name)
 end
 

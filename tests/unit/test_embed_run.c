@@ -243,7 +243,8 @@ static void memory_has_a_limit(void **state) {
 }
 
 typedef struct heap {
-  size_t held, calls, fail;
+  size_t held, calls;
+  size_t fail, more;  // the call that fails first, 0 for none, and how many after it
 } heap;
 
 static void *allocate(void *ud, void *p, size_t old_size, size_t size) {
@@ -254,7 +255,8 @@ static void *allocate(void *ud, void *p, size_t old_size, size_t size) {
     h->held -= old_size;
     return NULL;
   }
-  if (size > old_size && ++h->calls == h->fail) return NULL;
+  if (size > old_size && ++h->calls >= h->fail && h->fail && h->calls - h->fail <= h->more)
+    return NULL;
   void *q = realloc(p, size);
   if (q) h->held += size - old_size;
   return q;
@@ -295,6 +297,25 @@ static void memory_that_is_refused_leaves_nothing_behind(void **state) {
   }
 }
 
+static void a_lack_of_memory_is_over_with_the_script(void **state) {
+  (void)state;
+  static const char code[] = "require('corun').sleep(0) require 'corun.json'";
+  output o;
+  int has_failed = 1;
+  for (size_t i = 1; has_failed; i += 3) {
+    heap h = {0};
+    corun_options options = {.alloc = allocate, .alloc_ud = &h};
+    corun_runtime *rt = make_with(&options, &o);
+    h = (heap){.held = h.held, .fail = i, .more = SIZE_MAX};
+    has_failed = run(rt, code) == CORUN_FAILED;
+    if (has_failed) assert_non_null(strstr(corun_error(rt), "not enough memory"));
+    h.fail = 0;
+    do_code(rt, code);
+    close_runtime(rt);
+    assert_int_equal(0, h.held);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(scripts_run_one_after_the_other),
@@ -312,6 +333,7 @@ int main(void) {
     cmocka_unit_test(memory_has_a_limit),
     cmocka_unit_test(memory_comes_from_the_host),
     cmocka_unit_test(memory_that_is_refused_leaves_nothing_behind),
+    cmocka_unit_test(a_lack_of_memory_is_over_with_the_script),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
