@@ -11,7 +11,10 @@
 #include <string.h>
 #include <time.h>
 
-#define HOLD 50000     // nanoseconds
+#define HOLD 50000      // nanoseconds
+#define LOOK_OUT 20000  // nanoseconds
+#define PAUSES 16       // between two looks at the clock
+#define MOST_SKIPPED 255
 #define PROGRESS 2000  // instructions of SQLite's machine: some tens of microseconds
 
 static uint64_t now(void) {
@@ -30,7 +33,7 @@ static void append(connection *c, job *j) {
   else
     c->first = j;
   c->last = j;
-  c->queued++;
+  atomic_fetch_add_explicit(&c->queued, 1, memory_order_relaxed);
   j->is_queued = 1;
 }
 
@@ -43,7 +46,7 @@ static void unlink_job(connection *c, job *j) {
     j->next->before = j->before;
   else
     c->last = j->before;
-  c->queued--;
+  atomic_fetch_sub_explicit(&c->queued, 1, memory_order_relaxed);
   j->is_queued = 0;
 }
 
@@ -63,6 +66,35 @@ void connection_flush(connection *c) {
   c->nheld = 0;
 }
 
+static inline void relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+// Stay awake for a moment, as those who were told mostly ask for more at once: to sleep and to be
+// woken costs both threads more than a short statement does. What was in vain is not done the next
+// times, ever more of them.
+static void look_out(connection *c) {
+  if (c->skip) {
+    c->skip--;
+    return;
+  }
+  for (uint64_t until = now() + LOOK_OUT; now() < until;) {
+    for (int i = 0; i < PAUSES; i++) {
+      if (atomic_load_explicit(&c->queued, memory_order_relaxed)) {
+        c->vain = 0;
+        return;
+      }
+      relax();
+    }
+  }
+  c->vain = 2 * c->vain + 1 < MOST_SKIPPED ? 2 * c->vain + 1 : MOST_SKIPPED;
+  c->skip = c->vain;
+}
+
 // Answer the next job, NULL when there will be none. What was running has ended.
 static job *take(connection *c) {
   pthread_mutex_lock(&c->lock);
@@ -70,6 +102,7 @@ static job *take(connection *c) {
   if (!c->first && c->nheld) {
     pthread_mutex_unlock(&c->lock);
     connection_flush(c);
+    if (c->team->has_company) look_out(c);
     pthread_mutex_lock(&c->lock);
   }
   c->is_idle = 1;
@@ -81,7 +114,7 @@ static job *take(connection *c) {
   else
     c->is_over = 1;
   c->running = j;
-  size_t left = c->queued;
+  size_t left = atomic_load_explicit(&c->queued, memory_order_relaxed);
   pthread_mutex_unlock(&c->lock);
   if (c->nheld > left || c->nheld == MOST_HELD || (c->nheld && now() - c->held_since > HOLD))
     connection_flush(c);
@@ -249,7 +282,7 @@ void connection_post(connection *c, job *j) {
 
 size_t connection_load(connection *c) {
   pthread_mutex_lock(&c->lock);
-  size_t n = c->queued + (c->running != NULL);
+  size_t n = atomic_load_explicit(&c->queued, memory_order_relaxed) + (c->running != NULL);
   pthread_mutex_unlock(&c->lock);
   return n;
 }
@@ -319,6 +352,17 @@ static int start(connection *c) {
   return 0;
 }
 
+// It is held for so short a time that to spin is better than to sleep.
+static void init_lock(pthread_mutex_t *lock) {
+  pthread_mutexattr_t kind;
+  pthread_mutexattr_init(&kind);
+#ifdef PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP
+  pthread_mutexattr_settype(&kind, PTHREAD_MUTEX_ADAPTIVE_NP);
+#endif
+  pthread_mutex_init(lock, &kind);
+  pthread_mutexattr_destroy(&kind);
+}
+
 connection *connection_new(crew *team, const char *path, double timeout, unsigned statements) {
   crew_reap(team);
   connection *c = calloc(1, sizeof *c);
@@ -330,7 +374,7 @@ connection *connection_new(crew *team, const char *path, double timeout, unsigne
 #endif
   pthread_cond_init(&c->more, &clock);
   pthread_condattr_destroy(&clock);
-  pthread_mutex_init(&c->lock, NULL);
+  init_lock(&c->lock);
   atomic_init(&c->refs, 2);
   c->team = team;
   c->timeout = timeout;

@@ -41,13 +41,14 @@ typedef struct crew {
   pthread_cond_t change;
   connection *ended;  // to be joined
   unsigned alive;
+  int has_company;  // there are more processors than one
 } crew;
 
 struct connection {
   pthread_mutex_t lock;
   pthread_cond_t more;  // a job for an idle thread, or an end for a busy one
   job *first, *last, *running;
-  size_t queued;
+  atomic_size_t queued;              // changed under the lock, read by the thread without it
   int is_idle, is_closing, is_over;  // is_over: the thread takes no more jobs
   unsigned npaused;                  // statements between two batches of their rows
   sqlite3 *db;                       // NULL before and after; set under the lock
@@ -56,6 +57,7 @@ struct connection {
   void *held[MOST_HELD];
   size_t nheld;
   uint64_t held_since, busy_since;
+  unsigned vain, skip;  // times that it stayed awake for nothing, that it does not now
   job *current;
   guest *guests;
 

@@ -39,8 +39,8 @@ typedef struct verb {
 
 // Where an operation finds the session and the text of its statement: of a database they are
 // arguments, of a prepared statement its own.
-static void push_own(lua_State *L, int what) {
-  if (object_at(L, 1, statement_class))
+static void push_own(lua_State *L, int is_prepared, int what) {
+  if (is_prepared)
     lua_getiuservalue(L, 1, what);
   else
     lua_pushvalue(L, what);
@@ -48,7 +48,7 @@ static void push_own(lua_State *L, int what) {
 
 static int failed(lua_State *L, const query *q, int rc, const char *op) {
   if (!rc && !fault_is_set(&q->fault)) return 0;
-  push_own(L, 2);
+  push_own(L, q->is_prepared, 2);
   return query_failed(L, q, rc, op, lua_gettop(L));
 }
 
@@ -61,9 +61,9 @@ static int exec_done(lua_State *L, void *op, int rc) {
   return 2;
 }
 
-static void push_names(lua_State *L, const shape *columns) {
-  push_own(L, 1);
-  lua_getiuservalue(L, -1, 1);
+static void push_names(lua_State *L, const query *q, const shape *columns) {
+  if (q->is_prepared) lua_getiuservalue(L, 1, 1);
+  lua_getiuservalue(L, q->is_prepared ? -1 : 1, 1);
   rows_push_names(L, lua_gettop(L), columns);
 }
 
@@ -75,7 +75,7 @@ static int row_done(lua_State *L, void *op, int rc) {
     lua_pushnil(L);
     return 1;
   }
-  push_names(L, q->columns);
+  push_names(L, q, q->columns);
   rows_push(L, &q->rows, lua_gettop(L), q->columns->n);
   return 1;
 }
@@ -101,7 +101,7 @@ static int rows_done(lua_State *L, void *op, int rc) {
   while (!it || it->k != q->cursor) it = luaL_testudata(L, idx--, CURSOR_CLASS);
   idx++;
   if (q->cursor->batch.n) {
-    push_names(L, q->cursor->columns);
+    push_names(L, q, q->cursor->columns);
     lua_setiuservalue(L, idx, 1);
   }
   lua_pushvalue(L, idx);
@@ -118,14 +118,14 @@ static const verb verbs[] = {
    {.name = "rows", .done = rows_done, .cancel = query_cancel, .drop = query_drop}}};
 
 // Push an iterator for the rows of a statement.
-static cursor *push_iterator(lua_State *L, session *s) {
+static cursor *push_iterator(lua_State *L, session *s, int is_prepared) {
   iterator *it = lua_newuserdatauv(L, sizeof *it, 3);
   it->k = NULL;
   it->is_at_end = 0;
   luaL_setmetatable(L, CURSOR_CLASS);
-  push_own(L, 1);
+  push_own(L, is_prepared, 1);
   lua_setiuservalue(L, -2, 2);
-  push_own(L, 2);
+  push_own(L, is_prepared, 2);
   lua_setiuservalue(L, -2, 3);
   cursor *k = calloc(1, sizeof *k);
   if (!k) luaL_error(L, "not enough memory");
@@ -137,24 +137,32 @@ static cursor *push_iterator(lua_State *L, session *s) {
   return k;
 }
 
-// Begin the operation in the session `s`; its values are the arguments from `first` on.
-static int begin_verb(lua_State *L, session *s, int number, int first) {
+// The text of the statement; it is kept by the first or the second argument.
+static const char *text_of(lua_State *L, const handle *h, const char *op, size_t *n) {
+  if (!h) return check_sql(L, 2, op, n);
+  lua_getiuservalue(L, 1, 2);
+  const char *sql = lua_tolstring(L, -1, n);
+  lua_pop(L, 1);
+  return sql;
+}
+
+// Begin the operation in the session `s`, of the prepared statement `h`, if it is one; its values
+// are the arguments from `first` on.
+static int begin_verb(lua_State *L, session *s, const handle *h, int number, int first) {
   const verb *v = &verbs[number];
-  size_t n;
-  handle *h = object_at(L, 1, statement_class);
   if (h && !h->p) {
     corun_pusherrorf(L, "ECLOSED", v->type.name, s->c->path, "the statement is closed");
     return raise_error(L);
   }
   params p = params_check(L, v->type.name, first);
   luaL_checkstack(L, 12, NULL);
-  cursor *k = number == ROWS ? push_iterator(L, s) : NULL;
-  push_own(L, 2);
-  const char *sql = check_sql(L, -1, v->type.name, &n);  // kept by the argument
-  lua_pop(L, 1);
+  cursor *k = number == ROWS ? push_iterator(L, s, h != NULL) : NULL;
+  size_t n;
+  const char *sql = text_of(L, h, v->type.name, &n);
   query *q = query_new(L, &v->type, s, p.n);
   q->sql = sql;
   q->nsql = n;
+  q->is_prepared = h != NULL;
   q->given = h && !k ? h->p : NULL;
   q->cursor = k;
   q->is_named = p.is_named;
@@ -167,27 +175,31 @@ static int begin_verb(lua_State *L, session *s, int number, int first) {
 static int entered(lua_State *L, int status, lua_KContext number) {
   (void)status;
   session *s = session_open_at(L, -1, verbs[number].type.name);
-  if (object_at(L, 1, statement_class))
+  const handle *h = object_at(L, 1, statement_class);
+  if (h)
     lua_insert(L, 2);
   else
     lua_replace(L, 1);
-  return begin_verb(L, s, (int)number, 3);
+  return begin_verb(L, s, h, (int)number, 3);
 }
 
 static int call_verb(lua_State *L, int number) {
   const char *op = verbs[number].type.name;
-  int is_prepared = object_at(L, 1, statement_class) != NULL;
-  if (is_prepared) {
+  session *s = object_at(L, 1, session_class);
+  const handle *h = s ? NULL : object_at(L, 1, statement_class);
+  int is_usual = s && !s->is_gated && !s->is_over && !session_is_closed(s);
+  if (is_usual && lua_type(L, 2) == LUA_TSTRING) return begin_verb(L, s, NULL, number, 3);
+  if (h) {
     lua_getiuservalue(L, 1, 1);
   } else {
     session_at(L, 1);
     if (lua_type(L, 2) != LUA_TSTRING) check_sql(L, 2, op, NULL);
     lua_pushvalue(L, 1);
   }
-  session *s = session_open_at(L, -1, op);
+  s = session_open_at(L, -1, op);
   if (!s->is_gated) {
     lua_pop(L, 1);  // held by the first argument
-    return begin_verb(L, s, number, is_prepared ? 2 : 3);
+    return begin_verb(L, s, h, number, h ? 2 : 3);
   }
   lua_getfield(L, LUA_REGISTRYINDEX, ENTER);
   lua_insert(L, -2);

@@ -139,9 +139,9 @@ static int bind_one(sqlite3_stmt *s, int count, const value *v, sqlite3_destruct
   return n + (number != 0);
 }
 
-static void bind_named(const value *values, int n, sqlite3_stmt *s, sqlite3_destructor_type keep,
-                       fault *f) {
-  int count = sqlite3_bind_parameter_count(s), rc = SQLITE_OK;
+static void bind_named(const value *values, int n, sqlite3_stmt *s, int count,
+                       sqlite3_destructor_type keep, fault *f) {
+  int rc = SQLITE_OK;
   sqlite3_clear_bindings(s);
   for (int k = 0; k < n && rc == SQLITE_OK; k++) {
     if (bind_one(s, count, &values[k], keep, &rc) || rc != SQLITE_OK) continue;
@@ -151,13 +151,13 @@ static void bind_named(const value *values, int n, sqlite3_stmt *s, sqlite3_dest
   if (rc != SQLITE_OK) fault_note(f, sqlite3_db_handle(s), rc);
 }
 
-void params_bind(const value *values, int n, int is_by_name, sqlite3_stmt *s,
+void params_bind(const value *values, int n, int is_by_name, sqlite3_stmt *s, int count,
                  sqlite3_destructor_type keep, fault *f) {
   if (is_by_name) {
-    bind_named(values, n, s, keep, f);
+    bind_named(values, n, s, count, keep, f);
     return;
   }
-  int count = sqlite3_bind_parameter_count(s), rc = SQLITE_OK;
+  int rc = SQLITE_OK;
   if (count != n) {
     fault_say(f, SQLITE_RANGE, 1, "the statement has %d parameter%s, got %d value%s", count,
               count == 1 ? "" : "s", n, n == 1 ? "" : "s");

@@ -35,8 +35,8 @@ params params_check(lua_State *L, const char *op, int first);
 
 void params_read(lua_State *L, const params *p, value *values);
 
-// Bind them; texts with `keep` (SQLITE_STATIC, SQLITE_TRANSIENT). [thread]
-void params_bind(const value *values, int n, int is_named, sqlite3_stmt *s,
+// Bind them to `count` parameters; texts with `keep` (SQLITE_STATIC, SQLITE_TRANSIENT). [thread]
+void params_bind(const value *values, int n, int is_named, sqlite3_stmt *s, int count,
                  sqlite3_destructor_type keep, fault *f);
 
 #endif

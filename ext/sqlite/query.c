@@ -80,8 +80,8 @@ static statement *take_one(connection *c, query *q) {
 }
 
 static void bind(query *q, statement *st, sqlite3_destructor_type keep) {
-  if (q->nvalues || sqlite3_bind_parameter_count(st->s))
-    params_bind(q->values, q->nvalues, q->is_named, st->s, keep, &q->fault);
+  if (q->nvalues || st->nparams)
+    params_bind(q->values, q->nvalues, q->is_named, st->s, st->nparams, keep, &q->fault);
 }
 
 // Run it to its end, without its rows.

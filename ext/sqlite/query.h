@@ -54,6 +54,7 @@ typedef struct query {
   sqlite3_int64 changes, rowid;
   rows rows;
   shape *columns;
+  int is_prepared;  // its session and text are those of a prepared statement
   int is_named, nvalues;
   value values[];
 } query;

@@ -2,9 +2,11 @@
 // Rows. See rows.h.
 #include "rows.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define WORD (1 + sizeof(uint64_t))
 #define MOST_SHAPES 256  // for which names are kept
 
 void rows_init(rows *r) {
@@ -26,9 +28,8 @@ void rows_clear(rows *r) {
 
 // --- On the thread ---------------------------------------------------------------------------
 
-// Make room for `n` more bytes.
-static int reserve(rows *r, size_t n) {
-  if (r->size - r->used >= n) return 1;
+// Make room for `n` more bytes, of which there are not enough.
+static int grow(rows *r, size_t n) {
   size_t size = r->size * 2;
   if (size < r->used + n) size = r->used + n;
   char *p = r->p == r->small ? malloc(size) : realloc(r->p, size);
@@ -39,41 +40,48 @@ static int reserve(rows *r, size_t n) {
   return 1;
 }
 
-static int add(rows *r, int type, const void *bytes, size_t n) {
-  if (!reserve(r, 1 + n)) return 0;
-  r->p[r->used] = (char)type;
-  memcpy(r->p + r->used + 1, bytes, n);
-  r->used += 1 + n;
-  return 1;
-}
-
 static int add_bytes(rows *r, const void *bytes, size_t n) {
-  if (!reserve(r, 1 + sizeof n + n)) return 0;
-  add(r, SQLITE_TEXT, &n, sizeof n);
-  if (n) memcpy(r->p + r->used, bytes, n);
-  r->used += n;
+  size_t needed = 1 + sizeof n + n;
+  if (r->size - r->used < needed && !grow(r, needed)) return 0;
+  char *p = r->p + r->used;
+  *p = SQLITE_TEXT;
+  memcpy(p + 1, &n, sizeof n);
+  if (n) memcpy(p + 1 + sizeof n, bytes, n);
+  r->used += needed;
   return 1;
 }
 
+// A value of eight bytes, or none. There is room for it.
+static void add_word(rows *r, int type, uint64_t word) {
+  char *p = r->p + r->used;
+  *p = (char)type;
+  memcpy(p + 1, &word, sizeof word);
+  r->used += type == SQLITE_NULL ? 1 : WORD;
+}
+
+// The value is taken from the statement once: its functions cost less than those of the column. It
+// may be used since this thread alone uses the connection.
 static int add_column(rows *r, sqlite3_stmt *s, int i) {
-  sqlite3_int64 integer;
+  uint64_t word = 0;
   double number;
   const void *bytes;
-  int type = sqlite3_column_type(s, i);
-  switch (type) {
-    case SQLITE_INTEGER:
-      integer = sqlite3_column_int64(s, i);
-      return add(r, SQLITE_INTEGER, &integer, sizeof integer);
-    case SQLITE_FLOAT:
-      number = sqlite3_column_double(s, i);
-      return add(r, SQLITE_FLOAT, &number, sizeof number);
-    case SQLITE_TEXT: bytes = sqlite3_column_text(s, i); break;
-    case SQLITE_BLOB: bytes = sqlite3_column_blob(s, i); break;
-    default: return add(r, SQLITE_NULL, "", 0);
+  sqlite3_value *v = sqlite3_column_value(s, i);
+  int type = sqlite3_value_type(v);
+  if (type == SQLITE_TEXT || type == SQLITE_BLOB) {
+    bytes = type == SQLITE_TEXT ? sqlite3_value_text(v) : sqlite3_value_blob(v);
+    size_t n = (size_t)sqlite3_value_bytes(v);
+    if (!bytes && (n || type == SQLITE_TEXT)) return 0;
+    return add_bytes(r, bytes, n);
   }
-  size_t n = (size_t)sqlite3_column_bytes(s, i);
-  if (!bytes && (n || type == SQLITE_TEXT)) return 0;
-  return add_bytes(r, bytes, n);
+  if (r->size - r->used < WORD && !grow(r, WORD)) return 0;
+  if (type == SQLITE_INTEGER) {
+    word = (uint64_t)sqlite3_value_int64(v);
+  } else if (type == SQLITE_FLOAT) {
+    number = sqlite3_value_double(v);
+    memcpy(&word, &number, sizeof word);
+  }
+  add_word(r, type, word);
+  return 1;
 }
 
 int rows_add(rows *r, sqlite3_stmt *s, int columns) {

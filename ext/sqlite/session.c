@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define CREW "corun.sqlite.crew"
 
@@ -303,6 +304,7 @@ void session_open_class(lua_State *L) {
   memset(team, 0, sizeof *team);
   pthread_mutex_init(&team->lock, NULL);
   pthread_cond_init(&team->change, NULL);
+  team->has_company = sysconf(_SC_NPROCESSORS_ONLN) > 1;
   lua_createtable(L, 0, 1);
   lua_pushcfunction(L, l_crew_gc);
   lua_setfield(L, -2, "__gc");

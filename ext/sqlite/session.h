@@ -16,8 +16,8 @@ extern const char session_class[], statement_class[];
 
 // The userdata at `idx` if it is of that class, else NULL. [loop]
 static inline void *object_at(lua_State *L, int idx, const char *class) {
-  if (lua_type(L, idx) != LUA_TUSERDATA || lua_rawlen(L, idx) < sizeof class) return NULL;
   void *object = lua_touserdata(L, idx);
+  if (!object || lua_rawlen(L, idx) < sizeof class) return NULL;  // 0 of a light userdata
   return *(const char **)object == class ? object : NULL;
 }
 

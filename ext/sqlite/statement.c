@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NEAR(sql) ((uintptr_t)(sql) / 16 % PLACES)
+
 // --- Shapes ----------------------------------------------------------------------------------
 
 void shape_unref(shape *columns) {
@@ -79,6 +81,7 @@ static void forget(cache *k, statement *st) {
   statement **p = &k->buckets[st->hash % BUCKETS];
   while (*p != st) p = &(*p)->chain;
   *p = st->chain;
+  if (k->near[st->at] == st) k->near[st->at] = NULL;
   if (st->newer)
     st->newer->older = st->older;
   else
@@ -94,6 +97,7 @@ static void keep(cache *k, statement *st) {
   statement **bucket = &k->buckets[st->hash % BUCKETS];
   st->chain = *bucket;
   *bucket = st;
+  k->near[st->at] = st;
   st->newer = NULL;
   st->older = k->newest;
   if (k->newest)
@@ -121,9 +125,22 @@ void cache_fini(cache *k) {
   }
 }
 
-// Say whether nothing but blanks is left.
+// Where the comment at `text` ends; `text` where there is none.
+static const char *skip_comment(const char *text, const char *end) {
+  int is_line = strncmp(text, "--", 2) == 0;
+  if (!is_line && strncmp(text, "/*", 2) != 0) return text;
+  const char *last = is_line ? strchr(text, '\n') : strstr(text + 2, "*/");
+  return last ? last + (is_line ? 1 : 2) : end;
+}
+
+// Say whether nothing but blanks and comments is left.
 static int is_blank(const char *text, const char *end) {
-  while (text < end && strchr(" \t\r\n\f;", *text)) text++;
+  const char *before = NULL;
+  while (text < end && text != before) {
+    before = text;
+    while (text < end && strchr(" \t\r\n\f;", *text)) text++;
+    text = skip_comment(text, end);
+  }
   return text >= end;
 }
 
@@ -148,16 +165,31 @@ static statement *compile(sqlite3 *db, const char *sql, size_t n, const char **r
   }
   st->s = s;
   st->is_readonly = sqlite3_stmt_readonly(s);
+  st->nparams = sqlite3_bind_parameter_count(s);
   st->n = n;
   memcpy(st->sql, sql, n);
   return st;
 }
 
+static int is_of(const statement *st, const char *sql, size_t n) {
+  return st->n == n && memcmp(st->sql, sql, n) == 0;
+}
+
+// The statement of this text among those that are kept. A text mostly lies where it did the last
+// time, as a constant of the script: so far less is looked at than for its hash.
+static statement *find(cache *k, const char *sql, size_t n, uint32_t *hash) {
+  statement *st = k->near[NEAR(sql)];
+  if (st && is_of(st, sql, n)) return st;
+  *hash = hash_of(sql, n);
+  st = k->buckets[*hash % BUCKETS];
+  while (st && (st->hash != *hash || !is_of(st, sql, n))) st = st->chain;
+  return st;
+}
+
 statement *cache_take(cache *k, sqlite3 *db, const char *sql, size_t n, const char **rest,
                       int *rc) {
-  uint32_t hash = hash_of(sql, n);
-  statement *st = k->buckets[hash % BUCKETS];
-  while (st && (st->hash != hash || st->n != n || memcmp(st->sql, sql, n) != 0)) st = st->chain;
+  uint32_t hash = 0;
+  statement *st = find(k, sql, n, &hash);
   *rest = NULL;
   *rc = SQLITE_OK;
   if (st) {
@@ -168,6 +200,7 @@ statement *cache_take(cache *k, sqlite3 *db, const char *sql, size_t n, const ch
     st->hash = hash;
     st->is_kept = !*rest;
   }
+  st->at = NEAR(sql);
   use(k, st);
   return st;
 }

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #define BUCKETS 128
+#define PLACES 64
 
 // The names of a statement's columns. Never changed: when the schema does, another one is made.
 typedef struct shape {
@@ -26,15 +27,18 @@ typedef struct statement {
   shape *columns;
   int prepared;  // how often SQLite had compiled it when `columns` was made
   int is_readonly, is_kept;
+  int nparams;
+  unsigned at;  // in `near`
   uint32_t hash;
   size_t n;
   char sql[];
 } statement;
 
 typedef struct cache {
-  statement *buckets[BUCKETS];
-  statement *newest, *oldest;  // kept
-  statement *used;             // in use, by `older`
+  statement *buckets[BUCKETS];  // by their texts
+  statement *near[PLACES];      // by where the text was in memory the last time
+  statement *newest, *oldest;   // kept
+  statement *used;              // in use, by `older`
   unsigned kept, most;
   int64_t shapes;  // made so far
 } cache;

@@ -313,7 +313,8 @@ function pool:begin(...) end
 ---@return any ...
 function pool:transaction(...) end
 
---- Call `fn(tx)` in a transaction of a reader: all that it reads is of one state.
+--- Call `fn(tx)` in a transaction of a reader: all that it reads is of one state, by `tx`, by the
+--- pool, in reads within it and in tasks that it starts. Waits for the first reader that is free.
 ---
 --- - Raises: what `fn` raised.
 --- - Fails: with what `fn` returned.

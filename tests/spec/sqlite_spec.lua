@@ -68,6 +68,27 @@ describe("corun.sqlite", function()
     assert.equal(20000, db:value("select max(a) from t"))
   end)
 
+  it("takes comments and blanks behind a statement", function()
+    for _, rest in ipairs{";", " ; ", "; -- five", " -- five", ";;\n/* a; b */ -- c\n;", " /* five",
+      "--"} do
+      assert.equal(5, db:value("select 5" .. rest))
+      local five <close> = assert(db:prepare("select 5" .. rest))
+      assert.equal(5, five:value())
+    end
+    assert.matches("only exec takes several statements",
+      error_of(db.value, db, "select 5; -- five\nselect 6"))
+  end)
+
+  it("finds a statement by its text, wherever that lies", function()
+    for i = 1, 300 do
+      local text = ("select %d as a, '%s' as b"):format(i % 7, ("x"):rep(i % 3 * 30))
+      local row = db:row(text)
+      assert.equal(i % 7, row.a)
+      assert.equal(i % 3 * 30, #row.b)
+      if i % 50 == 0 then collectgarbage() end
+    end
+  end)
+
   it("gives a row by the names of its columns", function()
     assert.same({a = 1, B = "two", ["count(*)"] = 1},
       db:row("select 1 as a, 'two' as B, count(*)"))
@@ -144,6 +165,11 @@ describe("corun.sqlite", function()
       assert.same({a = 5, b = 6}, db:row("select $x as a, ? as b", {["$x"] = 5, [2] = 6}))
       assert.same({a = 8, b = 9}, db:row("select ?2 as a, ?1 as b", 9, 8))
       assert.same({b = 1}, db:row("select :missing as a, 1 as b", {}))
+      assert.same({a = 1, b = 1, c = 2}, db:row("select :x as a, @x as b, ?4 as c",
+        {x = 1, [4] = 2}))
+      local many = {}
+      for i = 1, 20000 do many[i] = i end
+      assert.equal(1, db:value("select 20000 in (" .. ("?,"):rep(19999) .. "?)", many))
       assert.same({b = 1}, db:row("select :null as a, 1 as b", {null = json.null}))
     end)
 
@@ -159,6 +185,11 @@ describe("corun.sqlite", function()
       assert.matches(at .. "the statement has no parameter 'nmae'",
         message("select :name", {nmae = 1}))
       assert.matches(at .. "the statement has no parameter '2'", message("select ?", {1, 2}))
+      assert.matches(at .. "the statement has no parameter '0'", message("select ?", {[0] = 1}))
+      assert.matches(at .. "the statement has no parameter '1'", message("select :a", {1}))
+      local huge = {}
+      for i = 1, 1000000 do huge[i] = i end
+      assert.matches(at .. "the table has too many values", message("select ?", huge))
       assert.matches(at .. "value 2 cannot be stored: it is a table", message("select ?", 1, {}))
       assert.matches(at .. "value 1 cannot be stored: it is a function", message("select ?", print))
       assert.matches(at .. "value 'f' cannot be stored: it is a userdata",
@@ -462,6 +493,17 @@ describe("corun.sqlite", function()
       assert.matches(at .. "'a; b' is no name of a pragma", message("", {pragmas = {["a; b"] = 1}}))
       assert.matches(at .. "the pragma 'a' cannot be a table", message("", {pragmas = {a = {}}}))
       assert.matches("a database was expected, got a string", error_of(db.exec, "select 1"))
+      assert.matches("unknown option 'tiemout' %(did you mean 'timeout'%?%)",
+        message("", {tiemout = 1}))
+      assert.matches("unknown option 'pragma' %(did you mean 'pragmas'%?%)",
+        message("", {pragma = {}}))
+      assert.matches("unknown option 'page_size'$", message("", {page_size = 1}))
+      local st = assert(db:prepare("select 1"))
+      assert.matches("close: a statement was expected, got a number", error_of(st.close, 5))
+      local next_row, rows = db:rows("select 1")
+      assert.matches("rows: an iterator of rows was expected, got a nil", error_of(next_row, nil))
+      assert.matches("rows: an iterator of rows was expected, got a userdata",
+        error_of(rows.close, db))
     end)
   end)
 

@@ -282,6 +282,22 @@ describe("corun.sqlite: a database", function()
     assert.equal("ECLOSED", error_of(tx.commit, tx).code)
   end)
 
+  it("S20 that is closed tells each of a hundred tasks", function()
+    local db = support.memory()
+    local tx = assert(db:begin())
+    local all = {}
+    for i = 1, 100 do
+      all[i] = corun.async(function()
+        corun.locals()[db] = nil
+        return error_of(i % 3 == 0 and db.begin or db.exec, db, i % 3 ~= 0 and "select 1" or nil)
+      end)
+    end
+    repeat corun.yield() until all[100]:status() == "waiting"
+    db:close()
+    for i = 1, 100 do assert.equal("ECLOSED", all[i]:await().code) end
+    assert.equal("ECLOSED", error_of(tx.exec, tx, "select 1").code)
+  end)
+
   it("S20 that is closed takes nothing more", function()
     local db = support.memory()
     local statement = assert(db:prepare("select 1"))
