@@ -236,6 +236,22 @@ describe("names #heavy", function()
     has_code("ENAMETOOLONG", c:stat(("a/"):rep(2500)))
   end)
 
+  it("of any length come from servers that have such", function()
+    local program = d.path .. "/long-names"
+    for _, n in ipairs{4096, 70000} do
+      files.put(program, ("#!/bin/sh\nexec /usr/bin/python3 %s %d\n"):format(
+        fs.realpath("tests/fixtures/sftp/long_names.py"), n))
+      assert(fs.chmod(program, "755"))
+      local odd <close> = sshd.serve(d, {sftp = program, known = false})
+      local other <close> = assert(sftp.connect(odd.address, sshd.options(d, odd,
+        {insecure = true})))
+      local list = assert(other:list("all"))
+      assert.same({("a"):rep(n), ("b"):rep(n)}, {list[1].name, list[2].name})
+      assert.equal(("c"):rep(n), assert(other:realpath(".")))
+      assert.equal(("c"):rep(n), assert(other:readlink("link")))
+    end
+  end)
+
   it("that are too long for a request are refused, and the session goes on", function()
     local long = ("a/"):rep(20000)
     for name, fn in pairs{
