@@ -62,7 +62,8 @@ static void stop_running(connection *c, int rc) {
 // --- On the thread ---------------------------------------------------------------------------
 
 void connection_flush(connection *c) {
-  if (c->nheld) corun_wake_all(c->held, c->nheld, 0);
+  if (!c->nheld) return;  // also on the loop, once the thread has ended
+  corun_wake_all(c->held, c->nheld, 0);
   c->nheld = 0;
 }
 
@@ -113,7 +114,7 @@ static job *take(connection *c) {
     unlink_job(c, j);
   else
     c->is_over = 1;
-  c->running = j;
+  c->running = j && j->op ? j : NULL;
   size_t left = atomic_load_explicit(&c->queued, memory_order_relaxed);
   pthread_mutex_unlock(&c->lock);
   if (c->nheld > left || c->nheld == MOST_HELD || (c->nheld && now() - c->held_since > HOLD))
@@ -144,7 +145,6 @@ static void *serve(void *arg) {
     int rc = j->run(c, j);  // what was posted may be gone now
     if (op) end(c, op, rc);
   }
-  connection_flush(c);
   pthread_mutex_lock(&team->lock);
   c->next_ended = team->ended;
   team->ended = c;
@@ -315,7 +315,7 @@ void connection_close(connection *c) {
     j->next = taken;
     taken = j;
   }
-  if (c->running && c->running->op) stop_running(c, CORUN_ECLOSED);
+  if (c->running) stop_running(c, CORUN_ECLOSED);
   c->quit.run = run_quit;
   append(c, &c->quit);
   pthread_mutex_unlock(&c->lock);

@@ -47,7 +47,8 @@ typedef struct crew {
 struct connection {
   pthread_mutex_t lock;
   pthread_cond_t more;  // a job for an idle thread, or an end for a busy one
-  job *first, *last, *running;
+  job *first, *last;
+  job *running;                      // of an operation: what was posted may free itself
   atomic_size_t queued;              // changed under the lock, read by the thread without it
   int is_idle, is_closing, is_over;  // is_over: the thread takes no more jobs
   unsigned npaused;                  // statements between two batches of their rows
