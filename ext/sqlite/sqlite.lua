@@ -48,7 +48,8 @@ local function check_options(o, op, known)
       core.misuse(("%s: unknown option '%s'%s"):format(op, tostring(k),
         nearest(tostring(k), known)))
     elseif type(v) ~= want and math.type(v) ~= want then
-      core.misuse(("%s: option '%s' must be a %s, not a %s"):format(op, k, want, type(v)))
+      core.misuse(("%s: option '%s' must be %s, not a %s"):format(op, k,
+        want == "integer" and "an integer" or "a " .. want, math.type(v) or type(v)))
     end
   end
   return o

@@ -486,6 +486,8 @@ describe("corun.sqlite", function()
       assert.matches(at .. "unknown option 'readnoly' %(did you mean 'readonly'%?%)",
         message("", {readnoly = true}))
       assert.matches(at .. "option 'wal' must be a boolean, not a string", message("", {wal = "x"}))
+      assert.matches(at .. "option 'statements' must be an integer, not a float",
+        message("", {statements = 2.5}))
       for _, n in ipairs{-1, 0 / 0, math.huge} do
         assert.matches(at .. "option 'timeout' must be a number from 0 to 2^30, not ",
           message("", {timeout = n}))
