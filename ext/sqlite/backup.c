@@ -33,16 +33,21 @@ typedef struct holder {  // User value: the session
 
 // --- On the thread ---------------------------------------------------------------------------
 
+// Remove the empty file that was made for the copy, unless another connection writes to it.
+static void remove_new(const backup *k) {
+  struct stat file;
+  if (sqlite3_exec(k->to, "BEGIN EXCLUSIVE", NULL, NULL, NULL) != SQLITE_OK) return;
+  if (stat(k->path, &file) == 0 && S_ISREG(file.st_mode) && file.st_size == 0) unlink(k->path);
+}
+
 // What was not copied to the end is rolled back: the file is as it was.
 static void leave(guest *g) {
   backup *k = (backup *)(void *)((char *)g - offsetof(backup, guest));
-  struct stat file;
   sqlite3_backup_finish(k->b);
+  if (k->is_new && !k->is_done) remove_new(k);
   sqlite3_close(k->to);
   k->b = NULL;
   k->to = NULL;
-  if (!k->is_new || k->is_done) return;
-  if (stat(k->path, &file) == 0 && S_ISREG(file.st_mode) && file.st_size == 0) unlink(k->path);
 }
 
 // Look at the file before SQLite makes it. Answers whether it is the database itself.

@@ -243,6 +243,29 @@ describe("a backup", function()
     assert.is_not_nil(dir)
   end)
 
+  it("that fails leaves alone what another one makes of the same name", function()
+    local path, dir <close> = support.path()
+    local db <close> = support.memory()
+    local other <close> = support.memory{timeout = 0}
+    for _, d in ipairs{db, other} do
+      d:exec("create table t (a); insert into t select x from (" .. support.numbers(20000) .. ")")
+    end
+    local started, first = corun.event(), nil
+    local second = corun.async(function()
+      started:wait()
+      return other:backup(path)
+    end)
+    first = corun.async(db.backup, db, path, {pages = 1, progress = function()
+      if started:is_set() then return end
+      started:set()
+      assert.equal("SQLITE_BUSY", select(2, second:await()).code)
+    end})
+    assert.is_true(first:await())
+    local copy <close> = assert(sqlite.open(path, {create = false}))
+    assert.equal(20000, copy:value("select count(*) from t"))
+    assert.is_not_nil(dir)
+  end)
+
   it("is not written over the database itself, by whatever name", function()
     local path, dir <close> = support.path()
     local db <close> = assert(sqlite.open(path))
