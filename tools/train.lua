@@ -278,6 +278,30 @@ part("json", function()
   end
 end)
 
+-- Pools -----------------------------------------------------------------------------------------
+
+part("pool", function()
+  local p <close> = corun.pool.new{size = 2}
+  local function echo(...) return ... end
+  local numbers, items, texts = {}, make_items(30), {}
+  for i = 1, 3000 do
+    numbers[i] = i % 4 == 0 and i / 3 or i * 50
+    texts["key " .. i % 200] = ("text %d "):format(i):rep(i % 10)
+  end
+  for _ = 1, 100 do
+    for _, value in ipairs{numbers, items, texts} do p:run(echo, value, 1, "a word") end
+  end
+  corun.scope(function(s)
+    for i = 1, 32 do
+      s:spawn(function()
+        for n = 1, 200 do p:run(echo, i, n) end
+      end)
+    end
+  end)
+  for _ = 1, 5 do p:map(numbers, function(x) return x + 1 end) end
+  for i = 1, 100 do pcall(p.run, p, error, "no " .. i) end
+end)
+
 -- Lua -------------------------------------------------------------------------------------------
 
 local function fib(n) return n < 2 and n or fib(n - 1) + fib(n - 2) end

@@ -432,10 +432,41 @@ static int fill_pairs(reader *r, uint64_t n) {
   return 0;
 }
 
+// Push the number at the cursor; or answer 0, as something else is there, or the end is near. What
+// large tables hold is above all this, and asking all kinds of values in turn costs as much as it.
+static inline int push_number(reader *r) {
+  const unsigned char *p = r->p;
+  uint64_t bits;
+  lua_Number x;
+  if (r->end - p < 9) return 0;
+  if (*p >= TAG_SMALL) {
+    lua_pushinteger(r->L, *p - TAG_SMALL + CODEC_LEAST);
+    r->p = p + 1;
+    return 1;
+  }
+  switch (*p) {
+    case TAG_INT16:
+      lua_pushinteger(r->L, (int16_t)codec_load(p + 1, 2));
+      r->p = p + 3;
+      return 1;
+    case TAG_INT32:
+      lua_pushinteger(r->L, (int32_t)codec_load(p + 1, 4));
+      r->p = p + 5;
+      return 1;
+    case TAG_FLOAT:
+      bits = codec_load(p + 1, 8);
+      memcpy(&x, &bits, sizeof x);
+      lua_pushnumber(r->L, x);
+      r->p = p + 9;
+      return 1;
+    default: return 0;
+  }
+}
+
 static int fill_table(reader *r, const description *d) {
   lua_State *L = r->L;
   for (uint64_t i = 1; i <= d->items; i++) {
-    if (push_value(r) < 0) return -1;
+    if (!push_number(r) && push_value(r) < 0) return -1;
     lua_rawseti(L, -2, (lua_Integer)i);
   }
   return fill_pairs(r, d->pairs);

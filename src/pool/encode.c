@@ -79,7 +79,7 @@ static void put_fixed(writer *w, int tag, uint64_t x, int n) {
   w->c->out.len += 1 + (size_t)n;
 }
 
-static void put_integer(writer *w, lua_Integer i) {
+static inline void put_integer(writer *w, lua_Integer i) {
   if (i >= CODEC_LEAST && i < CODEC_LEAST + 0x100 - TAG_SMALL)
     put_byte(w, (int)(i - CODEC_LEAST) + TAG_SMALL);
   else if (i >= INT16_MIN && i <= INT16_MAX)
@@ -285,10 +285,15 @@ static int put_value(writer *w) {
   }
 }
 
-// Write the value on top of the stack and pop it.
-static int put_item(writer *w) {
-  w->step = STEP_VALUE;
-  if (put_value(w) < 0) return -1;
+// Write the value on top of the stack and pop it. Tables are integers above all, and in one that is
+// large each call into Lua counts.
+static inline int put_item(writer *w) {
+  if (lua_isinteger(w->L, -1)) {
+    put_integer(w, lua_tointeger(w->L, -1));
+  } else {
+    w->step = STEP_VALUE;
+    if (put_value(w) < 0) return -1;
+  }
   lua_pop(w->L, 1);
   return 0;
 }
