@@ -15,6 +15,7 @@ local is_callable = source.is_callable
 -- A part of a map should take about this long: a hundred times what handing it over costs.
 local PART_SECONDS = 0.002
 local MOST_ITEMS = 4096 -- of a part
+local MOST_CHUNK = 100000 -- whatever is asked for: a function has not room for a million arguments
 local GROWTH = 8 -- a part has at most so many times the items of those before
 
 local pool = {channel = share.channel, buffer = share.buffer, counter = share.counter}
@@ -79,8 +80,8 @@ function methods:map(src, fn, o)
   local next_item, closer = source.open(src, "map")
   local _ <close> = closer
   local out, n = {}, 0
-  local state = {size = size, chunk = o.chunk, left = source.length(src),
-    items = 0, seconds = 0, largest = 1}
+  local state = {size = size, chunk = o.chunk and math.min(o.chunk, MOST_CHUNK),
+    left = source.length(src), items = 0, seconds = 0, largest = 1}
   local function keep(at, count, seconds, ...)
     state.items, state.seconds = state.items + count, state.seconds + seconds
     local results = pack(...)
@@ -138,6 +139,13 @@ end
 
 local running = {} -- name -> the task that runs its function here
 
+-- What fails here, for lack of memory too, does not take the item of the channel along.
+local function run_once(channel, fn)
+  local results = pack(fn())
+  channel:try_send{results = results}
+  return results
+end
+
 ---Run a function once in the whole program, and return its results to all who ask.
 function pool.once(name, fn)
   if type(name) ~= "string" then
@@ -157,16 +165,11 @@ function pool.once(name, fn)
     return unpack(known.results, 1, known.results.n)
   end
   running[name] = me
-  local r = pack(pcall(fn))
+  local ok, results = pcall(run_once, channel, fn)
   running[name] = nil
-  if r[1] then
-    local results = pack(unpack(r, 2, r.n))
-    local ok, err = pcall(channel.try_send, channel, {results = results})
-    if ok then return unpack(results, 1, results.n) end
-    r[2] = err
-  end
-  channel:try_send{} -- the next who asks tries again
-  error(r[2], 0)
+  if ok then return unpack(results, 1, results.n) end
+  channel:try_send(known) -- the next who asks tries again
+  error(results, 0)
 end
 
 -- Closing ---------------------------------------------------------------------------------------

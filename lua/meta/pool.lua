@@ -128,7 +128,7 @@ function pool.stats() end
 --- Options of `map`.
 ---@class corun.pool.map_options
 ---@field limit? integer parts under way at most, so how far it looks ahead (default twice `size`)
----@field chunk? integer items of a part (default: as many as take 2 ms)
+---@field chunk? integer items of a part , at most 100,000 (default: as many as take 2 ms)
 
 --- Options of `each`.
 ---@class corun.pool.each_options
@@ -217,7 +217,7 @@ function handle:close(o) end
 
 --- Options of `close`.
 ---@class corun.pool.close_options
----@field cancel? boolean give up the jobs that wait, and cancel those that run (default false)
+---@field cancel? boolean give up the jobs that wait, cancel those that run, and `init` where it runs (default false)
 
 --- What happens in the pool at this moment, and what happened so far.
 ---@return corun.pool.stats

@@ -79,14 +79,22 @@ static void ask(pool_job *j) {
   host_ask(j->at->r);
 }
 
+// Ask a worker whose init runs to end. The lock is held.
+static void hurry(worker *w) {
+  atomic_store(&w->hurried, 1);
+  host_ask(w->r);
+}
+
 void pool_close(pool *p, int cancel) {
   pthread_mutex_lock(&p->lock);
   int is_first = !p->closed;
   p->closed = 1;
   if (cancel) {
+    p->hurried = 1;
     give_up_all(p, JOB_CLOSED);
     for (list *l = p->workers.next; l != &p->workers; l = l->next) {
       worker *w = list_entry(l, worker, link);
+      if (w->is_preparing) hurry(w);
       for (list *i = w->taken.next; i != &w->taken; i = i->next) ask(list_entry(i, pool_job, link));
     }
   }

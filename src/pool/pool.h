@@ -58,9 +58,9 @@ struct pool {
   list queue;          // of jobs, oldest first
   list idle, workers;  // idle: in which no job goes on and a server waits, the latest first
   pool_counts counts;
-  unsigned threads;  // that have not ended; workers: those of them that still take jobs
-  int closed;
-  char *broken;  // how the init of a worker failed, NULL while none has
+  unsigned threads;     // that have not ended; workers: those of them that still take jobs
+  int closed, hurried;  // hurried: what goes on was asked to end
+  char *broken;         // how the init of a worker failed, NULL while none has
   char apart_too[64];
   // What it was made with; read-only after.
   unsigned size;

@@ -80,6 +80,7 @@ static int take(lua_State *L, worker *w) {
   task *me = task_current(L);
   if (p->home) home_clean(L, p->home);
   pthread_mutex_lock(&p->lock);
+  w->is_preparing = 0;
   pool_job *j = w->retired ? NULL : pool_take(p, w);
   int is_end = !j && is_superfluous(w);
   if (is_end && !w->running && w->servers == 1) pool_retire(p, w);
@@ -287,6 +288,7 @@ void worker_unblock(rt *r) {
 static void on_wakeup(rt *r) {
   worker *w = worker_of(r);
   pool *p = w->of;
+  if (atomic_load(&w->hurried)) rt_stop(r, -1);
   cancel_asked(w);
   int is_called = atomic_exchange_explicit(&w->called, 0, memory_order_relaxed);
   if (!is_called && !(p->home && home_is_littered(p->home))) return;
@@ -320,16 +322,25 @@ static int l_prepare(lua_State *L) {
   return 2;
 }
 
+// Whether the worker is still wanted. From then on it is told when its pool is closed.
+static int may_prepare(worker *w) {
+  pthread_mutex_lock(&w->of->lock);
+  w->is_preparing = !w->of->hurried;
+  pthread_mutex_unlock(&w->of->lock);
+  return w->is_preparing;
+}
+
 // Run the runtime until its servers have ended.
 static void run(worker *w) {
   rt *r = w->r;
   lua_State *L = r->L;
   r->role = w;
   r->on_wakeup = on_wakeup;
+  if (!may_prepare(w)) return;
   lua_pushcfunction(L, l_prepare);
   int status = lua_pcall(L, 0, LUA_MULTRET, 0);
   if (status == LUA_OK) status = rt_run(r, lua_gettop(L) - 1);
-  if (status == LUA_OK) return;
+  if (status == LUA_OK || atomic_load(&w->hurried)) return;
   to_text(L);
   pool_break(w->of, lua_tostring(L, -1));
   while (!list_empty(&w->taken)) pool_answer(list_entry(w->taken.next, pool_job, link), JOB_BROKEN);

@@ -15,6 +15,8 @@ struct worker {
   list taken;            // its jobs, guarded by the lock
   atomic_uint asks;      // those of them that were asked to end; changed under the lock
   atomic_int called;     // to look for a job, when it idles; set under the lock
+  atomic_int hurried;    // to end before it takes a job; set under the lock
+  int is_preparing;      // its pool's init may still run. Guarded by the lock
   pool *of;
   rt *r;
   // [its loop]

@@ -8,9 +8,9 @@ local scope, sleep = corun.scope, corun.sleep
 local eventually, raised = pools.eventually, pools.raised
 
 -- A pool of one worker; its grace is longer than a loaded machine needs.
-local function new(kind)
-  if kind == "process" then return pools.new() end
-  return corun.pool.new{size = 1}
+local function new(kind, o)
+  if kind == "process" then return pools.new(o) end
+  return corun.pool.new{size = 1, init = o and o.init}
 end
 
 -- An `it` that leaves no descriptor and no child behind.
@@ -74,6 +74,37 @@ for _, kind in ipairs{"thread", "process"} do
       end)
       assert.is_false(ok)
       assert.equal(0, q:stats().workers)
+    end)
+
+    test("cancels an init that never ends, whether it waits or spins", function()
+      for _, init in ipairs{
+        function() require("corun").sleep(1000) end,
+        function() while true do end end,
+      } do
+        local p = new(kind, {init = init})
+        scope(function(s)
+          s:spawn(function()
+            raised("ECLOSED", p.run, p, function() end)
+          end)
+          eventually(function() return p:stats().workers == 1 end)
+          p:close{cancel = true}
+        end)
+        assert.equal(0, p:stats().workers)
+        raised("ECLOSED", p.run, p, function() end)
+      end
+    end)
+  end)
+
+  describe("a map over a pool, kind " .. kind .. ",", function()
+    test("may have parts of any size", function()
+      local p <close> = new(kind)
+      local items = {}
+      for i = 1, 1200000 do items[i] = i end
+      local results = p:map(items, function(x) return x + 1 end, {chunk = #items})
+      assert.equal(#items, results.n)
+      for i = 1, #items do
+        if results[i] ~= i + 1 then assert.equal(i + 1, results[i]) end
+      end
     end)
   end)
 end
