@@ -305,16 +305,40 @@ def bench_serve(*more):
     return bench
 
 
+def together(machine, argv, count):
+    """The seconds that each of so many programs tells, which run at once on all cores: their mean."""
+    running = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True,
+                                env=peers.environment(), preexec_fn=machine.unpin)
+               for _ in range(count)]
+    told = [program.communicate()[0] for program in running]
+    if any(program.returncode for program in running):
+        raise Failed("the arithmetic failed")
+    return statistics.mean(map(float, told))
+
+
 def bench_serve_threads(machine, who, quick):
     """Requests of about a millisecond each, with one thread and with two, on all cores: the client
-    has so little to do that it leaves them free."""
-    def rate(threads):
-        port = free_port()
-        with machine.server(who.argv + [str(port), str(threads)], everywhere=True) as server:
-            return under_load(machine, server, port, "", quick)
-    one, two = rate(1), rate(2)
-    return {"one": one["rate"], "two": two["rate"], "speedup": two["rate"] / one["rate"],
-            "busy": two["busy"], "load": two["load"]}
+    has so little to do that it leaves them free. Both servers are there all the time and have the
+    load in turn, as have two programs that do the same arithmetic and nothing else: the pace of a
+    virtual machine's cores changes from second to second, and when both have work."""
+    rounds, n = (2, 200) if quick else (5, 1000)
+    arithmetic = [who.argv[0], peers.script("serve/arithmetic.lua"), str(n)]
+    figures = {metric: [] for metric in ("one", "two", "cores", "busy", "load")}
+    ports = {threads: free_port() for threads in (1, 2)}
+    with machine.server(who.argv + [str(ports[1]), "1"], everywhere=True) as one, \
+            machine.server(who.argv + [str(ports[2]), "2"], everywhere=True) as two:
+        for _ in range(rounds):
+            alone = under_load(machine, one, ports[1], "", True)
+            both = under_load(machine, two, ports[2], "", True)
+            figures["one"].append(alone["rate"])
+            figures["two"].append(both["rate"])
+            figures["busy"].append(both["busy"])
+            figures["load"].append(both["load"])
+            figures["cores"].append(2 * together(machine, arithmetic, 1) /
+                                    together(machine, arithmetic, 2))
+    speedup = statistics.median(two / one for one, two in zip(figures["one"], figures["two"]))
+    figures = {metric: statistics.median(values) for metric, values in figures.items()}
+    return dict(figures, speedup=speedup, share=speedup / figures["cores"])
 
 
 def bench_slowloris(machine, who, quick):

@@ -217,7 +217,7 @@ function handle:close(o) end
 
 --- Options of `close`.
 ---@class corun.pool.close_options
----@field cancel? boolean give up the jobs that wait, cancel those that run, and `init` where it runs (default false)
+---@field cancel? boolean give up jobs that wait, cancel those that run and `init` (default false)
 
 --- What happens in the pool at this moment, and what happened so far.
 ---@return corun.pool.stats
