@@ -79,7 +79,7 @@ static void ask(pool_job *j) {
   host_ask(j->at->r);
 }
 
-// Ask a worker whose init runs to end. The lock is held.
+// Ask a worker to cancel its init, or the tasks that this has left. The lock is held.
 static void hurry(worker *w) {
   atomic_store(&w->hurried, 1);
   host_ask(w->r);
@@ -94,7 +94,7 @@ void pool_close(pool *p, int cancel) {
     give_up_all(p, JOB_CLOSED);
     for (list *l = p->workers.next; l != &p->workers; l = l->next) {
       worker *w = list_entry(l, worker, link);
-      if (w->is_preparing) hurry(w);
+      if (w->is_under_way) hurry(w);
       for (list *i = w->taken.next; i != &w->taken; i = i->next) ask(list_entry(i, pool_job, link));
     }
   }

@@ -73,6 +73,13 @@ static int taken(lua_State *L, void *arg, int rc) {
   return take(L, w);
 }
 
+// End what the init of the pool does, or has left, if it is to: jobs end by themselves.
+static void stop_init(worker *w) {
+  int is_alone = !w->is_prepared || !w->servers;
+  if (atomic_load(&w->hurried) && is_alone && w->r->root)
+    scope_cancel(w->r, w->r->root, CANCEL_ASKED);
+}
+
 static const wait_ops take_ops = {"a job", cancel_take, taken, NULL};
 
 static int take(lua_State *L, worker *w) {
@@ -80,7 +87,6 @@ static int take(lua_State *L, worker *w) {
   task *me = task_current(L);
   if (p->home) home_clean(L, p->home);
   pthread_mutex_lock(&p->lock);
-  w->is_preparing = 0;
   pool_job *j = w->retired ? NULL : pool_take(p, w);
   int is_end = !j && is_superfluous(w);
   if (is_end && !w->running && w->servers == 1) pool_retire(p, w);
@@ -90,6 +96,7 @@ static int take(lua_State *L, worker *w) {
   pthread_mutex_unlock(&p->lock);
   if (is_end) {
     w->servers--;
+    stop_init(w);
     return 0;
   }
   if (j) {
@@ -109,6 +116,7 @@ int worker_init(lua_State *L) {
 }
 
 int worker_take(lua_State *L) {
+  worker_of(rt_of(L))->is_prepared = 1;
   if (!wait_may_go_on(L, WAIT_QUICK)) return wait_rest(L, worker_take);
   return take(L, worker_of(rt_of(L)));
 }
@@ -288,8 +296,8 @@ void worker_unblock(rt *r) {
 static void on_wakeup(rt *r) {
   worker *w = worker_of(r);
   pool *p = w->of;
-  if (atomic_load(&w->hurried)) rt_stop(r, -1);
   cancel_asked(w);
+  stop_init(w);
   int is_called = atomic_exchange_explicit(&w->called, 0, memory_order_relaxed);
   if (!is_called && !(p->home && home_is_littered(p->home))) return;
   if (!list_empty(&w->waiting)) rouse(w);
@@ -323,11 +331,11 @@ static int l_prepare(lua_State *L) {
 }
 
 // Whether the worker is still wanted. From then on it is told when its pool is closed.
-static int may_prepare(worker *w) {
+static int is_wanted(worker *w) {
   pthread_mutex_lock(&w->of->lock);
-  w->is_preparing = !w->of->hurried;
+  w->is_under_way = !w->of->hurried;
   pthread_mutex_unlock(&w->of->lock);
-  return w->is_preparing;
+  return w->is_under_way;
 }
 
 // Run the runtime until its servers have ended.
@@ -336,7 +344,7 @@ static void run(worker *w) {
   lua_State *L = r->L;
   r->role = w;
   r->on_wakeup = on_wakeup;
-  if (!may_prepare(w)) return;
+  if (!is_wanted(w)) return;
   lua_pushcfunction(L, l_prepare);
   int status = lua_pcall(L, 0, LUA_MULTRET, 0);
   if (status == LUA_OK) status = rt_run(r, lua_gettop(L) - 1);

@@ -15,8 +15,8 @@ struct worker {
   list taken;            // its jobs, guarded by the lock
   atomic_uint asks;      // those of them that were asked to end; changed under the lock
   atomic_int called;     // to look for a job, when it idles; set under the lock
-  atomic_int hurried;    // to end before it takes a job; set under the lock
-  int is_preparing;      // its pool's init may still run. Guarded by the lock
+  atomic_int hurried;    // to end what init does, or has left; set under the lock
+  int is_under_way;      // its runtime can be asked. Guarded by the lock
   pool *of;
   rt *r;
   // [its loop]
@@ -25,6 +25,7 @@ struct worker {
   unsigned blocked;  // servers whose job waits for a job
   unsigned running;  // jobs
   int retired;       // takes no more jobs
+  int is_prepared;   // the pool's init has ended
 };
 
 // Start one more worker. The pool's lock is held. Answers 0, UV_ENOMEM or UV_EAGAIN.

@@ -108,3 +108,44 @@ for _, kind in ipairs{"thread", "process"} do
     end)
   end)
 end
+
+describe("closing a pool of threads", function()
+  local function wait_for_ever()
+    local c = require "corun"
+    c.spawn(c.sleep, 1000)
+  end
+
+  test("cancels what init has left behind", function()
+    local p = corun.pool.new{size = 1, init = wait_for_ever}
+    assert.equal(1, p:run(function() return 1 end))
+    p:close{cancel = true}
+    assert.equal(0, p:stats().workers)
+  end)
+
+  test("cancels what init has left behind in a worker that has taken its last job", function()
+    local p = corun.pool.new{size = 1, init = wait_for_ever, idle = 0.01}
+    assert.equal(1, p:run(function() return 1 end))
+    eventually(function() return p:stats().workers == 0 end)
+    p:close{cancel = true}
+  end)
+
+  test("lets jobs end as they do that are cancelled with it", function()
+    local p = corun.pool.new{size = 1, init = wait_for_ever}
+    local cleaned = corun.pool.counter()
+    scope(function(s)
+      s:spawn(function()
+        raised("ECANCELED", p.run, p, function(counter)
+          local c = require "corun"
+          local _ <close> = c.defer(function()
+            c.sleep(0.01)
+            counter:add(1)
+          end)
+          c.sleep(1000)
+        end, cleaned)
+      end)
+      eventually(function() return p:stats().running == 1 end)
+      p:close{cancel = true}
+    end)
+    assert.equal(1, cleaned:get())
+  end)
+end)
