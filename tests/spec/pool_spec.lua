@@ -247,14 +247,19 @@ describe("cancellation", function()
 
   it("runs the clean-up of the job first", function()
     local p <close> = pool.new{size = 1}
-    assert.is_nil((corun.timeout(0.03, p.run, p, function()
+    local begun = pool.channel(1)
+    local job = corun.async(p.run, p, function(channel)
       local c = require "corun"
       local _ <close> = c.defer(function()
         c.sleep(0.02)
         rawset(_G, "cleaned", true)
       end)
-      c.sleep(10)
-    end)))
+      channel:send(true)
+      c.sleep(1000)
+    end, begun)
+    begun:recv()
+    job:cancel()
+    assert.is_nil((corun.await(job)))
     assert.is_true(p:run(function() return rawget(_G, "cleaned") end))
   end)
 
