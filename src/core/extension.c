@@ -150,8 +150,8 @@ void *corun_newop(lua_State *L, const corun_optype *type, size_t size) {
 // Raise unless the userdata that owns the operation is on the stack.
 static void check_owned(lua_State *L, const op *o) {
   for (int i = lua_gettop(L); i > 0; i--) {
-    if (lua_type(L, i) != LUA_TUSERDATA || lua_rawlen(L, i) != sizeof(work *)) continue;
-    if (*(work **)lua_touserdata(L, i) == &o->w) return;
+    work **box = lua_touserdata(L, i);
+    if (box && lua_rawlen(L, i) == sizeof *box && *box == &o->w) return;
   }
   err_misuse(L, "corun_await: what corun_newop pushed must be on the stack");
 }

@@ -32,7 +32,7 @@ typedef struct rt_refs {
   int traces;              // weak keys: error object or task -> traceback text
   int locals;              // weak keys: task -> its locals() table
   int names;               // weak keys: task or scope -> name
-  int boxes, box_mt;       // userdata kept for work, their metatable (core/work.h)
+  int box_mt;              // metatable of the userdata that own work (core/work.h)
   int astray;              // what a task fails with when a C function yields in it by itself
 } rt_refs;
 
@@ -89,7 +89,8 @@ struct rt {
   thread_pool threads;
   site_table sites;
   int is_virtual;       // the clock
-  unsigned nboxes;      // userdata kept for other work (core/work.h)
+  lua_State *boxes;     // whose stack holds userdata that are kept for other work (core/work.h)
+  unsigned nboxes;      // how many
   scope *spare_scopes;  // freed scope structures, linked by parent
   uint64_t end;         // when the root scope is cancelled, then when the grace is over
   timer_call grace_timer;

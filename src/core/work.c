@@ -6,6 +6,7 @@
 #include <lauxlib.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/osthread.h"
 #include "core/error.h"
@@ -182,26 +183,23 @@ static int l_gc(lua_State *L) {
 
 void work_open(lua_State *L) {
   rt *r = rt_of(L);
-  lua_pushboolean(L, 0);
-  r->refs.boxes = luaL_ref(L, LUA_REGISTRYINDEX);
+  r->boxes = lua_newthread(L);
+  luaL_ref(L, LUA_REGISTRYINDEX);
   lua_createtable(L, 0, 1);
   lua_pushcfunction(L, l_gc);
   lua_setfield(L, -2, "__gc");
   r->refs.box_mt = luaL_ref(L, LUA_REGISTRYINDEX);
 }
 
-// Push a box that was kept, or a new one, which costs a finaliser. Each that is kept has the next
-// one as its user value.
+// Push a box that was kept, or a new one, which costs a finaliser.
 static work **push_box(lua_State *L) {
   rt *r = rt_of(L);
   if (r->nboxes) {
-    lua_rawgeti(L, LUA_REGISTRYINDEX, r->refs.boxes);
-    lua_getiuservalue(L, -1, 1);
-    lua_rawseti(L, LUA_REGISTRYINDEX, r->refs.boxes);
     r->nboxes--;
+    lua_xmove(r->boxes, L, 1);
     return lua_touserdata(L, -1);
   }
-  work **box = lua_newuserdatauv(L, sizeof *box, 1);
+  work **box = lua_newuserdatauv(L, sizeof *box, 0);
   *box = NULL;
   lua_rawgeti(L, LUA_REGISTRYINDEX, r->refs.box_mt);
   lua_setmetatable(L, -2);
@@ -213,29 +211,24 @@ void work_retire(lua_State *L, work *w) {
   work **box = w->box;
   int at = w->at;
   work_release(w);
-  if (r->nboxes == MOST_BOXES || !box || lua_touserdata(L, at) != box || !lua_checkstack(L, 2))
-    return;
-  lua_rawgeti(L, LUA_REGISTRYINDEX, r->refs.boxes);
-  lua_setiuservalue(L, at, 1);
+  if (r->nboxes == MOST_BOXES || !box || lua_touserdata(L, at) != box) return;
+  if (!lua_checkstack(L, 1) || !lua_checkstack(r->boxes, 1)) return;
   lua_pushvalue(L, at);
-  lua_rawseti(L, LUA_REGISTRYINDEX, r->refs.boxes);  // nothing is allocated
+  lua_xmove(L, r->boxes, 1);
   r->nboxes++;
 }
 
 work *work_new(lua_State *L, const work_type *type, size_t size) {
   work **box = push_box(L);
-  work *w = calloc(1, size);
+  work *w = malloc(size);  // calloc does not look where glibc keeps what this thread has freed
   if (!w) {
     luaL_error(L, "not enough memory");
     return NULL;
   }
-  w->type = type;
-  w->op = type->op;
-  w->r = rt_of(L);
+  *w = (work){.type = type, .op = type->op, .r = rt_of(L), .refs = 1, .box = box};
+  memset(w + 1, 0, size - sizeof *w);
   list_init(&w->job.link);
   list_init(&w->live);
-  w->refs = 1;
-  w->box = box;
   w->at = lua_gettop(L);
   *box = w;
   return w;
@@ -361,7 +354,6 @@ int work_begin(lua_State *L, work *w, uint64_t when) {
 }
 
 int work_wait(lua_State *L, work *w) {
-  wait_check(L);
   if (w->has_ended) return w->type->done(L, w, 0);
   w->t = task_current(L);
   return wait_begin(L, &work_ops, w);

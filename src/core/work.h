@@ -93,7 +93,7 @@ letter *work_letter(work *w);
 // [loop]
 void work_expect(work *w);
 
-// Suspend until work that was expected has ended; as work_begin. [loop]
+// Suspend until work that was expected has ended; as work_begin, after wait_check. [loop]
 int work_wait(lua_State *L, work *w);
 
 // Let work end early whose task still waits for it, as if that was cancelled: it gets UV_ECANCELED
