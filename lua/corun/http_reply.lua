@@ -26,7 +26,8 @@ local function complain(answer)
   options.check(answer, "a response", FIELDS)
   local status = answer.status or 200
   if math.type(status) ~= "integer" or status < 200 or status > 999 then
-    error(("the response has the status %s"):format(tostring(status)), 0)
+    error(("the status of a response must be an integer from 200 to 999, got %s"):format(
+      options.show(status)), 0)
   end
   local first
   for _, name in ipairs{"body", "json", "stream"} do

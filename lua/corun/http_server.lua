@@ -11,6 +11,7 @@ local net = require "corun.net"
 local reply = require "corun.http_reply"
 local requests = require "corun.http_server_request"
 
+local text_of = inside.text
 local send, try, now = reply.send, task.try, task.now
 local serve = reply.server(requests.class)
 
@@ -40,11 +41,11 @@ local FAILURE = {status = 500, body = "Internal Server Error\n"}
 local function log_failure(req, err, where)
   if where then
     io.stderr:write(("corun: %s %s failed: %s (the handler of %s)\n"):format(req.method, req.target,
-      tostring(err), where))
+      text_of(err), where))
     return
   end
   local trace = require("corun.debug").traceback(err)
-  io.stderr:write(("corun: %s %s failed: %s\n%s"):format(req.method, req.target, tostring(err),
+  io.stderr:write(("corun: %s %s failed: %s\n%s"):format(req.method, req.target, text_of(err),
     trace and trace .. "\n" or ""))
 end
 
@@ -124,7 +125,7 @@ local function tell(state, c, entry, status)
   local ok, err = try(state.log, entry)
   if ok == nil and err ~= nil then
     io.stderr:write(("corun: the log of the server at %s failed: %s\n"):format(state.name,
-      tostring(err)))
+      text_of(err)))
   end
 end
 

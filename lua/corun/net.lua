@@ -9,8 +9,9 @@ local tlscore = require "corun.tlscore"
 local options = require "corun.options"
 local handed = require "corun.net_handed"
 local debug_ = require "corun.debug"
+local inside = require "corun.inside"
 
-local raise = require("corun.inside").raise
+local raise = inside.raise
 
 local now, scope, shield, spawn, try = corun.now, corun.scope, corun.shield, corun.spawn, corun.try
 
@@ -78,7 +79,8 @@ local connection_mt = {
 
 local function report(server, peer, err)
   local trace = debug_.traceback(err)
-  io.stderr:write(("corun: connection from %s to %s failed: %s\n"):format(peer, server.name, err),
+  io.stderr:write(("corun: connection from %s to %s failed: %s\n"):format(peer, server.name,
+    inside.text(err)),
     trace and trace .. "\n" or "")
 end
 

@@ -235,8 +235,8 @@ static int l_text(lua_State *L) {
   return 1;
 }
 
-// Push a text for the failure at `idx`, also when its __tostring fails.
-static const char *push_text(lua_State *L, int idx) {
+const char *err_push_text(lua_State *L, int idx) {
+  idx = lua_absindex(L, idx);
   lua_pushvalue(L, idx);
   if (lua_isstring(L, -1)) return lua_tostring(L, -1);
   lua_pushcfunction(L, l_text);
@@ -252,7 +252,7 @@ void err_push_group(lua_State *L, int n, unsigned omitted) {
   if (err_is(L, first)) {
     push_copy(L, first);
   } else {
-    const char *text = push_text(L, first);
+    const char *text = err_push_text(L, first);
     err_push(L, "EGROUP", NULL, NULL, "%d tasks failed; the first: %s", (int)(n + (int)omitted),
              text);
     lua_remove(L, -2);

@@ -61,6 +61,9 @@ int err_is_embedded(const char *source);
 // The most failures of one scope that are kept.
 #define ERR_MOST 100
 
+// Push a text for the failure at `idx`, also when its __tostring fails, and answer it. [loop]
+const char *err_push_text(lua_State *L, int idx);
+
 // Push the error made of the `n` failures on top of the stack, which are popped (S5): one is
 // itself; several become the first with the others in `others`, or a new EGROUP. `omitted` more
 // were not kept. [loop]

@@ -23,6 +23,13 @@ static int l_failure(lua_State *L) {
   return 1;
 }
 
+// text(failure): it as a text, also when its __tostring fails.
+static int l_text(lua_State *L) {
+  arg_any(L, 1);
+  err_push_text(L, 1);
+  return 1;
+}
+
 // is_inside(task): whether the running task is this one or was started inside it.
 static int l_is_inside(lua_State *L) {
   lua_pushboolean(L, task_is_inside(task_current(L), task_check(L, 1)));
@@ -130,19 +137,12 @@ static int l_raise(lua_State *L) {
 }
 
 int luaopen_corun_inside(lua_State *L) {
-  static const luaL_Reg functions[] = {{"failure", l_failure},
-                                       {"is_inside", l_is_inside},
-                                       {"checkpoint", l_checkpoint},
-                                       {"depth", l_depth},
-                                       {"dependents", l_dependents},
-                                       {"children", l_children},
-                                       {"fence", l_fence},
-                                       {"site", l_site},
-                                       {"attend", l_attend},
-                                       {"group", l_group},
-                                       {"misuse", l_misuse},
-                                       {"raise", l_raise},
-                                       {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+    {"failure", l_failure},       {"text", l_text},   {"is_inside", l_is_inside},
+    {"checkpoint", l_checkpoint}, {"depth", l_depth}, {"dependents", l_dependents},
+    {"children", l_children},     {"fence", l_fence}, {"site", l_site},
+    {"attend", l_attend},         {"group", l_group}, {"misuse", l_misuse},
+    {"raise", l_raise},           {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;
 }

@@ -127,7 +127,7 @@ static http_error check_form(const http_parser *p, const findings *f) {
   t.n = (size_t)(t.s - host);
   if (!f->host.s) return HTTP_E_NONE;  // of HTTP/1.0
   return t.n && t.n == f->host.n && http_alike(host, f->host.s, t.n) ? HTTP_E_NONE
-                                                                      : HTTP_E_TARGET_HOST;
+                                                                     : HTTP_E_TARGET_HOST;
 }
 
 static http_error settle_framing(http_parser *p, const findings *f) {

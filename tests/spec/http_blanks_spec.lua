@@ -1,7 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Texts of a peer that a pattern would try anew at each of their bytes: long runs of blanks,
--- digits, question marks. Each is read in a time that grows as its length does, so that nobody
--- waits long.
+-- Texts of a peer that a pattern would try anew at each of their bytes, as long runs of blanks are.
+-- Each is read in a time that grows as its length does, so that nobody else waits for long.
 
 local cache_control = require("corun.http_cache_control")
 local deflate = require("corun.http_websocket_deflate")

@@ -335,6 +335,14 @@ describe("a jar of cookies", function()
       assert.is_nil(value)
       assert.equal("EURL", err.code)
     end
+    for _, url in ipairs{"http://me:secret@/x", "https://me:secret@h:99999/", "me:secret@h",
+        "//me:secret@h/", "http://me:secret@[::1/"} do
+      local _, err = jar:store(url, "a=b", NOW)
+      assert.equal("EURL", err.code)
+      assert.is_nil(tostring(err):find("secret", 1, true), tostring(err))
+      _, err = jar:header(url, nil, NOW)
+      assert.is_nil(tostring(err):find("secret", 1, true), tostring(err))
+    end
   end)
 
   it("takes the parts of a URL", function()

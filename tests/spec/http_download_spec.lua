@@ -406,6 +406,9 @@ describe("http.download", function()
         http.download("http://h/", "x", {resum = true})
       end,
       ['unknown option "stream"'] = function() http.download("http://h/", "x", {stream = true}) end,
+      ['mode for download must be octal digits such as "644"'] = function()
+        http.download("http://h/", "x", {mode = "zzz"})
+      end,
       ['option "sha256"'] = function() http.download("http://h/", "x", {sha256 = "12"}) end,
       ['header "RANGE"'] = function()
         http.download("http://h/", "x", {headers = {RANGE = "bytes=1-"}})

@@ -363,6 +363,63 @@ print("fine")]], server:address())
     server:close()
   end)
 
+  it("aiohttp: keep-alive, bodies in pieces both ways, Expect, gzip, 32 at once", function()
+    if not os.execute("/usr/bin/python3 -c 'import aiohttp' 2>/dev/null") then
+      return pending("aiohttp is not installed")
+    end
+    local server <close>, url = serve(http.compress(function(req)
+      local body = req.body
+      if req.method == "GET" then return {json = {path = req.path, text = ("x"):rep(2000)}} end
+      return function(w)
+        for at = 1, #body, 10000 do w:write(body:sub(at, at + 9999)) end
+      end
+    end))
+    local out, good = support.run("/usr/bin/python3", "-c", [[
+import aiohttp, asyncio, sys
+url = sys.argv[1]
+async def pieces():
+    for _ in range(20):
+        yield b"abc" * 1000
+        await asyncio.sleep(0)
+async def one(session, i):
+    async with session.get(url + "/%d" % i) as r:
+        assert r.status == 200 and r.headers["content-encoding"] == "gzip"
+        assert (await r.json())["path"] == "/%d" % i
+    async with session.post(url, data=pieces(), expect100=i % 2 == 0) as r:
+        assert await r.read() == b"abc" * 20000
+    async with session.head(url) as r:
+        assert r.status == 200 and await r.read() == b""
+async def main():
+    limit = aiohttp.ClientTimeout(total=60)
+    connector = aiohttp.TCPConnector(limit=32)
+    headers = {"accept-encoding": "gzip"}
+    async with aiohttp.ClientSession(timeout=limit, connector=connector, headers=headers) as s:
+        await asyncio.gather(*(one(s, i) for i in range(100)))
+    print("fine")
+asyncio.run(main())]], url)
+    assert.equal("fine\n", out)
+    assert.is_true(good)
+    server:close()
+  end)
+
+  it("wrk: 64 connections, one request after the other and 16 at once", function()
+    if not support.has("wrk") then return pending("wrk is not installed") end
+    local n = 0
+    local server <close>, url = serve(function()
+      n = n + 1
+      return {json = {n = n}}
+    end)
+    for _, script in ipairs{"/dev/null", "bench/serve/pipeline.lua"} do
+      local before = n
+      local out, good = support.run("wrk", "-t1", "-c64", "-d1s", "-s", script, url .. "/")
+      assert.is_true(good, out)
+      assert.is_nil(out:find("Socket errors", 1, true), out)
+      assert.is_nil(out:find("Non-2xx", 1, true), out)
+      assert.is_true(n - before > 64, out)
+    end
+    server:close()
+  end)
+
   it("node's http.request with an agent", function()
     if not support.has("node") then return pending("node is not installed") end
     local server <close>, url = serve(function(req) return req.method .. " " .. #req.body end)

@@ -177,6 +177,48 @@ describe("an answer without a body", function()
   end
 end)
 
+-- Whether this program keeps what it has freed, as one with a sanitizer does.
+local function is_sanitized()
+  local cache = io.open((os.getenv("CORUN_BUILD") or "") .. "/CMakeCache.txt")
+  if not cache then return false end
+  local text = cache:read("a")
+  cache:close()
+  return text:find("CORUN_SANITIZE:STRING=%a") ~= nil
+end
+
+describe("memory of connections that idle", function()
+  local function resident()
+    local f = assert(io.open("/proc/self/statm"))
+    local _, pages = f:read("n", "n")
+    f:close()
+    return pages * 4096
+  end
+
+  it("is not what their last body took", function()
+    if is_sanitized() or not io.open("/proc/self/statm") then return end
+    local half, streams = ("x"):rep(6000), {}
+    local server <close> = serve(function(req) return tostring(#req.body) end, {idle = 60})
+    local function connect(n)
+      for _ = 1, n do
+        local stream = assert(net.connect(server:address()))
+        streams[#streams + 1] = stream
+        stream:write("POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 12000\r\n\r\n", half)
+        corun.sleep(0.001)
+        stream:write(half)
+        assert.equal("12000", select(3, support.read_response(stream)))
+      end
+      collectgarbage()
+      collectgarbage()
+      return resident()
+    end
+    local before = connect(290) -- 256 keep theirs, for those that are back soon
+    local each = (connect(150) - before) / 150
+    assert.is_true(each < 13000, each .. " bytes for both ends of a connection")
+    for _, stream in ipairs(streams) do stream:close() end
+    server:close()
+  end)
+end)
+
 describe("the log of a server is told", function()
   it("of CONNECT, and of connections over the limits", function()
     local entries = {}
