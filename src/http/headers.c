@@ -50,7 +50,19 @@ bool http_target_valid(const char *s, size_t n) {
 }
 
 bool http_host_valid(const char *s, size_t n) {
-  return all_in(HOST, s, n);
+  const char *end = s + n, *port = NULL;
+  if (!all_in(HOST, s, n)) return false;
+  if (n > 0 && *s == '[') {
+    port = memchr(s, ']', n);
+    if (!port || (++port < end && *port != ':')) return false;
+  } else if (n > 0) {
+    port = memchr(s, ':', n);
+    if (memchr(s, '[', n) || memchr(s, ']', n)) return false;
+  }
+  if (!port || port == end) return true;
+  do port++;
+  while (port < end && *port >= '0' && *port <= '9');
+  return port == end;
 }
 
 bool http_equals(const char *s, size_t n, const char *lowered) {

@@ -18,8 +18,8 @@ bool http_value_valid(const char *s, size_t n);
 // Say whether the bytes may be sent as a request target: visible ASCII only, no fragment. [any]
 bool http_target_valid(const char *s, size_t n);
 
-// Say whether the bytes may stand in a Host header: a name or address with its port. The empty
-// value is valid, as for a target that has no authority. [any]
+// Say whether the bytes may stand in a Host header: a name or address, with its port or without, of
+// IPv6 in brackets. The empty value is valid, as for a target that has no authority. [any]
 bool http_host_valid(const char *s, size_t n);
 
 // Say whether the comma-separated list `s` has the element `token`, given in lower case; elements

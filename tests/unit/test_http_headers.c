@@ -24,7 +24,7 @@ static void characters_are_classed_as_the_rfcs_say(void **state) {
     assert_int_equal(http_token_valid(&s, 1), among(ALNUM "!#$%&'*+-.^_`|~", c));
     assert_int_equal(http_value_valid(&s, 1), c == '\t' || (c >= 0x20 && c != 0x7f));
     assert_int_equal(http_target_valid(&s, 1), c > 0x20 && c < 0x7f && c != '#');
-    assert_int_equal(http_host_valid(&s, 1), among(ALNUM "-._~%!$&'()*+,;=:[]", c));
+    assert_int_equal(http_host_valid(&s, 1), among(ALNUM "-._~%!$&'()*+,;=:", c));
   }
 }
 
@@ -34,6 +34,17 @@ static void empty_texts_are_valid_where_they_may_be(void **state) {
   assert_false(http_target_valid("", 0));
   assert_true(http_value_valid("", 0));
   assert_true(http_host_valid("", 0));
+}
+
+static bool is_host(const char *text) {
+  return http_host_valid(text, strlen(text));
+}
+
+static void a_host_has_one_port_of_digits(void **state) {
+  (void)state;
+  assert_true(is_host("h:") && is_host("h:80") && is_host("[::1]") && is_host("[::1]:80"));
+  assert_false(is_host("h:80:81") || is_host("h:x") || is_host("::1") || is_host("[::1]80"));
+  assert_false(is_host("[::1") || is_host("::1]") || is_host("a[b]") || is_host("[::1]:x"));
 }
 
 static void one_bad_character_spoils_a_text(void **state) {
@@ -88,6 +99,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(characters_are_classed_as_the_rfcs_say),
     cmocka_unit_test(empty_texts_are_valid_where_they_may_be),
+    cmocka_unit_test(a_host_has_one_port_of_digits),
     cmocka_unit_test(one_bad_character_spoils_a_text),
     cmocka_unit_test(lists_are_searched_for_whole_elements),
     cmocka_unit_test(names_are_lowered_without_touching_other_characters),
