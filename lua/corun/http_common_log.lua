@@ -16,6 +16,9 @@ end
 
 ---Write an entry as a line; see lua/meta/http_kit.lua.
 function log.common_log(entry, o)
+  if type(entry) ~= "table" or type(entry.peer) ~= "string" then
+    options.misuse("common_log needs what a server tells its log, got " .. options.show(entry))
+  end
   o = options.check(o, "common_log", {combined = "boolean"})
   local req = entry.req
   local host = entry.peer:match("^%[(.*)%]:%d+$") or entry.peer:match("^(.*):%d+$") or entry.peer

@@ -14,6 +14,7 @@ local OPTIONS = {
   http_only = "boolean", same_site = "string", partitioned = "boolean",
 }
 local SAME_SITE = {strict = "Strict", lax = "Lax", none = "None"}
+local LAST = 253402300799 -- the last second of the year 9999
 local MOST = 4096 -- bytes of name and value that browsers keep
 local NO_VALUE = '[%c%s",;\\\127-\255]'
 
@@ -82,7 +83,13 @@ function cookie.set_cookie(name, value, o)
     if not seconds then misuse("max_age of a cookie must be an integer of seconds") end
     out[#out + 1] = ("Max-Age=%d"):format(seconds)
   end
-  if o.expires then out[#out + 1] = "Expires=" .. date.format(o.expires) end
+  if o.expires then
+    if not (o.expires >= 0 and o.expires <= LAST) then
+      misuse(("expires of a cookie must be seconds since 1970, got %s"):format(
+        options.show(o.expires)))
+    end
+    out[#out + 1] = "Expires=" .. date.format(o.expires)
+  end
   if o.same_site then
     local site = SAME_SITE[o.same_site:lower()]
     if not site then misuse('same_site of a cookie must be "strict", "lax" or "none"') end

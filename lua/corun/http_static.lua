@@ -305,6 +305,12 @@ function static.static(root, o)
     options.misuse("static needs the path of a folder, got " .. options.show(root))
   end
   o = options.check(o, "static", OPTIONS)
+  for ending, kind in pairs(o.types or {}) do
+    if type(kind) ~= "string" then
+      options.misuse(('option "types" for static must have strings, got %s for %s'):format(
+        options.show(kind), tostring(ending)))
+    end
+  end
   local self = {
     root = #root > 1 and root:gsub("/+$", "") or root, index = "index.html", list = o.list,
     hidden = o.hidden, precompressed = o.precompressed, cache_control = o.cache_control,

@@ -109,6 +109,30 @@ local function check_request(req, asks, key, version)
   end
 end
 
+-- What the answer says by itself.
+local OURS = {
+  upgrade = true, connection = true, ["content-length"] = true, ["transfer-encoding"] = true,
+  ["sec-websocket-accept"] = true, ["sec-websocket-protocol"] = true,
+  ["sec-websocket-extensions"] = true,
+}
+
+-- Check what the types of the options of an upgrade do not tell.
+local function check_upgrade(o)
+  for name in pairs(o.headers or NONE) do
+    if type(name) == "string" and OURS[name:lower()] then
+      options.misuse(("header %q is set by corun itself"):format(name), 3)
+    end
+  end
+  if type(o.origin) ~= "table" then return end
+  options.check_list(o.origin, 'option "origin" for upgrade')
+  for _, one in ipairs(o.origin) do
+    if type(one) ~= "string" then
+      options.misuse('option "origin" for upgrade must be a list of strings, got '
+        .. options.show(one), 3)
+    end
+  end
+end
+
 -- Whether a page of this origin may talk to the server: by default those it has served itself.
 local function is_welcome(req, origin, host, allowed)
   if allowed == "*" or not origin then return true end
@@ -196,6 +220,7 @@ end
 function websocket.upgrade(req, c, state, o)
   o = options.check(o, "upgrade", UPGRADE)
   local ours = protocols_of(o, "upgrade")
+  check_upgrade(o)
   check_open(req, c)
   inside.checkpoint()
   local asks, host, origin, key, version, protocols, extensions = core.fields(req.block)
@@ -284,6 +309,9 @@ end
 function websocket.broadcast(sockets, data, kind, o)
   if type(sockets) ~= "table" then
     options.misuse("broadcast needs a table of WebSockets, got " .. type(sockets))
+  end
+  if type(data) ~= "string" then
+    options.misuse("broadcast needs a string to send, got " .. type(data))
   end
   o = options.check(o, "broadcast", {queue = "count", slow = "string"})
   if o.slow and o.slow ~= "skip" and o.slow ~= "close" then

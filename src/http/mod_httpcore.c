@@ -33,12 +33,18 @@ static int l_time(lua_State *L) {
   return 0;
 }
 
+// The limit at `idx`; beyond what the parser counts to there is none that is higher.
+static uint32_t bound(lua_State *L, int idx) {
+  lua_Integer n = arg_integer(L, idx);
+  return n < HTTP_MOST ? (uint32_t)n : HTTP_MOST;
+}
+
 // c:bound(head, headers, target, body): the most bytes, or headers, of what is received.
 static int l_bound(lua_State *L) {
   http_limits *l = &http_connection_check(L)->p.limits;
-  l->head = (uint32_t)arg_integer(L, 2);
-  l->headers = (uint32_t)arg_integer(L, 3);
-  l->target = (uint32_t)arg_integer(L, 4);
+  l->head = bound(L, 2);
+  l->headers = bound(L, 3);
+  l->target = bound(L, 4);
   l->body = (uint64_t)arg_integer(L, 5);
   return 0;
 }

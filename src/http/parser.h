@@ -85,9 +85,11 @@ typedef enum http_event {
 typedef enum http_error { HTTP_ERRORS(HTTP_ERROR_NAME) } http_error;
 #undef HTTP_ERROR_NAME
 
+#define HTTP_MOST (1u << 30)  // that the limits of a head may be
+
 typedef struct http_limits {
-  uint32_t head;  // bytes of the start line with the headers, at most 2^30; as much again for the
-                  // trailers, and for chunk framing beyond 16 bytes and twice the data a chunk
+  uint32_t head;  // bytes of the start line with the headers, at most HTTP_MOST; as much again for
+                  // the trailers, and for chunk framing beyond 16 bytes and twice the data a chunk
   uint32_t headers;  // headers and trailers together
   uint32_t target;   // bytes of the request target
   uint32_t interim;  // 1xx responses before the final one

@@ -199,6 +199,12 @@ describe("http.compress", function()
   it("lets failures through, and refuses bad options", function()
     fails("handler", http.compress)
     fails("codings", http.compress, print, {codings = {"deflate"}})
+    fails("common_log needs", http.common_log)
+    fails("common_log needs", http.common_log, {})
+    for _, seconds in ipairs{0 / 0, math.huge, -1, 1e18} do
+      fails("expires of a cookie must be seconds", http.set_cookie, "a", "b", {expires = seconds})
+    end
+    fails('"types" for static', http.static, "/tmp", {types = {html = 5}})
     fails("name one at least", http.compress, print, {codings = {}})
     fails("must be a list", http.compress, print, {codings = {gzip = true}})
     fails('"level" for compress must be 1 to 22 for zstd, got 99', http.compress, print,

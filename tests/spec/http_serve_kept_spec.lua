@@ -219,6 +219,19 @@ describe("memory of connections that idle", function()
   end)
 end)
 
+describe("limits that nobody can count to", function()
+  it("are as good as none", function()
+    local server <close> = serve(function() return "x" end, {
+      max_head = (1 << 32) + 100, max_url = 1 << 32, max_headers = (1 << 40) + 1,
+      max_body = math.maxinteger, limit = math.maxinteger,
+    })
+    local stream <close> = assert(net.connect(server:address()))
+    stream:write("GET /", ("x"):rep(20000), " HTTP/1.1\r\nhost: h\r\n", ("a: b\r\n"):rep(200), "\r\n")
+    assert.equal("x", select(3, support.read_response(stream)))
+    server:close()
+  end)
+end)
+
 describe("the log of a server is told", function()
   it("of CONNECT, and of connections over the limits", function()
     local entries = {}
