@@ -191,7 +191,7 @@ function http.compress(handler, o) end
 ---@class corun.http.compress_options
 ---@field least? integer bodies shorter than so many bytes stay as they are (default 1024)
 ---@field codings? string[] those that are offered, the best first (default zstd, br, gzip)
----@field level? number of the codings (default: that of each)
+---@field level? integer that each of the codings has (default: that of each)
 
 --- Make a handler that answers with server-sent events, which `fn(events, req)` sends until it
 --- returns. While it sends nothing a comment goes out every 15 seconds; when that or an event finds

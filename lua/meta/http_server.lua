@@ -60,7 +60,8 @@ function http.serve(addr, fn, o) end
 --- What `log` is told of an answer.
 ---@class corun.http.log_entry
 ---@field peer string the address of the client
----@field req? corun.http.server_request nil when the request was malformed
+---@field req? corun.http.server_request nil when no handler saw it: it was malformed, a CONNECT, or
+---   on a connection too many
 ---@field status? integer nil when the client had gone before it was answered
 ---@field bytes integer sent, with the head
 ---@field seconds? corun.seconds from the request to the end of the answer

@@ -91,7 +91,7 @@ local server_request = {}
 --- ```
 ---
 --- - Raises: what ends the handler, if the request is refused: the server logs nothing then.
----   `ECLOSED` when it was upgraded before.
+---   `ECLOSED` when it was upgraded or answered before.
 ---@async
 ---@param o? corun.http.upgrade_options
 ---@return corun.http.websocket ws
