@@ -31,6 +31,7 @@ local LIMITS = { -- what is not asked for
 local DRAIN = 2 -- seconds for which a client that was refused may go on sending
 local UNREAD = 256 << 10 -- bytes of a body that nobody wanted, read for the sake of the connection
 local REFUSED = 256 -- connections at once that are told why they were refused
+local LOST = 1006 -- the close code of a WebSocket whose peer has said none
 local WARM = 256 -- connections that keep their memory while they wait for a request
 local FAILURE = {status = 500, body = "Internal Server Error\n"}
 
@@ -150,11 +151,17 @@ local function detach(req)
   return is_unread
 end
 
+-- Whether a handler failed just because the client of its WebSocket left without a goodbye, as
+-- those do that lose their network.
+local function is_loss(err, peer)
+  return type(err) == "table" and err.status == LOST and err.target == peer
+end
+
 -- The connection became a WebSocket, and the handler is done with it.
 local function end_upgrade(c, link, req, res, err)
   local state, log, failed = link[1], link[6], res == nil and err ~= nil
   if link[4] then requests.release(link) end
-  if failed then log_failure(req, err) end
+  if failed and not is_loss(err, link[3]) then log_failure(req, err) end
   local sent = state.websockets.conclude(c, failed)
   if log then
     log.bytes = log.bytes - sent -- the connection itself knows nothing of them

@@ -81,7 +81,8 @@ local server_request = {}
 --- handler failed, with 1001 when it was cancelled. `server:close` says goodbye to all with 1001.
 ---
 --- A request that asks for none, or not as it should, is answered with 400 or 426, one from a page
---- of another origin with 403.
+--- of another origin with 403. A handler that fails just because the client has gone without a
+--- goodbye is not logged.
 ---
 --- ```lua
 --- http.serve("127.0.0.1:0", function(req)

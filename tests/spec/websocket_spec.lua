@@ -572,6 +572,36 @@ describe("a WebSocket ends", function()
     server:close()
   end)
 
+  it("logged when the client breaks a rule, not when it is just gone", function()
+    local ended, errors = 0, io.stderr
+    local server <close>, _, address = support.serve(function(ws)
+      local _ <close> = corun.defer(function() ended = ended + 1 end)
+      for data in ws do ws:send(data) end
+    end)
+    local log = assert(io.tmpfile())
+    io.stderr = log -- luacheck: ignore 122
+    local function go(n, bytes)
+      local stream = support.connect(address)
+      if bytes then stream:write(bytes) end
+      if bytes then read_frame(stream) end
+      stream:close()
+      support.eventually("the handler ends", function() return ended == n end)
+      support.eventually("the connection ends", function() return server.count == 0 end)
+    end
+    local ok, err = pcall(function()
+      go(1)
+      go(2, client_frame(TEXT, "x"))
+      assert.equal(0, log:seek("end"))
+      go(3, "\xFF\xFF")
+    end)
+    io.stderr = errors -- luacheck: ignore 122
+    assert(ok, err)
+    log:seek("set")
+    assert.matches("GET /chat failed: .*a reserved bit is set", log:read("a"))
+    log:close()
+    server:close()
+  end)
+
   it("with 1000 when the handler returns, 1011 when it fails, 1001 when cancelled", function()
     local codes, errors = {}, io.stderr
     local server, _, address = support.serve(function(ws)
