@@ -13,6 +13,8 @@
 #include <sys/syscall.h>
 #endif
 
+#include "base/osthread.h"
+
 // ASLEEP: in uv_run; DOZING: outside of it; CALLED: awake, and must look before it sleeps.
 enum { ASLEEP, DOZING, AWAKE, CALLED };
 
@@ -106,14 +108,6 @@ int wakeup_sleep(wakeup *w) {
   return atomic_compare_exchange_strong(&w->state, &awake, ASLEEP);
 }
 
-static inline void pause_a_moment(void) {
-#if defined(__x86_64__) || defined(__i386__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  __asm__ volatile("yield");
-#endif
-}
-
 static int is_called(wakeup *w) {
   return atomic_load_explicit(&w->state, memory_order_relaxed) == CALLED;
 }
@@ -133,7 +127,7 @@ static int look_out(wakeup *w) {
         w->vain = 0;
         return 1;
       }
-      pause_a_moment();
+      osthread_pause();
     }
   }
   w->vain = 2 * w->vain + 1 < MOST_SKIPPED ? 2 * w->vain + 1 : MOST_SKIPPED;

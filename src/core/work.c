@@ -19,6 +19,10 @@
 #define MOST_THREADS 64  // those included whose work was abandoned
 #define MOST_BOXES 1000  // userdata that are kept for other work
 
+#define LOOK_OUT_NS 10000  // about what it costs to fall asleep and to be woken
+#define PAUSES 16          // between two looks, which cost the loop a little
+#define MOST_SKIPPED 255
+
 enum { IDLE, QUEUED, RUNNING, LOST, ENDED };
 
 // --- Threads ---------------------------------------------------------------------------------
@@ -37,9 +41,32 @@ static void unlink_work(work_pool *p, work *w) {
   p->queued--;
 }
 
-// The first in the queue. The lock is held.
+// Put what was handed in into the queue. The lock is held.
+static void take_in(work_pool *p) {
+  if (!atomic_load(&p->inbox)) return;
+  work *newest = atomic_exchange(&p->inbox, NULL), *after = NULL, *w = newest;
+  for (;;) {
+    work *before = w->next;
+    p->queued++;
+    w->next = after;
+    after = w;
+    if (!before) break;
+    w->before = before;
+    w = before;
+  }
+  w->before = p->last;
+  if (p->last)
+    p->last->next = w;
+  else
+    p->first = w;
+  p->last = newest;
+}
+
+// The first in the queue, NULL when there is none. The lock is held.
 static work *shift(work_pool *p) {
+  if (!p->first) take_in(p);
   work *w = p->first;
+  if (!w) return NULL;
   unlink_work(p, w);
   w->phase = RUNNING;
   return w;
@@ -52,41 +79,81 @@ static unsigned most(work_pool *p) {
   return n < MOST_THREADS ? n : MOST_THREADS;
 }
 
-// Let go of the lock. A thread is woken if there is work for it, but only one at a time, which
-// wakes the next if there is more to do by then: most short work has been done by a thread that is
-// awake before another would be.
+// Let go of the lock. An idle thread is told to come if there is work for it, but only one at a
+// time, which tells the next if there is more to do by then: most short work has been done by a
+// thread that is awake before another would be.
 static void unlock(work_pool *p) {
-  int wakes = p->first && p->idle && !p->waking;
-  if (wakes) p->waking = 1;
+  int wakes = 0;
+  if (p->idle && !p->waking) {
+    atomic_store(&p->is_calling, 1);
+    take_in(p);  // of what was handed in before, nobody may have told
+    p->waking = p->first != NULL;
+    wakes = p->waking && !atomic_exchange(&p->is_looking, 0);
+  }
+  int sleeps = p->idle && !p->waking && !atomic_load(&p->is_looking);
+  atomic_store(&p->is_calling, sleeps || p->threads < most(p));
   pthread_mutex_unlock(&p->lock);
   if (wakes) pthread_cond_signal(&p->more);
+}
+
+// Stay awake for a short while, as the next work often comes at once: sleeping costs both sides
+// more than that. What was in vain is not done the next times, ever more of them. One thread does
+// it at a time. The lock is held, but let go of meanwhile.
+static void look_out(work_pool *p) {
+  int seen = 0;
+  if (p->cores < 2 || atomic_load(&p->is_looking)) return;
+  if (p->skip) {
+    p->skip--;
+    return;
+  }
+  atomic_store(&p->is_looking, 1);
+  unlock(p);
+  for (uint64_t end = uv_hrtime() + LOOK_OUT_NS; !seen && uv_hrtime() < end;) {
+    for (int i = 0; i < PAUSES; i++) osthread_pause();
+    seen = atomic_load(&p->inbox) || !atomic_load(&p->is_looking);
+  }
+  pthread_mutex_lock(&p->lock);
+  if (!atomic_exchange(&p->is_looking, 0)) p->waking = 0;
+  p->vain = seen ? 0 : 2 * p->vain + 1 < MOST_SKIPPED ? 2 * p->vain + 1 : MOST_SKIPPED;
+  p->skip = p->vain;
+}
+
+// Wait for work. The lock is held, but let go of meanwhile.
+static work *sleep_for_work(work_pool *p) {
+  work *w = shift(p);
+  if (w) return w;
+  p->idle++;
+  look_out(p);
+  for (;;) {
+    atomic_store(&p->is_calling, 1);  // before the last look
+    w = shift(p);
+    if (w) break;
+    pthread_cond_wait(&p->more, &p->lock);
+    p->waking = 0;
+  }
+  p->idle--;
+  return w;
 }
 
 // Wait for work; NULL when the thread is one too many, since a lost one came back.
 static work *await_work(work_pool *p) {
   work *w = NULL;
   pthread_mutex_lock(&p->lock);
-  if (p->threads > most(p)) {
+  if (p->threads > most(p))
     p->threads--;
-  } else {
-    p->idle++;
-    while (!p->first) {
-      pthread_cond_wait(&p->more, &p->lock);
-      p->waking = 0;
-    }
-    p->idle--;
-    w = shift(p);
-  }
+  else
+    w = sleep_for_work(p);
   unlock(p);
   return w;
 }
 
-// Note that the work has ended; answer the next if some waits already.
+// Note that the work has ended; answer the next if some waits already. Nobody is told of the rest:
+// whoever handed that in has seen to it, or it is found by the thread that looks out.
 static work *end_work(work_pool *p, work *w) {
   pthread_mutex_lock(&p->lock);
   if (w->phase == LOST) p->lost--;
   w->phase = ENDED;
-  work *next = p->first && p->threads <= most(p) ? shift(p) : NULL;
+  work *next = p->threads <= most(p) ? shift(p) : NULL;
   pthread_mutex_unlock(&p->lock);
   return next;
 }
@@ -110,37 +177,42 @@ static int staff(work_pool *p) {
   return p->threads > 0;
 }
 
-// Queue the work. Answers 0, or UV_EAGAIN when there is no thread to do it.
-static int submit(work *w) {
-  work_pool *p = host_work_pool();
+// See to it that a thread comes for what was handed in. Answers 0, or UV_EAGAIN when there is no
+// thread to do it: then `w` was taken back.
+static int call_thread(work_pool *p, work *w) {
   pthread_mutex_lock(&p->lock);
-  p->queued++;
-  int ok = staff(p);
-  if (ok) {
-    w->phase = QUEUED;
-    w->before = p->last;
-    if (p->last)
-      p->last->next = w;
-    else
-      p->first = w;
-    p->last = w;
-  } else {
-    p->queued--;
+  take_in(p);
+  int ok = w->phase != QUEUED || staff(p);
+  if (!ok) {
+    unlink_work(p, w);
+    w->phase = IDLE;
   }
   unlock(p);
   return ok ? 0 : UV_EAGAIN;
+}
+
+// Hand the work in. Answers as call_thread.
+static int submit(work *w) {
+  work_pool *p = host_work_pool();
+  w->phase = QUEUED;
+  work *first = atomic_load_explicit(&p->inbox, memory_order_relaxed);
+  do {
+    w->next = first;
+  } while (!atomic_compare_exchange_weak(&p->inbox, &first, w));
+  return atomic_load(&p->is_calling) ? call_thread(p, w) : 0;
 }
 
 // Take the work out of the queue; answers whether it was still there.
 static int retract(work *w) {
   work_pool *p = host_work_pool();
   pthread_mutex_lock(&p->lock);
+  take_in(p);
   int found = w->phase == QUEUED;
   if (found) {
     unlink_work(p, w);
     w->phase = IDLE;
   }
-  pthread_mutex_unlock(&p->lock);
+  unlock(p);
   return found;
 }
 
@@ -151,9 +223,10 @@ static void abandon(work *w) {
   if (w->phase == RUNNING) {
     w->phase = LOST;
     p->lost++;
+    take_in(p);
     if (p->queued) staff(p);
   }
-  pthread_mutex_unlock(&p->lock);
+  unlock(p);
 }
 
 // --- Owners ----------------------------------------------------------------------------------

@@ -50,21 +50,23 @@ typedef struct work_doer {
 
 struct work {
   job job;
-  const work_type *type;
-  rt *r;
-  task *t;              // NULL once the task gave up
-  work **box;           // the userdata that owns it, NULL when that has let go
-  int at;               // its place on the stack of the function that made it
-  list live;            // in rt->works
-  work *next, *before;  // in the queue of the threads
-  letter end;           // says that it has ended
-  unsigned refs;
-  int phase;  // guarded by the lock of the threads
-  atomic_int cancelled;
+  task *t;                 // NULL once the task gave up
+  work **box;              // the userdata that owns it, NULL when that has let go
+  int at;                  // its place on the stack of the function that made it
   int is_withdrawn;        // never came to a thread: run is not called [loop]
   int is_left, has_ended;  // [loop]
-  const char *op;          // that of its type, or a better one
-  const char *target;      // whom it concerns, for messages; lives as long as the work. May be NULL
+  unsigned refs;
+  const char *op;      // that of its type, or a better one
+  const char *target;  // whom it concerns, for messages; lives as long as the work. May be NULL
+  list live;           // in rt->works
+  // What its thread looks at stands together, and before what `run` uses: few lines of memory move
+  // between the threads.
+  rt *r;
+  const work_type *type;
+  work *next, *before;  // in the queue of the threads
+  letter end;           // says that it has ended
+  int phase;            // guarded by the lock of the threads
+  atomic_int cancelled;
 };
 
 // Make what the state keeps for work. [loop] Raises on out of memory.
@@ -133,15 +135,23 @@ static inline int work_is_cancelled(work *w) {
 
 // --- The threads -----------------------------------------------------------------------------
 
-// The state of the threads, process-wide: kept by host.c.
+// The state of the threads, process-wide: kept by host.c. Work is handed in through `inbox`, from
+// where whoever holds the lock next puts it into the queue: a loop needs the lock only when no
+// thread is sure to look.
 typedef struct work_pool {
   pthread_mutex_t lock;
   pthread_cond_t more;
-  work *first, *last;  // waiting for a thread
-  unsigned queued, threads, idle;
-  unsigned lost;   // threads whose work was abandoned: they may never come back
-  unsigned cores;  // 0: not counted yet
-  int waking;      // a thread was signalled, and has not come yet
+  work *first, *last;  // the queue
+  unsigned queued, threads;
+  unsigned idle;        // threads that sleep or look out
+  unsigned lost;        // threads whose work was abandoned: they may never come back
+  unsigned cores;       // 0: not counted yet
+  unsigned vain, skip;  // see look_out
+  int waking;           // an idle thread was told to come, and has not come yet
+  // Loops and threads touch what follows without the lock: not in its cache line.
+  _Alignas(64) _Atomic(work *) inbox;  // newest first
+  atomic_int is_calling;               // who hands in work must see to it that a thread comes
+  atomic_int is_looking;               // a thread looks out; told to come by 0
 } work_pool;
 
 // The lock is held for moments only, by threads that run at the same time.
@@ -151,6 +161,6 @@ typedef struct work_pool {
 #define WORK_POOL_LOCK PTHREAD_MUTEX_INITIALIZER
 #endif
 #define WORK_POOL_INIT \
-  { .lock = WORK_POOL_LOCK, .more = PTHREAD_COND_INITIALIZER }
+  { .lock = WORK_POOL_LOCK, .more = PTHREAD_COND_INITIALIZER, .is_calling = 1 }
 
 #endif

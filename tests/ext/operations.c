@@ -102,6 +102,27 @@ static int l_twice(lua_State *L) {
   return begin_sum(L, &type);
 }
 
+// --- On threads that wait for one another ----------------------------------------------------
+
+static int run_meet(void *op) {
+  static atomic_int come;
+  const int *n = op;
+  int wanted = (atomic_fetch_add(&come, 1) / *n + 1) * *n;
+  for (int ms = 0; atomic_load(&come) < wanted; ms++) {
+    if (ms == 10000) return -ETIMEDOUT;
+    pause_a_little();
+  }
+  return 0;
+}
+
+// meet(n): ends once `n` of them run at the same time. There must be no others.
+static int l_meet(lua_State *L) {
+  static const corun_optype type = {.name = "meet", .run = run_meet};
+  int n = (int)luaL_checkinteger(L, 1), *op = corun_newop(L, &type, sizeof *op);
+  *op = n;
+  return corun_await(L, op);
+}
+
 // --- On a thread, for as long as nobody stops it ---------------------------------------------
 
 typedef struct spin {
@@ -570,6 +591,7 @@ int luaopen_operations(lua_State *L) {
                                        {"check", l_check},
                                        {"raise", l_raise},
                                        {"twice", l_twice},
+                                       {"meet", l_meet},
                                        {"spin", l_spin},
                                        {"cancel", l_cancel},
                                        {"thread", l_thread},

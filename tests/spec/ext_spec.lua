@@ -90,6 +90,25 @@ describe("an operation on a thread", function()
     assert_dropped(1000)
   end)
 
+  it("has a thread of its own beside three others, however they come", function()
+    for i = 1, 200 do
+      -- Threads are asleep, look out for more, or are busy.
+      for _ = 1, i % 5 do ext.sum("a") end
+      if i % 7 == 0 then corun.sleep(0.0001) end
+      local met = 0
+      corun.scope(function(s)
+        for k = 1, 4 do
+          if (i + k) % 3 == 0 then s:spawn(ext.sum, "a") end
+          s:spawn(function()
+            for _ = 1, (i + k) % 4 do ext.sum("a") end
+            if ext.meet(4) then met = met + 1 end
+          end)
+        end
+      end)
+      assert.equal(4, met)
+    end
+  end)
+
   it("keeps what it reads while the collector runs", function()
     local t = corun.async(function()
       local sum = 0
