@@ -157,7 +157,9 @@ function pool.new(o) end
 ---@class corun.pool.options
 ---@field size? integer workers at most (default: as many as there are cores)
 ---@field init? string|fun() each worker requires this module, or calls this function, before its
---- first job; if that fails, all jobs fail with `EWORKER`
+--- first job; if that fails, all jobs fail with `EWORKER`. Tasks that it starts go on while the
+--- worker lives, which ends with them: start with `daemon` what has no end. In a process they
+--- belong to `init` as to a job, which ends with them
 ---@field name? string for messages and the task tree
 ---@field memory? integer bytes that the Lua state of a worker may hold: a job that needs more fails
 --- with `ENOMEM`, and the worker goes on (default: no limit)
