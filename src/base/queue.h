@@ -39,4 +39,9 @@ static inline void *queue_shift_at(queue *q, size_t i) {
   return queue_shift(q);
 }
 
+// Sort the pointers from the place `from` on (0 is the oldest). `comes_first` answers whether `a`
+// belongs before `b`; of two different pointers one must.
+void queue_sort(queue *q, size_t from, int (*comes_first)(const void *a, const void *b, void *arg),
+                void *arg);
+
 #endif

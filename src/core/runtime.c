@@ -88,10 +88,16 @@ static void look(rt *r) {
   if (r->closing && !r->nworks && !uv_is_closing(h)) uv_close(h, NULL);
 }
 
-// A turn of the loop, and look at what was left meanwhile.
+// A turn of the loop, and look at what was left meanwhile. Of the tasks that it wakes, that one
+// goes first which ran longest ago. The order in which the system names descriptors would be
+// unfair: as long as one is ready at each poll it keeps its place, before those that became ready
+// earlier than it did this time, but had missed the last poll; they would wait for all others
+// twice.
 static void turn(rt *r, uv_run_mode mode) {
+  size_t before = r->ready.count;
   if (!list_empty(&r->unwatched)) descriptor_look(r);
   uv_run(&r->loop, mode);
+  if (!r->opts.seed) queue_sort(&r->ready, before, task_comes_first, r);
   if (wakeup_rise(&r->wakeup)) look(r);
 }
 

@@ -219,6 +219,7 @@ static void die(rt *r, task *t) {
 static void begin_step(rt *r, task *t) {
   r->current = t;
   r->stats.steps++;
+  t->tm.own = (unsigned)r->stats.steps & TASK_STEPS;
   t->state = TASK_RUNNING;
   interrupt *in = &r->intr;
   interrupt_limit(r);
@@ -262,6 +263,15 @@ void task_step(rt *r, task *t) {
   }
 }
 
+int task_comes_first(const void *p, const void *q, void *arg) {
+  const rt *r = arg;
+  const task *a = p, *b = q;
+  unsigned age = (unsigned)r->stats.steps - a->tm.own, other = (unsigned)r->stats.steps - b->tm.own;
+  age &= TASK_STEPS;
+  other &= TASK_STEPS;
+  return age != other ? age > other : a->id - b->id > UINT32_MAX / 2;
+}
+
 // --- Starting --------------------------------------------------------------------------------
 
 task *task_spawn(lua_State *L, scope *s, task_kind kind, int nargs) {
@@ -284,6 +294,7 @@ task *task_spawn(lua_State *L, scope *s, task_kind kind, int nargs) {
   t->id = (uint32_t)++r->next_id;
   t->kind = (uint8_t)kind;
   t->flags = TASK_FRESH;
+  t->tm.own = (unsigned)r->stats.steps & TASK_STEPS;
   t->in = s;
   lua_pushcfunction(t->co, base);
   lua_pushvalue(L, -1);

@@ -36,8 +36,10 @@ enum {
   TASK_SEEN_AHEAD = 1024,  // by its other side
 };
 
+#define TASK_STEPS 0x3fffffffu  // of the number of a step, what a task has room for
+
 struct task {
-  timer tm;             // of its sleep, or of the time limit of its wait
+  timer tm;             // of its sleep, or of the time limit of its wait; `own`: its last step
   list siblings;        // in scope->tasks of the scope it was started in
   list wlink;           // in the queue of what it waits for
   lua_State *co;        // NULL once ended
@@ -78,6 +80,10 @@ task *task_spawn(lua_State *L, scope *s, task_kind kind, int nargs);
 
 // Run one step of a task: resume it until it waits or ends. [loop, from rt_run only]
 void task_step(rt *r, task *t);
+
+// For queue_sort, with the runtime as `arg`: whether the task `a` ran longer ago than `b`, or was
+// started earlier if neither ran.
+int task_comes_first(const void *a, const void *b, void *arg);
 
 // Raise the cancellation that concerns the running task, if there is one (S13). [loop]
 void task_checkpoint(lua_State *L);

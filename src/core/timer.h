@@ -14,8 +14,9 @@
 typedef enum { TIMER_TASK, TIMER_SCOPE, TIMER_CALL } timer_kind;
 
 typedef struct timer {
-  heap_item item;  // first, so that a heap_item is a timer
-  uint32_t kind;
+  heap_item item;     // first, so that a heap_item is a timer
+  unsigned kind : 2;  // timer_kind
+  unsigned own : 30;  // for whoever has the timer: of a task when it ran last (core/task.h)
 } timer;
 
 // A timer that calls a function of its owner.

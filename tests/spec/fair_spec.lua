@@ -5,6 +5,7 @@ local corun = require "corun"
 local codec = require "corun.codec"
 local net = require "corun.net"
 local outcomes = dofile("tests/spec/support/outcomes.lua")
+local programs = dofile("tests/spec/support/programs.lua")
 
 -- Call fn until another task's timer has gone off; how often that was.
 local function calls_until_tick(fn, most)
@@ -108,5 +109,30 @@ describe("calls that need not wait let others run", function()
     end)
     assert.equal(3000, calls)
     assert.equal(("x"):rep(3000), text)
+  end)
+end)
+
+describe("tasks that one look at the system wakes", function()
+  -- Unix sockets: what is written there has arrived at once.
+  it("go on in the order in which they ran last, not in which their bytes came", function()
+    local out = programs.run([[
+      local corun = require "corun"
+      local path = os.tmpname()
+      os.remove(path)
+      local listener <close> = assert(corun.net.listen("unix:" .. path))
+      local ends, ran = {}, corun.channel(100)
+      for _, name in ipairs{"a", "b", "c"} do
+        local accepting = corun.async(listener.accept, listener)
+        ends[name] = assert(corun.net.connect("unix:" .. path))
+        local other = accepting:await()
+        corun.daemon(function() for _ in other:lines() do ran:send(name) end end)
+      end
+      for _, order in ipairs{"abc", "ab", "abc", "bca"} do
+        for name in order:gmatch(".") do ends[name]:write("x\n") end
+        for _ = 1, #order do io.write(ran:recv()) end
+        io.write(" ")
+      end
+    ]], {before = "LD_PRELOAD= CORUN_SEED=0"})
+    assert.equal("abc ab cab cab ", out)
   end)
 end)
