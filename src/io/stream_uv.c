@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static uv_stream_t *uv_of(stream *s) {
@@ -38,22 +39,49 @@ int stream_uv_start(stream *s) {
   return uv_read_start(uv_of(s), on_alloc, on_read);
 }
 
+// A socket is read from here, by recv: to libuv there is never room.
+static void on_socket_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf) {
+  (void)h;
+  (void)suggested;
+  *buf = uv_buf_init(NULL, 0);
+}
+
+static void on_socket(uv_stream_t *h, ssize_t n, const uv_buf_t *buf) {
+  uv_buf_t room;
+  (void)buf;
+  stream_room(h->data, &room);
+  if (n == UV_ENOBUFS && room.len) n = stream_uv_recv_now(h->data, room.base, room.len);
+  if (n != UV_EAGAIN) on_read(h, n, &room);
+}
+
+int stream_uv_start_socket(stream *s) {
+  return uv_read_start(uv_of(s), on_socket_alloc, on_socket);
+}
+
 void stream_uv_stop(stream *s) {
   uv_read_stop(uv_of(s));
 }
 
-ssize_t stream_uv_read_now(stream *s, char *buf, size_t n) {
+static ssize_t read_now(stream *s, char *buf, size_t n, int is_socket) {
   uv_os_fd_t fd;
   int rc = uv_fileno((uv_handle_t *)uv_of(s), &fd), available = 0;
   if (rc < 0) return rc;
   if (!buf) return ioctl(fd, FIONREAD, &available) < 0 ? 0 : available;
   ssize_t got;
   do {
-    got = read(fd, buf, n);
+    got = is_socket ? recv(fd, buf, n, 0) : read(fd, buf, n);
   } while (got < 0 && errno == EINTR);
   if (got > 0) return got;
   if (got == 0) return UV_EOF;
   return errno == EWOULDBLOCK ? UV_EAGAIN : uv_translate_sys_error(errno);
+}
+
+ssize_t stream_uv_read_now(stream *s, char *buf, size_t n) {
+  return read_now(s, buf, n, 0);
+}
+
+ssize_t stream_uv_recv_now(stream *s, char *buf, size_t n) {
+  return read_now(s, buf, n, 1);
 }
 
 void stream_uv_hold(stream *s, int on) {

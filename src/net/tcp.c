@@ -12,9 +12,9 @@ static void describe(const stream *s, char *buf, size_t n) {
 
 const stream_transport tcp_transport = {
   .kind = "tcp",
-  .start = stream_uv_start,
+  .start = stream_uv_start_socket,
   .stop = stream_uv_stop,
-  .read_now = stream_uv_read_now,
+  .read_now = stream_uv_recv_now,
   .try_write = stream_uv_try_write,
   .write = stream_uv_write,
   .shutdown = stream_uv_shutdown,

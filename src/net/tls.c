@@ -28,7 +28,8 @@ tls *tls_of(const stream *s) {
 }
 
 int tls_is_possible(const stream *s) {
-  return stream_base(s)->start == stream_uv_start;
+  const stream_transport *t = stream_base(s);
+  return t->start == stream_uv_start || t->start == stream_uv_start_socket;
 }
 
 // Which gets what comes from the network.
