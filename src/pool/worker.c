@@ -111,7 +111,9 @@ static int take(lua_State *L, worker *w) {
 }
 
 int worker_init(lua_State *L) {
-  const message *init = &worker_of(rt_of(L))->of->init;
+  worker *w = worker_of(rt_of(L));
+  const message *init = &w->of->init;
+  stop_init(w);  // it may have been asked before there was a task to cancel
   return init->n ? message_decode(L, init, 0) : 0;
 }
 
