@@ -129,6 +129,18 @@ describe("closing a pool of threads", function()
     p:close{cancel = true}
   end)
 
+  test("cancels an init whenever it comes, from the start of the thread on", function()
+    for i = 1, 10 do
+      local p = corun.pool.new{size = 2, init = function() while true do end end}
+      scope(function(s)
+        for _ = 1, 2 do s:spawn(raised, "ECLOSED", p.run, p, function() end) end
+        sleep(i / 2000)
+        p:close{cancel = true}
+      end)
+      assert.equal(0, p:stats().workers)
+    end
+  end)
+
   test("lets jobs end as they do that are cancelled with it", function()
     local p = corun.pool.new{size = 1, init = wait_for_ever}
     local cleaned = corun.pool.counter()
