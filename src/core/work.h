@@ -148,10 +148,12 @@ typedef struct work_pool {
   unsigned cores;       // 0: not counted yet
   unsigned vain, skip;  // see look_out
   int waking;           // an idle thread was told to come, and has not come yet
-  // Loops and threads touch what follows without the lock: not in its cache line.
-  _Alignas(64) _Atomic(work *) inbox;  // newest first
-  atomic_int is_calling;               // who hands in work must see to it that a thread comes
-  atomic_int is_looking;               // a thread looks out; told to come by 0
+  // What loops and threads touch without the lock: in a cache line of its own.
+  struct {
+    _Alignas(64) _Atomic(work *) inbox;  // newest first
+    atomic_int is_calling;               // who hands in work must see to it that a thread comes
+    atomic_int is_looking;               // a thread looks out; told to come by 0
+  };
 } work_pool;
 
 // The lock is held for moments only, by threads that run at the same time.

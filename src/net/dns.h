@@ -26,7 +26,8 @@ dns *dns_new(rt *r);
 // End all queries (UV_ECANCELED) and close. [loop]
 void dns_free(dns *d);
 
-// Ask for the addresses of a name in a family, or AF_UNSPEC; the name must live until the answer. [loop]
+// Ask for the addresses of a name in a family, or AF_UNSPEC; the name must live until the answer.
+// [loop]
 void dns_query(dns *d, const char *name, int family, dns_done *done, void *arg);
 
 // End all queries: UV_ECANCELED. [loop]

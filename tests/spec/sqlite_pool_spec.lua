@@ -250,12 +250,12 @@ describe("a backup", function()
     for _, d in ipairs{db, other} do
       d:exec("create table t (a); insert into t select x from (" .. support.numbers(20000) .. ")")
     end
-    local started, first = corun.event(), nil
+    local started = corun.event()
     local second = corun.async(function()
       started:wait()
       return other:backup(path)
     end)
-    first = corun.async(db.backup, db, path, {pages = 1, progress = function()
+    local first = corun.async(db.backup, db, path, {pages = 1, progress = function()
       if started:is_set() then return end
       started:set()
       assert.equal("SQLITE_BUSY", select(2, second:await()).code)
