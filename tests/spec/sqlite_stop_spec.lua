@@ -123,10 +123,16 @@ describe("corun.sqlite: a cancelled task", function()
     assert.equal(1, last:await()) -- which is told when the next has begun
     t:cancel()
     assert_code("ECANCELED", t)
-    for i = 513, 599 do assert.equal(i, next_row(rows).x) end
-    for _ = 1, 2 do
-      assert.equal("SQLITE_INTERRUPT", error_of(next_row, rows).code)
-    end
+    local count = 512 -- how far it came until the cancellation
+    local err = error_of(function()
+      for row in next_row, rows do
+        count = count + 1
+        assert.equal(count, row.x)
+      end
+    end)
+    assert.is_true(count < 600)
+    assert.equal("SQLITE_INTERRUPT", err.code)
+    assert.equal("SQLITE_INTERRUPT", error_of(next_row, rows).code)
     assert.equal(0, (db:exec("drop table t"))) -- no statement is under way
     rows:close()
   end)
