@@ -6,7 +6,7 @@
 -- `received` too, the seconds since 1970 of its request and of itself. Headers are tables of names
 -- in small letters, each with one string, several values joined by ", "; a list counts as that.
 local date = require "corun.http_date"
-local trim = require("corun.http_message").trim
+local trim = require "corun.http_trim"
 
 local cache_control = {}
 

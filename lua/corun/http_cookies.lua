@@ -5,7 +5,7 @@
 -- a domain, the jar. Never suspends but to read and write files (http_cookies_file.lua).
 local core = require "corun.cookiecore"
 local options = require "corun.options"
-local trim = require("corun.http_message").trim
+local trim = require "corun.http_trim"
 local without_login = require("corun.http_url").without_login
 local parse_url = require "corun.urlcore".request
 local make_err = require("corun.task").err
@@ -396,7 +396,7 @@ end
 -- What a script or a file says of a cookie, made complete; nil and why it is none.
 local function complete(c)
   local domain = canonical_host((c.domain:gsub("^%.", "")))
-  if not domain then return nil, "its domain is no host" end
+  if not domain or domain:find("^%.") then return nil, "its domain is no host" end
   c = {name = c.name, value = c.value, domain = domain, path = c.path or "/",
     host_only = c.host_only ~= false, secure = c.secure or false, http_only = c.http_only or false,
     same_site = c.same_site, expires = c.expires and math.min(c.expires, FAR)}

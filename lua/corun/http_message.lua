@@ -17,15 +17,6 @@ local any_case = {
   end,
 }
 
----A text without the blanks around it, in linear time: a pattern that ends in "%s*$" tries anew at
----each blank of a long run, which a peer would have the loop pay for.
----@param text string
----@return string
-function message.trim(text)
-  local from = text:find("[^ \t]")
-  return from and text:match("^.*[^ \t]", from) or ""
-end
-
 ---Make the table of a block of header lines: names in lower case, several values joined by ", ",
 ---those of Set-Cookie a list.
 function message.headers(block)

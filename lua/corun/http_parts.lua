@@ -5,7 +5,7 @@
 -- begins with the line end before it, so the reader begins as if one had come before the body.
 local core = require "corun.httpcore"
 local parameters = require "corun.http_parameters"
-local trim = require("corun.http_message").trim
+local trim = require "corun.http_trim"
 local task = require "corun.task"
 
 local parts = {}

@@ -2,7 +2,7 @@
 -- The header Retry-After (RFC 9110, 10.2.3): how long a server asks to be left alone. Owns nothing,
 -- never suspends.
 local date = require "corun.http_date"
-local trim = require("corun.http_message").trim
+local trim = require "corun.http_trim"
 
 local MOST = 1 << 31 -- seconds; a number may have any length
 

@@ -4,7 +4,7 @@
 -- looked for, so that a request with another password finds its recording. Owns nothing, never
 -- suspends.
 local options = require "corun.options"
-local trim = require("corun.http_message").trim
+local trim = require "corun.http_trim"
 local url = require "corun.url"
 
 local secrets = {}

@@ -3,7 +3,7 @@
 local core = require "corun.httpcore"
 local date = require "corun.http_date"
 local options = require "corun.options"
-local trim = require("corun.http_message").trim
+local trim = require "corun.http_trim"
 
 local cookie = {}
 

@@ -9,6 +9,7 @@ local deflate = require "corun.http_websocket_deflate"
 local inside = require "corun.inside"
 local message = require "corun.http_message"
 local options = require "corun.options"
+local trim = require "corun.http_trim"
 
 local is_token = require("corun.httpcore").is_token
 
@@ -51,7 +52,7 @@ end
 -- Whether a list of a header ("a, b") has the word, whatever its case.
 local function lists(value, word)
   for item in (value or ""):gmatch("[^,]+") do
-    if message.trim(item):lower() == word then return true end
+    if trim(item):lower() == word then return true end
   end
   return false
 end

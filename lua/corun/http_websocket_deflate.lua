@@ -2,7 +2,7 @@
 -- What two sides of a WebSocket agree on about compression (permessage-deflate, RFC 7692). Without
 -- the option `takeover` no window is kept between messages, by either side. Owns nothing.
 local options = require "corun.options"
-local trim = require("corun.http_message").trim
+local trim = require "corun.http_trim"
 
 local deflate = {}
 
