@@ -160,6 +160,13 @@ function support.run(...)
   return out, ok
 end
 
+-- Ask a program to end, and end it after 5 seconds: tinyproxy looks for the signal before it polls,
+-- and misses one that comes in between.
+local STOP = [=[kill PID; i=0
+  while grep -q "^State:[[:space:]]*[^Z[:space:]]" /proc/PID/status 2>/dev/null; do
+    sleep 0.01; i=$((i + 1)); [ $i -lt 500 ] || kill -9 PID
+  done]=]
+
 -- Start a server program that writes the line "port N" first; {port=, url=, stop=}.
 function support.start(...)
   local words = {}
@@ -171,7 +178,7 @@ function support.start(...)
   local peer = {pid = pid, port = port, url = port and "http://127.0.0.1:" .. port}
   function peer.stop()
     if not peer.pid then return end
-    os.execute(("kill %d"):format(peer.pid))
+    os.execute(STOP:gsub("PID", peer.pid))
     peer.pid = nil
     pipe:close() -- which waits for it
   end
