@@ -352,17 +352,6 @@ static int start(connection *c) {
   return 0;
 }
 
-// It is held for so short a time that to spin is better than to sleep.
-static void init_lock(pthread_mutex_t *lock) {
-  pthread_mutexattr_t kind;
-  pthread_mutexattr_init(&kind);
-#ifdef PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP
-  pthread_mutexattr_settype(&kind, PTHREAD_MUTEX_ADAPTIVE_NP);
-#endif
-  pthread_mutex_init(lock, &kind);
-  pthread_mutexattr_destroy(&kind);
-}
-
 connection *connection_new(crew *team, const char *path, double timeout, unsigned statements) {
   crew_reap(team);
   connection *c = calloc(1, sizeof *c);
@@ -374,7 +363,7 @@ connection *connection_new(crew *team, const char *path, double timeout, unsigne
 #endif
   pthread_cond_init(&c->more, &clock);
   pthread_condattr_destroy(&clock);
-  init_lock(&c->lock);
+  pthread_mutex_init(&c->lock, NULL);
   atomic_init(&c->refs, 2);
   c->team = team;
   c->timeout = timeout;
