@@ -262,7 +262,7 @@ static inline int read_fixed(reader *r, size_t n, uint64_t *x) {
 }
 
 static int push_float(reader *r) {
-  uint64_t bits;
+  uint64_t bits = 0;
   lua_Number x;
   if (read_fixed(r, 8, &bits) < 0) return -1;
   memcpy(&x, &bits, sizeof x);
@@ -271,7 +271,7 @@ static int push_float(reader *r) {
 }
 
 static inline int push_integer(reader *r, size_t n) {
-  uint64_t x;
+  uint64_t x = 0;
   if (read_fixed(r, n, &x) < 0) return -1;
   uint64_t sign = (uint64_t)1 << (8 * n - 1);
   lua_pushinteger(r->L, (lua_Integer)((x ^ sign) - sign));
@@ -299,6 +299,7 @@ static int push_text_again(reader *r) {
 
 // Push a value that is kept for its number, of the kinds that only functions need.
 static int push_trusted(reader *r, int tag) {
+  if (r->flags & MESSAGE_NO_FUNCTIONS) return fail(r, "a function is not allowed");
   switch (tag) {
     case TAG_FUNCTION: return push_open_function(r);
     case TAG_EXPORT: return push_export(r);
@@ -310,15 +311,14 @@ static int push_trusted(reader *r, int tag) {
 }
 
 static int push_kept(reader *r, int tag) {
-  if (tag == TAG_THING) {
-    if (push_thing(r) < 0) return -1;
-  } else if (tag == TAG_LONG || tag == TAG_BLOCK) {
-    if (tag == TAG_LONG ? push_name(r) : push_block(r)) return -1;
-  } else {
-    if (r->flags & MESSAGE_NO_FUNCTIONS) return fail(r, "a function is not allowed");
-    if (push_trusted(r, tag) < 0) return -1;
+  int status;
+  switch (tag) {
+    case TAG_THING: status = push_thing(r); break;
+    case TAG_LONG: status = push_name(r); break;
+    case TAG_BLOCK: status = push_block(r); break;
+    default: status = push_trusted(r, tag);
   }
-  return shelf_add(r, &r->kept);
+  return status < 0 ? -1 : shelf_add(r, &r->kept);
 }
 
 // Push the value at the cursor.
@@ -432,42 +432,27 @@ static int fill_pairs(reader *r, uint64_t n) {
   return 0;
 }
 
-// Push the number at the cursor; or answer 0, as something else is there, or the end is near. What
-// large tables hold is above all this, and asking all kinds of values in turn costs as much as it.
-static inline int push_number(reader *r) {
-  const unsigned char *p = r->p;
-  uint64_t bits;
-  lua_Number x;
-  if (r->end - p < 9) return 0;
-  if (*p >= TAG_SMALL) {
-    lua_pushinteger(r->L, *p - TAG_SMALL + CODEC_LEAST);
-    r->p = p + 1;
-    return 1;
+// Push the value at the cursor. Large tables hold mostly numbers, and asking all kinds of values in
+// turn costs as much as pushing them.
+static inline int push_item(reader *r) {
+  int tag = r->p < r->end ? *r->p : TAG_NIL;
+  if (tag >= TAG_SMALL) {
+    r->p++;
+    lua_pushinteger(r->L, tag - TAG_SMALL + CODEC_LEAST);
+    return 0;
   }
-  switch (*p) {
-    case TAG_INT16:
-      lua_pushinteger(r->L, (int16_t)codec_load(p + 1, 2));
-      r->p = p + 3;
-      return 1;
-    case TAG_INT32:
-      lua_pushinteger(r->L, (int32_t)codec_load(p + 1, 4));
-      r->p = p + 5;
-      return 1;
-    case TAG_FLOAT:
-      bits = codec_load(p + 1, 8);
-      memcpy(&x, &bits, sizeof x);
-      lua_pushnumber(r->L, x);
-      r->p = p + 9;
-      return 1;
-    default: return 0;
+  switch (tag) {
+    case TAG_INT16: r->p++; return push_integer(r, 2);
+    case TAG_INT32: r->p++; return push_integer(r, 4);
+    case TAG_FLOAT: r->p++; return push_float(r);
+    default: return push_value(r);
   }
 }
 
 static int fill_table(reader *r, const description *d) {
-  lua_State *L = r->L;
   for (uint64_t i = 1; i <= d->items; i++) {
-    if (!push_number(r) && push_value(r) < 0) return -1;
-    lua_rawseti(L, -2, (lua_Integer)i);
+    if (push_item(r) < 0) return -1;
+    lua_rawseti(r->L, -2, (lua_Integer)i);
   }
   return fill_pairs(r, d->pairs);
 }
