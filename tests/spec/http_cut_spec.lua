@@ -9,6 +9,7 @@ local net = require("corun.net")
 local certificates = require("tests.spec.support.tls")
 local proxies = require("tests.spec.support.proxies")
 local support = require("tests.spec.support.http")
+local outcomes = require("tests.spec.support.outcomes")
 
 local ok, raw = support.ok, support.raw
 
@@ -203,7 +204,7 @@ describe("https client, truncated answers", function()
   end
 
   it("an error at every byte, also at the last where that is what ends the body", function()
-    certificates.captured(function()
+    outcomes.captured(function()
       cut_everywhere_secure(ok("hello"), true)
       cut_everywhere_secure(OK .. "transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", true)
       cut_everywhere_secure(OK .. "server: x\r\n\r\nhello", false)
@@ -213,7 +214,7 @@ describe("https client, truncated answers", function()
   end)
 
   it("through a tunnel too", function()
-    certificates.captured(function()
+    outcomes.captured(function()
       local tunnel <close>, proxy = proxies.tunnel({})
       cut_everywhere_secure(OK .. "a: b\r\n\r\nhello", false, proxy)
       tunnel:close()

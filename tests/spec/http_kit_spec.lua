@@ -8,10 +8,7 @@ local fs = require("corun.fs")
 local http = require("corun.http")
 local support = require("tests.spec.support.http")
 
-local function serve(fn, o)
-  local server = assert(http.serve("127.0.0.1:0", fn, o))
-  return server, "http://" .. server:address()
-end
+local serve = support.serve
 
 local function fails(pattern, fn, ...)
   local ok, err = pcall(fn, ...)

@@ -7,10 +7,7 @@ local http = require("corun.http")
 local support = require("tests.spec.support.http")
 local certificates = require("tests.spec.support.tls")
 
-local function serve(fn)
-  local server = assert(http.serve("127.0.0.1:0", fn))
-  return server, "http://" .. server:address()
-end
+local serve = support.serve
 
 describe("http real servers", function()
   local python = support.has("python3")

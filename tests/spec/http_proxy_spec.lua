@@ -7,6 +7,7 @@ local http = require("corun.http")
 local proxies = require("tests.spec.support.proxies")
 local support = require("tests.spec.support.http")
 local certificates = require("tests.spec.support.tls")
+local outcomes = require("tests.spec.support.outcomes")
 
 local ok, kept = support.ok, support.kept
 
@@ -244,7 +245,7 @@ describe("a request for https through a proxy", function()
   end)
 
   it("verifies the server, not the proxy's word for it", function()
-    certificates.captured(function()
+    outcomes.captured(function()
       local server <close>, url = echo(good)
       local through <close>, proxy = proxies.tunnel({})
       local s <close> = http.session({proxy = proxy})
@@ -404,7 +405,7 @@ describe("a request for https through a proxy", function()
 
   it("a proxy that speaks TLS is verified too, and takes requests for http", function()
     local server <close>, url = kept(function(head) return ok(head) end, good)
-    certificates.captured(function(lines)
+    outcomes.captured(function(lines)
       fails("ETLS", http.session({proxy = url, tls = {insecure = true}}), "http://h/")
       support.eventually("the server hears of it", function() return lines[1] end)
     end)

@@ -8,6 +8,7 @@ local net = require("corun.net")
 local proxies = require("tests.spec.support.proxies")
 local support = require("tests.spec.support.http")
 local certificates = require("tests.spec.support.tls")
+local outcomes = require("tests.spec.support.outcomes")
 
 local ok, kept = support.ok, support.kept
 
@@ -129,7 +130,7 @@ describe("https through a proxy that speaks TLS", function()
   end)
 
   it("verifies the proxy and the server, each by its own trust", function()
-    certificates.captured(function()
+    outcomes.captured(function()
       local server <close>, url = echo()
       local through <close>, proxy = proxies.tunnel({}, good)
       local stranger <close> = http.session({proxy = proxy, tls = trust})
@@ -191,7 +192,7 @@ describe("https through a proxy that speaks TLS", function()
   end
 
   it("takes no part of a body for the whole, whichever of the two is cut", function()
-    certificates.captured(function()
+    outcomes.captured(function()
       local cut_after = 30000
       local body = "HTTP/1.1 200 OK\r\n\r\n" .. ("x"):rep(cut_after) -- ends with the connection
       local function with_farewell(s, to) -- the outer one ends in order, the inner one not
@@ -235,7 +236,7 @@ describe("https through a proxy that speaks TLS", function()
   end)
 
   it("notices a damaged record of either", function()
-    certificates.captured(function()
+    outcomes.captured(function()
       local server <close>, url = support.canned(ok(("x"):rep(100000)), good)
       local outer <close> = proxies.tunnel({}, good)
       local passed = 0
@@ -271,7 +272,7 @@ describe("https through a proxy that speaks TLS", function()
   end)
 
   it("can be cancelled and closed at any of its steps, and leaves nothing open", function()
-    certificates.captured(function()
+    outcomes.captured(function()
       local before = corun.debug.stats().handles
       local server <close>, url = echo()
       local through <close>, proxy = proxies.tunnel({}, good)
@@ -306,7 +307,7 @@ describe("https through a proxy that speaks TLS", function()
   end)
 
   it("is bounded by the time limit in the inner handshake too", function()
-    certificates.captured(function()
+    outcomes.captured(function()
       local through <close>, proxy = proxies.tunnel({}, good)
       local silent <close> = support.raw(function(stream) stream:read("a") end)
       local s <close> = session(proxy, {timeout = {connect = 0.5}})

@@ -7,20 +7,9 @@ local fs = require("corun.fs")
 local http = require("corun.http")
 local net = require("corun.net")
 local support = require("tests.spec.support.http")
+local outcomes = require("tests.spec.support.outcomes")
 
-local function serve(fn, o)
-  local server = assert(http.serve("127.0.0.1:0", fn, o))
-  return server, "http://" .. server:address()
-end
-
--- Run fn with what is written to stderr given to it as a list.
-local function captured(fn)
-  local original, lines = io.stderr, {}
-  io.stderr = {write = function(_, text) lines[#lines + 1] = text end} -- luacheck: ignore 122
-  local good, err = pcall(fn, lines)
-  io.stderr = original -- luacheck: ignore 122
-  if not good then error(err, 0) end
-end
+local serve, captured = support.serve, outcomes.captured
 
 -- A server with a proxy in front of `target`, closed with it; and its URL.
 local function front(target, o, serving)

@@ -10,14 +10,11 @@ local net = require("corun.net")
 local parts = require("corun.http_parts")
 local support = require("tests.spec.support.http")
 
+local serve = support.serve
+
 local PYTHON = "/usr/bin/python3"
 local BOUNDARY = "x-Y'z"
 local TYPE = 'multipart/form-data; boundary="' .. BOUNDARY .. '"'
-
-local function serve(fn, o)
-  local server = assert(http.serve("127.0.0.1:0", fn, o))
-  return server, "http://" .. server:address()
-end
 
 -- The function that gives a body in pieces that end at these places.
 local function pieces_of(body, cuts)

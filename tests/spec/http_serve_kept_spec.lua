@@ -8,10 +8,7 @@ local net = require("corun.net")
 local support = require("tests.spec.support.http")
 local websocket = require("tests.spec.support.websocket")
 
-local function serve(fn, o)
-  local server = assert(http.serve("127.0.0.1:0", fn, o))
-  return server, "http://" .. server:address()
-end
+local serve = support.serve
 
 local function get(stream, path)
   stream:write(("GET %s HTTP/1.1\r\nhost: h\r\n\r\n"):format(path or "/"))

@@ -6,33 +6,15 @@ local fs = require("corun.fs")
 local http = require("corun.http")
 local net = require("corun.net")
 local support = require("tests.spec.support.http")
+local outcomes = require("tests.spec.support.outcomes")
 
-local function serve(fn, o)
-  local server = assert(http.serve("127.0.0.1:0", fn, o))
-  return server, "http://" .. server:address()
-end
+local serve, captured = support.serve, outcomes.captured
 
 local function talk(server, bytes)
   return support.talk(server:address(), bytes)
 end
 
 local GET = "GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n"
-
--- Run fn with stderr going to a table; what was written there.
-local function captured(fn)
-  local path = os.tmpname()
-  local file = assert(io.open(path, "w+"))
-  local original = io.stderr
-  io.stderr = file -- luacheck: ignore 122
-  local good, err = pcall(fn)
-  io.stderr = original -- luacheck: ignore 122
-  file:seek("set")
-  local text = file:read("a")
-  file:close()
-  os.remove(path)
-  if not good then error(err, 0) end
-  return text
-end
 
 describe("http.serve, streamed answers:", function()
   it("a function writes chunks, each sent at once", function()

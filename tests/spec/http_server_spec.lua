@@ -7,31 +7,12 @@ local http = require("corun.http")
 local net = require("corun.net")
 local json = require("corun.json")
 local support = require("tests.spec.support.http")
+local outcomes = require("tests.spec.support.outcomes")
 
-local function serve(fn, o)
-  local server = assert(http.serve("127.0.0.1:0", fn, o))
-  return server, "http://" .. server:address()
-end
+local serve, captured = support.serve, outcomes.captured
 
 local function talk(server, bytes)
   return support.talk(server:address(), bytes)
-end
-
--- Run fn with stderr going to a file; what was written there.
-local function captured(fn)
-  local path = os.tmpname()
-  local file = assert(io.open(path, "w+"))
-  file:setvbuf("no")
-  local original = io.stderr
-  io.stderr = file -- luacheck: ignore 122
-  local good, err = pcall(fn)
-  io.stderr = original -- luacheck: ignore 122
-  file:seek("set")
-  local text = file:read("a")
-  file:close()
-  os.remove(path)
-  if not good then error(err, 0) end
-  return text
 end
 
 describe("http.serve handler", function()

@@ -7,6 +7,7 @@ local net = require("corun.net")
 local proxies = require("tests.spec.support.proxies")
 local support = require("tests.spec.support.http")
 local certificates = require("tests.spec.support.tls")
+local outcomes = require("tests.spec.support.outcomes")
 
 local ok, kept = support.ok, support.kept
 
@@ -199,7 +200,7 @@ describe("SOCKS5", function()
     if not certificates.has_openssl then return pending("the openssl command is not installed") end
     local folder = certificates.make_certificates()
     local _ <close> = corun.defer(function() certificates.remove(folder) end)
-    certificates.captured(function()
+    outcomes.captured(function()
       local secure <close>, url = kept(function(head) return ok(head) end,
         {cert = folder .. "good.pem", key = folder .. "key.pem"})
       local o = {}

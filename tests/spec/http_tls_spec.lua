@@ -9,7 +9,9 @@ local net = require("corun.net")
 local file_server = require("tests.spec.support.file_server")
 local support = require("tests.spec.support.http")
 local certificates = require("tests.spec.support.tls")
+local outcomes = require("tests.spec.support.outcomes")
 
+local with = certificates.with
 local ok, kept, canned, raw = support.ok, support.kept, support.canned, support.raw
 
 describe("https", function()
@@ -26,13 +28,6 @@ describe("https", function()
 
   local function pair(name)
     return {cert = folder .. name .. ".pem", key = folder .. "key.pem"}
-  end
-
-  local function with(o, more)
-    local t = {}
-    for k, v in pairs(o) do t[k] = v end
-    for k, v in pairs(more) do t[k] = v end
-    return t
   end
 
   local function refused(s, url, o)
@@ -63,7 +58,7 @@ describe("https", function()
   end)
 
   it("verifies the server by default, insecure does not", function()
-    certificates.captured(function()
+    outcomes.captured(function()
       local server <close>, url = canned(ok("x", "connection: close\r\n"), good)
       local s <close> = http.session()
       assert.matches("certificate", refused(s, url).message)
@@ -75,7 +70,7 @@ describe("https", function()
   end)
 
   it("demands the name of the URL, or that of server_name", function()
-    certificates.captured(function()
+    outcomes.captured(function()
       for name, why in pairs({elsewhere = "127.0.0.1", expired = "expired",
           stranger_leaf = "certificate"}) do
         local server <close>, url = canned(ok("x"), pair(name))
@@ -91,7 +86,7 @@ describe("https", function()
   end)
 
   it("cert and key are the client's, min and max the versions", function()
-    certificates.captured(function()
+    outcomes.captured(function()
       local seen
       local server <close>, url = raw(function(stream)
         seen = stream:tls()
@@ -112,7 +107,7 @@ describe("https", function()
   end)
 
   it("asks for http/1.1 by ALPN, and takes no other protocol", function()
-    certificates.captured(function()
+    outcomes.captured(function()
       local seen
       local server <close>, url = raw(function(stream)
         seen = stream:tls().alpn
@@ -163,7 +158,7 @@ describe("https", function()
   end)
 
   it("an answer that is cut without close_notify is an error, wherever it is cut", function()
-    certificates.captured(function()
+    outcomes.captured(function()
       local bytes = "HTTP/1.1 200 OK\r\n\r\nwithout a length, to the end of the connection"
       local server <close> = canned(bytes, good)
       local res
@@ -194,7 +189,7 @@ describe("https", function()
   end
 
   it("a cut, in the handshake or behind it, is tried again", function()
-    certificates.captured(function()
+    outcomes.captured(function()
       local server <close> = kept(function() return ok("whole") end, good)
       local s <close> = http.session({tls = trust, timeout = 20, retries = {min = 0.001}})
       local cut, cuts = 1, 0
@@ -215,7 +210,7 @@ describe("https", function()
     local relay <close> = cutting(server:address(), 1 << 20)
     local s <close> = http.session({tls = trust, retries = {min = 0.001}})
     local saved <close> = assert(fs.temp())
-    certificates.captured(function()
+    outcomes.captured(function()
       local url = "https://" .. relay:address()
       assert.equal(#it.text, assert(s:download(url, saved:path())))
     end)

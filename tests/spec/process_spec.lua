@@ -7,18 +7,11 @@ local net = require "corun.net"
 local children = dofile("tests/spec/support/children.lua")
 local outcomes = dofile("tests/spec/support/outcomes.lua")
 
-local assert_error = outcomes.assert_error
+local assert_error, assert_misuse = outcomes.assert_error, outcomes.assert_misuse
 
 -- An `it` that leaves no descriptor and no child behind.
 local function test(name, fn)
   it(name, children.checked(fn))
-end
-
-local function assert_misuse(pattern, fn, ...)
-  local ok, err = pcall(fn, ...)
-  assert.is_false(ok)
-  assert.matches(pattern, tostring(err))
-  assert.matches("^tests/spec/process_spec.lua:%d+: ", tostring(err))
 end
 
 -- Call fn with the path of a new folder, which is removed afterwards.

@@ -8,6 +8,7 @@ local outcomes = dofile("tests/spec/support/outcomes.lua")
 local support = dofile("tests/spec/support/tls.lua")
 
 local assert_error, waiting, port = outcomes.assert_error, outcomes.waiting, support.port
+local with = support.with
 
 local folder, good, trust
 
@@ -15,13 +16,6 @@ local function prepare()
   folder = support.make_certificates()
   good = {cert = folder .. "good.pem", key = folder .. "key.pem", server = true}
   trust = {ca = folder .. "ca.pem", server_name = "localhost"}
-end
-
-local function with(base, more)
-  local o = {}
-  for k, v in pairs(base) do o[k] = v end
-  for k, v in pairs(more) do o[k] = v end
-  return o
 end
 
 -- Call fn with both ends of a plain connection.
@@ -107,7 +101,7 @@ describe("tls that is cut", function()
     assert.equal(text, visit())
     local all = passed -- signatures differ in length by a few bytes
     local tries, ended = 0, 0
-    support.captured(function()
+    outcomes.captured(function()
       for cut = 0, all - 40, 3 do
         o.cut = cut
         local data, err = visit()
@@ -204,7 +198,7 @@ describe("tls that is slow", function()
   end)
 
   it("S42 a client that stalls delays nobody, and is given up", function()
-    local errors = support.captured(function()
+    local errors = outcomes.captured(function()
       local server <close> = support.echo(with(good, {timeout = 0.2}))
       local stalled <close> = assert(net.connect(server:address()))
       local c <close> = assert(net.connect(server:address(), {tls = trust}))
@@ -241,7 +235,7 @@ describe("what is not tls", function()
       seed = (seed * 1103515245 + 12345) % 2147483648
       return seed // 65536 % n
     end
-    local errors = support.captured(function()
+    local errors = outcomes.captured(function()
       local server <close> = support.echo(good)
       local function bother(bytes)
         local s <close> = assert(net.connect(server:address()))
@@ -407,7 +401,7 @@ describe("S45 the system's trust", function()
   end
 
   it("SSL_CERT_FILE and SSL_CERT_DIR take its place", function()
-    support.captured(function()
+    outcomes.captured(function()
       local server <close> = support.echo(good)
       local address = server:address()
       assert.equal("trusted", run("SSL_CERT_FILE=" .. trust.ca, address))

@@ -4,6 +4,7 @@ local corun = require "corun"
 local net = require "corun.net"
 local support = dofile("tests/spec/support/tls.lua")
 local peers = require("tests.spec.support.http")
+local outcomes = require("tests.spec.support.outcomes")
 
 local port = support.port
 local folder
@@ -26,7 +27,7 @@ end
 -- Connect to a server with that certificate, and see that it is accepted, or refused in these
 -- words; `o` are the client's options beside the authority.
 local function try(name, words, o, server_o)
-  local errors = support.captured(function()
+  local errors = outcomes.captured(function()
     local server <close> = serve(name, server_o)
     local own = {ca = file("ca.pem")}
     for k, v in pairs(o or {}) do own[k] = v end
@@ -214,7 +215,7 @@ describe("certificates of clients", function()
   -- Talk to a server that verifies clients: what it read, its failure, what the client got.
   local function talk(o, want)
     local got, reply, code
-    local errors = support.captured(function()
+    local errors = outcomes.captured(function()
       local server <close> = support.echo({cert = file("good.pem"), key = file("key.pem"),
         ca = file("ca.pem"), verify_client = want}, function(s)
         local peer = s:tls().peer_certificate

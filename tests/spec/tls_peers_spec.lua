@@ -8,7 +8,7 @@ local outcomes = dofile("tests/spec/support/outcomes.lua")
 local support = dofile("tests/spec/support/tls.lua")
 local peers = require("tests.spec.support.http")
 
-local assert_error = outcomes.assert_error
+local assert_error, with = outcomes.assert_error, support.with
 
 local folder, good, trust
 
@@ -16,13 +16,6 @@ local function prepare()
   folder = support.make_certificates()
   good = {cert = folder .. "good.pem", key = folder .. "key.pem"}
   trust = {ca = folder .. "ca.pem", server_name = "localhost"}
-end
-
-local function with(base, more)
-  local o = {}
-  for k, v in pairs(base) do o[k] = v end
-  for k, v in pairs(more or {}) do o[k] = v end
-  return o
 end
 
 -- Connect to a peer once it listens.
@@ -228,7 +221,7 @@ describe("tls from others", function()
       local out = s_client(address, {"hello\n", "HELLO"}, "-quiet -no_ign_eof -" .. version)
       assert.matches("HELLO", out)
     end
-    assert.matches("the peer speaks no version of TLS that is allowed", support.captured(function()
+    assert.matches("the peer speaks no version of TLS that is allowed", outcomes.captured(function()
       local out = s_client(address, {}, "-tls1_1 -cipher ALL:@SECLEVEL=0")
       assert.matches("alert protocol version", out)
     end))
@@ -245,7 +238,7 @@ describe("tls from others", function()
   it("renegotiation is refused", function()
     local address, _ <close> = upper()
     local out
-    support.captured(function()
+    outcomes.captured(function()
       out = s_client(address, {"hello\n", "HELLO", "R\n", "no renegotiation", "again\n", "\n"},
         "-tls1_2")
     end)

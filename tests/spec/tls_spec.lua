@@ -6,30 +6,11 @@ local net = require "corun.net"
 local outcomes = dofile("tests/spec/support/outcomes.lua")
 local support = dofile("tests/spec/support/tls.lua")
 
-local assert_error, waiting, port = outcomes.assert_error, outcomes.waiting, support.port
+local assert_error, waiting = outcomes.assert_error, outcomes.waiting
+local assert_raises, assert_misuse = outcomes.assert_raises, outcomes.assert_misuse
+local port, with = support.port, support.with
 
 local folder, good, trust
-
-local function assert_raises(code, fn, ...)
-  local ok, err = pcall(fn, ...)
-  assert.is_false(ok)
-  assert.equal(code, type(err) == "table" and err.code or err)
-end
-
-local function assert_misuse(pattern, fn, ...)
-  local ok, err = pcall(fn, ...)
-  assert.is_false(ok)
-  assert.equal("string", type(err))
-  assert.matches(pattern, err)
-  assert.matches("^tests/spec/tls_spec.lua:%d+: ", err)
-end
-
-local function with(base, more)
-  local o = {}
-  for k, v in pairs(base) do o[k] = v end
-  for k, v in pairs(more or {}) do o[k] = v end
-  return o
-end
 
 local function connect(server, o)
   return net.connect("localhost" .. port(server:address()), {tls = with(trust, o), timeout = 10})
@@ -144,7 +125,7 @@ describe("tls", function()
         'the peer refused it with the alert "handshake failure"',
         "there is no cipher in common with the peer"},
     } do
-      local errors = support.captured(function()
+      local errors = outcomes.captured(function()
         local server <close> = support.echo(with(good, case[2]))
         local c, err = connect(server, case[1])
         assert_error("ETLS", "connect", c, err)

@@ -3,9 +3,16 @@
 -- real programs, started on free ports and ended by their process id.
 
 local corun = require("corun")
+local http = require("corun.http")
 local net = require("corun.net")
 
 local support = {}
+
+---A server of ours, and its URL.
+function support.serve(fn, o)
+  local server = assert(http.serve("127.0.0.1:0", fn, o))
+  return server, "http://" .. server:address()
+end
 
 -- Raw peers -------------------------------------------------------------------------------------
 

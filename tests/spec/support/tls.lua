@@ -27,15 +27,12 @@ function support.port(address)
   return address:match(":%d+$")
 end
 
----What is written to io.stderr while fn runs.
-function support.captured(fn)
-  local real, lines = io.stderr, {}
-  io.stderr = {write = function(_, ...) -- luacheck: ignore 122
-    for _, text in ipairs{...} do lines[#lines + 1] = text end
-  end}
-  local _ <close> = corun.defer(function() io.stderr = real end) -- luacheck: ignore 122
-  fn(lines)
-  return table.concat(lines)
+---The settings of one table and of another, which comes first; that may be nil.
+function support.with(base, more)
+  local o = {}
+  for k, v in pairs(base) do o[k] = v end
+  for k, v in pairs(more or {}) do o[k] = v end
+  return o
 end
 
 ---A server of TLS that echoes lines, in which failures are no news.
