@@ -132,12 +132,13 @@ function database:all(sql, ...) end
 ---@return corun.err? err
 function database:prepare(sql) end
 
---- Begin a transaction, or a savepoint in the one that is open. Statements of tasks that do not
---- belong to it wait for its end. The end of `local tx <close>` rolls it back.
+--- Begin a transaction, or in the one that is open a savepoint (`mode` means nothing then).
+--- Statements of tasks that do not belong to it wait for its end. The end of `local tx <close>`
+--- rolls it back.
 ---
 --- - Fails: `SQLITE_BUSY`, when another connection holds the lock for too long.
 ---@async
----@param mode? "deferred"|"immediate"|"exclusive" when it locks (default `"immediate"`)
+---@param mode? "deferred"|"immediate"|"exclusive" when a transaction locks (default `"immediate"`)
 ---@return corun.sqlite.database? tx
 ---@return corun.err? err
 function database:begin(mode) end
