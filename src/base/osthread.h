@@ -7,13 +7,4 @@
 // `unblocked`, if that is not 0. [any] Answers 0 or an errno number such as EAGAIN.
 int osthread_start(void *(*run)(void *), void *arg, int unblocked);
 
-// Wait for some cycles before one looks at memory again that another thread writes. [any]
-static inline void osthread_pause(void) {
-#if defined(__x86_64__) || defined(__i386__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  __asm__ volatile("yield");
-#endif
-}
-
 #endif

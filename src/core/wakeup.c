@@ -13,14 +13,11 @@
 #include <sys/syscall.h>
 #endif
 
-#include "base/osthread.h"
-
 // ASLEEP: in uv_run; DOZING: outside of it; CALLED: awake, and must look before it sleeps.
 enum { ASLEEP, DOZING, AWAKE, CALLED };
 
 #define LOOK_OUT_NS 20000  // about what it costs to fall asleep and to be woken
 #define PAUSES 16          // between two looks at the clock
-#define MOST_SKIPPED 255
 
 static int open_ends(wakeup *w) {
 #ifdef __linux__
@@ -112,26 +109,19 @@ static int is_called(wakeup *w) {
   return atomic_load_explicit(&w->state, memory_order_relaxed) == CALLED;
 }
 
-// Stay awake for a short while, as an answer often comes at once: sleeping costs both sides more
-// than that. What was in vain is not done the next times, ever more of them, so that waits which
-// last longer cost next to nothing.
+// Stay awake for a moment. Answers whether it must look.
 static int look_out(wakeup *w) {
-  if (!w->has_company) return is_called(w);
-  if (w->skip) {
-    w->skip--;
-    return is_called(w);
-  }
+  if (!w->has_company || !lookout_begin(&w->ahead)) return is_called(w);
   for (uint64_t end = uv_hrtime() + LOOK_OUT_NS; uv_hrtime() < end;) {
     for (int i = 0; i < PAUSES; i++) {
       if (is_called(w)) {
-        w->vain = 0;
+        lookout_end(&w->ahead, 1);
         return 1;
       }
-      osthread_pause();
+      lookout_pause();
     }
   }
-  w->vain = 2 * w->vain + 1 < MOST_SKIPPED ? 2 * w->vain + 1 : MOST_SKIPPED;
-  w->skip = w->vain;
+  lookout_end(&w->ahead, 0);
   return 0;
 }
 

@@ -13,11 +13,13 @@
 #include <stdatomic.h>
 #include <uv.h>
 
+#include "base/lookout.h"
+
 typedef struct wakeup {
   uv_poll_t poll;  // unreferenced
   int in, out;
   atomic_int state;
-  unsigned vain, skip;              // see look_out [loop]
+  lookout ahead;                    // [loop]
   int has_company;                  // other threads can run at the same time
   void (*woken)(struct wakeup *w);  // called when a sleeping loop was woken
 } wakeup;

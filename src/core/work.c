@@ -21,7 +21,6 @@
 
 #define LOOK_OUT_NS 10000  // about what it costs to fall asleep and to be woken
 #define PAUSES 16          // between two looks, which cost the loop a little
-#define MOST_SKIPPED 255
 
 enum { IDLE, QUEUED, RUNNING, LOST, ENDED };
 
@@ -96,26 +95,19 @@ static void unlock(work_pool *p) {
   if (wakes) pthread_cond_signal(&p->more);
 }
 
-// Stay awake for a short while, as the next work often comes at once: sleeping costs both sides
-// more than that. What was in vain is not done the next times, ever more of them. One thread does
-// it at a time. The lock is held, but let go of meanwhile.
+// Stay awake for a moment. One thread does it at a time. The lock is held, but let go of meanwhile.
 static void look_out(work_pool *p) {
   int seen = 0;
-  if (p->cores < 2 || atomic_load(&p->is_looking)) return;
-  if (p->skip) {
-    p->skip--;
-    return;
-  }
+  if (p->cores < 2 || atomic_load(&p->is_looking) || !lookout_begin(&p->ahead)) return;
   atomic_store(&p->is_looking, 1);
   unlock(p);
   for (uint64_t end = uv_hrtime() + LOOK_OUT_NS; !seen && uv_hrtime() < end;) {
-    for (int i = 0; i < PAUSES; i++) osthread_pause();
+    for (int i = 0; i < PAUSES; i++) lookout_pause();
     seen = atomic_load(&p->inbox) || !atomic_load(&p->is_looking);
   }
   pthread_mutex_lock(&p->lock);
   if (!atomic_exchange(&p->is_looking, 0)) p->waking = 0;
-  p->vain = seen ? 0 : 2 * p->vain + 1 < MOST_SKIPPED ? 2 * p->vain + 1 : MOST_SKIPPED;
-  p->skip = p->vain;
+  lookout_end(&p->ahead, seen);
 }
 
 // Wait for work. The lock is held, but let go of meanwhile.

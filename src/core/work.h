@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
+#include "base/lookout.h"
 #include "core/job.h"
 #include "core/mail.h"
 #include "core/types.h"
@@ -143,11 +144,11 @@ typedef struct work_pool {
   pthread_cond_t more;
   work *first, *last;  // the queue
   unsigned queued, threads;
-  unsigned idle;        // threads that sleep or look out
-  unsigned lost;        // threads whose work was abandoned: they may never come back
-  unsigned cores;       // 0: not counted yet
-  unsigned vain, skip;  // see look_out
-  int waking;           // an idle thread was told to come, and has not come yet
+  unsigned idle;   // threads that sleep or look out
+  unsigned lost;   // threads whose work was abandoned: they may never come back
+  unsigned cores;  // 0: not counted yet
+  lookout ahead;
+  int waking;  // an idle thread was told to come, and has not come yet
   // What loops and threads touch without the lock: in a cache line of its own.
   struct {
     _Alignas(64) _Atomic(work *) inbox;  // newest first
