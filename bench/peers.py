@@ -9,6 +9,7 @@ ROOT = os.path.dirname(BENCH)
 CACHE = os.environ.get("CORUN_CACHE") or os.path.expanduser("~/.cache/corun")  # set by tools/
 NPM = os.path.join(CACHE, "npm", "node_modules")
 NODEJS = "/usr/share/nodejs"  # where Debian's modules are
+COMPILE = ["cc", "-std=c11", "-O2", "-Wall", "-Wextra", "-o"]
 
 # Debian installs lua-http for Lua 5.1 to 5.3 only. It is Lua alone and runs in 5.4, with the C modules
 # that it stands on, which are there: so no Lua is faster than corun's because it is another one.
@@ -91,8 +92,11 @@ class Programs:
 
     def c(self, source, *libraries):
         """Compiles a C program of bench/ if it is older than its source; returns its path."""
-        command = ["cc", "-std=c11", "-O2", "-Wall", "-Wextra", "-o"]
-        return self._build(source, command, list(libraries))
+        return self._build(source, COMPILE, list(libraries))
+
+    def load(self, kind, *libraries):
+        """Compiles a load generator in closed loop; returns its path."""
+        return self._build(kind + "/load.c", COMPILE, list(libraries), ["closed_loop.c"])
 
     def module(self, name):
         """The module corun.NAME of ext/, built with the program; None if it was not."""
@@ -110,12 +114,13 @@ class Programs:
     def go_program(self, source):
         return self._build(source, [self.go, "build", "-o"], []) if self.go else None
 
-    def _build(self, source, command, libraries):
+    def _build(self, source, command, libraries, more=()):
         os.makedirs(self.out, exist_ok=True)
-        path = os.path.join(BENCH, source)
+        paths = [os.path.join(BENCH, path) for path in (source, *more)]
         target = os.path.join(self.out, source.replace("/", "_").replace(".", "_"))
-        if not os.path.exists(target) or os.path.getmtime(target) < os.path.getmtime(path):
-            subprocess.run(command + [target, path] + libraries, check=True)
+        newest = max(os.path.getmtime(path) for path in paths)
+        if not os.path.exists(target) or os.path.getmtime(target) < newest:
+            subprocess.run(command + [target, *paths] + libraries, check=True)
         return target
 
 

@@ -582,13 +582,13 @@ def run_bench(name, programs, machine, options):
         bench = bench_idle(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", b"}")
         results, good = alternate(name, bench, who, rounds, machine, options.quick)
     elif name == "ws125":
-        machine.load = programs.c("ws/load.c")
+        machine.load = programs.load("ws")
         results, good = alternate(name, bench_echo(64, 125), who, rounds, machine, options.quick)
     elif name in SERVERS:
         machine.load = programs.wrk
         results, good = alternate(name, SERVERS[name], who, rounds, machine, options.quick)
     elif name.startswith("tls"):
-        machine.load = programs.c("tls/load.c", "-lssl", "-lcrypto")
+        machine.load = programs.load("tls", "-lssl", "-lcrypto")
         with servers.certificate() as pair:
             bench = {"tls64": bench_echo(64, 64, pair), "tls64k": bench_echo(8, 65536, pair),
                      "tlsidle": bench_idle_with(*pair)}[name]
@@ -599,7 +599,7 @@ def run_bench(name, programs, machine, options):
     elif name in POOL:
         results, good = alternate(name, POOL[name], who, rounds, machine, options.quick)
     else:
-        machine.load = programs.c("echo/load.c")
+        machine.load = programs.load("echo")
         bench = {"tasks": bench_tasks, "sleepers": bench_sleepers, "startup": bench_startup,
                  "spawn-process": bench_spawn_process,
                  "idle": bench_idle(b"hello", b"hello"), "echo64": bench_echo(64, 64),
