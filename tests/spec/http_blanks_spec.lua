@@ -14,12 +14,12 @@ local websocket = require("corun.http_websocket")
 
 local BLANKS = (" "):rep(200000) -- for which a pattern takes 20,000,000,000 steps
 
--- What fn gives; the processor time that it took must be short.
+-- What fn gives; the processor time that it took must be short, also with a sanitizer.
 local function quick(fn, ...)
   local began = os.clock()
   local got = table.pack(fn(...))
   local seconds = os.clock() - began
-  assert(seconds < 1, ("it took %.1f s"):format(seconds))
+  assert(seconds < 4, ("it took %.1f s"):format(seconds))
   return table.unpack(got, 1, got.n)
 end
 
