@@ -84,8 +84,6 @@ static void on_warning(void *ud, const char *text, int to_be_continued) {
 static void look(rt *r) {
   if (!r->closing) host_deliver(r);
   mail_deliver(r);
-  uv_handle_t *h = (uv_handle_t *)&r->wakeup.poll;
-  if (r->closing && !r->nworks && !uv_is_closing(h)) uv_close(h, NULL);
 }
 
 // A turn of the loop, and look at what was left meanwhile. Of the tasks that it wakes, that one
@@ -211,14 +209,10 @@ fail:
   return NULL;
 }
 
-// Close a handle that nobody owns, and the runtime's own: its wake-up not before the last piece of
-// work has come back through it.
+// Close a handle that nobody owns, and the runtime's own.
 static void close_handle(uv_handle_t *h, void *arg) {
   rt *r = arg;
-  if (h == (uv_handle_t *)&r->wakeup.poll && r->nworks)
-    uv_ref(h);
-  else if (!uv_is_closing(h) && h != (uv_handle_t *)&r->clock)
-    uv_close(h, NULL);
+  if (!uv_is_closing(h) && h != (uv_handle_t *)&r->clock) uv_close(h, NULL);
 }
 
 static void on_patience(uv_timer_t *h) {
@@ -229,6 +223,7 @@ static void on_patience(uv_timer_t *h) {
 static int drain(rt *r, double seconds) {
   uv_handle_t *clock = (uv_handle_t *)&r->clock;
   uv_walk(&r->loop, close_handle, r);
+  uv_timer_stop(&r->clock);  // a time limit that is over by now may have set it
   if (seconds < HUGE_VAL) {
     uv_update_time(&r->loop);
     uv_timer_start(&r->clock, on_patience, (uint64_t)(seconds * 1000), 0);
@@ -239,10 +234,10 @@ static int drain(rt *r, double seconds) {
   return 0;
 }
 
-// Wait for work that may read what Lua holds, at most `seconds`. Answers 0 or UV_ETIMEDOUT.
-static int await_left(rt *r, double seconds) {
-  uint64_t began = uv_hrtime();
-  while (r->nleft) {
+// Wait until there is none left of the work that `n` counts, at most until `seconds` after `began`.
+// Answers 0 or UV_ETIMEDOUT.
+static int await_work(rt *r, const uint32_t *n, uint64_t began, double seconds) {
+  while (*n) {
     double rest = seconds - (double)(uv_hrtime() - began) / 1e9;
     if (rest <= 0) return UV_ETIMEDOUT;
     uv_update_time(&r->loop);
@@ -255,13 +250,15 @@ static int await_left(rt *r, double seconds) {
 }
 
 int rt_close(rt *r, double seconds) {
-  if (await_left(r, seconds) < 0) return UV_ETIMEDOUT;
+  uint64_t began = uv_hrtime();
+  if (await_work(r, &r->nleft, began, seconds) < 0) return UV_ETIMEDOUT;  // it reads what Lua holds
   r->closing = 1;
   if (r->L) lua_close(r->L);  // handles that scripts left open begin to close here
   r->L = NULL;
   handle_close_all(r);
   on_wakeup(&r->wakeup);
-  if (drain(r, seconds) < 0) return UV_ETIMEDOUT;
+  // What ends work may be a handle of an extension's: those are closed only after it.
+  if (await_work(r, &r->nworks, began, seconds) < 0 || drain(r, seconds) < 0) return UV_ETIMEDOUT;
   mail_settle(r);
   wakeup_fini(&r->wakeup);
   int rc = uv_loop_close(&r->loop);

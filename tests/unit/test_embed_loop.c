@@ -532,6 +532,46 @@ static void a_close_waits_for_what_is_outstanding(void **state) {
   assert_string_equal("clean\n", o.out.text);
 }
 
+static atomic_int is_left_dropped;
+
+static void *wake_very_late(void *op) {
+  usleep(300000);
+  corun_wake(op, 0);
+  return NULL;
+}
+
+static void drop_left(void *op) {
+  (void)op;
+  atomic_store(&is_left_dropped, 1);
+}
+
+// Begins an operation for which nobody waits.
+static int l_leave(lua_State *L) {
+  static const corun_optype type = {.name = "left", .drop = drop_left};
+  pthread_t thread;
+  void *op = corun_newop(L, &type, 8);
+  if (pthread_create(&thread, NULL, wake_very_late, op) != 0)
+    corun_wake(op, -EAGAIN);
+  else
+    pthread_detach(thread);
+  return 0;
+}
+
+static void a_close_waits_longer_than_time_limits_that_are_over(void **state) {
+  (void)state;
+  output o;
+  corun_runtime *rt = make(&o);
+  set_function(rt, "late", l_late);
+  set_function(rt, "leave", l_leave);
+  do_code(rt,
+          "local corun, net = require 'corun', require 'corun.net'\n"
+          "server = assert(net.listen('127.0.0.1:0'))\n"  // so that the loop polls
+          "leave()\n"
+          "assert(corun.timeout(0.15, late))");
+  close_runtime(rt);
+  assert_true(atomic_load(&is_left_dropped));
+}
+
 static int count_descriptors(void) {
   DIR *d = opendir("/proc/self/fd");
   int n = 0;
@@ -648,6 +688,7 @@ int main(void) {
     cmocka_unit_test(code_that_spins_is_stopped_where_interrupts_are_allowed),
     cmocka_unit_test(functions_of_the_host_suspend),
     cmocka_unit_test(a_close_waits_for_what_is_outstanding),
+    cmocka_unit_test(a_close_waits_longer_than_time_limits_that_are_over),
     cmocka_unit_test(hundreds_come_and_go),
     cmocka_unit_test(each_thread_may_have_its_own),
     cmocka_unit_test(a_runtime_may_move_to_another_thread),

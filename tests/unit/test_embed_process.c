@@ -306,6 +306,30 @@ static void extensions_find_corun_and_lua(void **state) {
   close_runtime(rt);
 }
 
+// A timer of libuv that nobody waits for any more, but rings all the same.
+static void handles_of_extensions_are_waited_for(void **state) {
+  (void)state;
+  static const char *const kinds[] = {"left", "forgotten"};
+  output o;
+  for (int i = 0; i < 2; i++) {
+    corun_runtime *rt = make(&o);
+    lua_pushliteral(corun_state(rt), EXTENSIONS);
+    lua_setglobal(corun_state(rt), "extensions");
+    lua_pushstring(corun_state(rt), kinds[i]);
+    lua_setglobal(corun_state(rt), "kind");
+    do_code(rt,
+            "package.cpath = extensions\n"
+            "local corun, handles = require 'corun', require 'handles'\n"
+            "local t = corun.async(handles.alarm, 50, kind)\n"
+            "repeat corun.yield() until t:status() ~= 'ready'\n"
+            "t:cancel()\n"
+            "t:await()");
+    alarm(60);
+    close_runtime(rt);
+    alarm(0);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(handlers_stay_those_of_the_host),
@@ -321,6 +345,7 @@ int main(void) {
     cmocka_unit_test(handlers_of_the_host_are_called_meanwhile),
     cmocka_unit_test(modules_of_the_host_are_required),
     cmocka_unit_test(extensions_find_corun_and_lua),
+    cmocka_unit_test(handles_of_extensions_are_waited_for),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
