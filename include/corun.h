@@ -22,6 +22,10 @@ extern "C" {
 #include <lua.h>
 #include <stddef.h>
 
+#if LUA_VERSION_NUM != 504
+#error "corun.h needs the headers of Lua 5.4, and others were found"
+#endif
+
 /*
  * The number of this interface. It grows by one with each addition; what is there stays as it is. A
  * program takes extensions that were built for its own number or a lower one.
@@ -294,8 +298,8 @@ typedef enum corun_status {
 
 /*
  * Make a runtime with Lua's and corun's modules. [any] Owned by the caller. Answers 0, or a
- * negative errno and NULL in `out`: -ENOMEM, -EMFILE, -EINVAL for a `size` or bits that make no
- * sense, -E2BIG for options of a later version that are set.
+ * negative errno and NULL in `out`: -ENOMEM, -EMFILE, -EINVAL for no options and for a `size` or bits
+ * that make no sense, -E2BIG for options of a later version that are set.
  */
 int corun_new(corun_runtime **out, const corun_options *options);
 

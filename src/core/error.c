@@ -2,6 +2,7 @@
 // Error objects. See error.h.
 #include "core/error.h"
 
+#include <ctype.h>
 #include <lauxlib.h>
 #include <math.h>
 #include <stdarg.h>
@@ -13,8 +14,37 @@
 
 #define EMBEDDED "=[corun"
 
+// libuv knows the error numbers that it uses itself (EDQUOT is none). Of each other it makes a
+// text, which nobody could free.
+static int is_known(int rc) {
+  char name[32];
+  return strncmp(uv_err_name_r(rc, name, sizeof name), "Unknown ", 8) != 0;
+}
+
+// What the system itself says of them; NULL where that cannot be asked.
+static const char *system_text(int rc, int is_name) {
+#ifdef __GLIBC__
+#if __GLIBC_PREREQ(2, 32)
+  if (rc < 0 && rc > -4096) return is_name ? strerrorname_np(-rc) : strerrordesc_np(-rc);
+#endif
+#endif
+  (void)rc;
+  (void)is_name;
+  return NULL;
+}
+
 const char *err_code_of(int rc) {
-  return uv_err_name(rc);
+  const char *name = is_known(rc) ? uv_err_name(rc) : system_text(rc, 1);
+  return name ? name : "EUNKNOWN";
+}
+
+// Push a text for the number, in small letters as libuv has them.
+static void push_reason(lua_State *L, int rc) {
+  const char *text = is_known(rc) ? uv_strerror(rc) : system_text(rc, 0);
+  if (text)
+    lua_pushfstring(L, "%c%s", tolower((unsigned char)*text), text + 1);
+  else
+    lua_pushfstring(L, "error number %d", rc);
 }
 
 int err_is_embedded(const char *source) {
@@ -130,7 +160,7 @@ int err_return(lua_State *L, const char *code, const char *op, const char *targe
 }
 
 void err_push_uv(lua_State *L, int rc, const char *op, const char *target) {
-  lua_pushstring(L, uv_strerror(rc));
+  push_reason(L, rc);
   make(L, err_code_of(rc), op, target);
 }
 

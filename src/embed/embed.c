@@ -48,7 +48,7 @@ struct corun_runtime {
 static int read_options(corun_options *to, const corun_options *from) {
   const char *bytes = (const char *)from;
   memset(to, 0, sizeof *to);
-  if (from->size < LEAST_SIZE) return UV_EINVAL;
+  if (!from || from->size < LEAST_SIZE) return UV_EINVAL;
   for (size_t i = sizeof *to; i < from->size; i++)
     if (bytes[i]) return UV_E2BIG;
   memcpy(to, from, from->size < sizeof *to ? from->size : sizeof *to);

@@ -594,6 +594,12 @@ describe("an error of an extension", function()
     assert.equal("EHELLO", err.code)
     assert.equal("greet the world: answer is 42 (EHELLO)", tostring(err))
   end)
+
+  it("has the system's name where libuv has none for its number", function()
+    local _, err = ext.fail(-122)
+    assert.equal("signal: disk quota exceeded (EDQUOT)", tostring(err))
+    assert.equal("signal: error number -3500 (EUNKNOWN)", tostring(select(2, ext.fail(-3500))))
+  end)
 end)
 
 describe("misuse of an operation", function()
@@ -742,6 +748,17 @@ describe("an extension", function()
         :format(abi, ext.ABI), tasks.error_of(ext.need_abi, abi))
     end
     ext.need_abi(ext.ABI)
+  end)
+
+  it("is refused when it is compiled with the headers of another Lua", function()
+    local dir <close> = assert(corun.fs.temp{dir = true})
+    for name, text in pairs{lua = "#define LUA_VERSION_NUM 503\n", lauxlib = ""} do
+      assert(corun.fs.write(("%s/%s.h"):format(dir:path(), name), text))
+    end
+    local r = program.sh(("echo '#include <corun.h>' | cc -E -x c -I '%s' -I include -"):format(
+      dir:path()))
+    assert.matches("corun.h needs the headers of Lua 5.4, and others were found", r.err, 1, true)
+    assert.is_not_equal(0, r.status)
   end)
 
   it("is refused in a Lua state that is not corun's", function()

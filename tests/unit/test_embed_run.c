@@ -188,6 +188,9 @@ static int new_with(size_t size, const void *options) {
 static void wrong_options_are_refused(void **state) {
   (void)state;
   corun_options o = {0};
+  corun_runtime *rt;
+  assert_int_equal(-EINVAL, corun_new(&rt, NULL));
+  assert_null(rt);
   assert_int_equal(0, new_with(sizeof o, &o));
   assert_int_equal(-EINVAL, new_with(0, &o));
   assert_int_equal(-EINVAL, new_with(sizeof o - sizeof(void *), &o));
