@@ -73,7 +73,7 @@ static int run_begin(connection *c, job *j) {
     k->b = sqlite3_backup_init(k->to, "main", c->db, "main");
     if (!k->b) rc = sqlite3_errcode(k->to);
   }
-  guest_enter(c, &k->guest);
+  if (k->to) guest_enter(c, &k->guest);
   if (rc != SQLITE_OK) fault_note(&q->fault, k->to, rc);
   return 0;
 }

@@ -111,12 +111,6 @@ static int bind(sqlite3_stmt *s, int i, const value *v, sqlite3_destructor_type 
   }
 }
 
-// Say whether the parameter's name, with its first character or without, is that.
-static int is_named(const char *parameter, const char *name) {
-  return parameter && *parameter != '?' &&
-         (strcmp(parameter, name) == 0 || strcmp(parameter + 1, name) == 0);
-}
-
 // The number of the parameter that has no name but this number; 0: none.
 static int number_of(sqlite3_stmt *s, int count, const char *name) {
   char *end;
@@ -126,17 +120,41 @@ static int number_of(sqlite3_stmt *s, int count, const char *name) {
   return !parameter || *parameter == '?' ? (int)i : 0;
 }
 
-// Bind a value to all parameters that are meant; answers how many, and an SQLite code in `rc`.
+// Bind a value to the parameter that is called so; answers whether there is one, and an SQLite code
+// in `rc`.
+static int bind_at(sqlite3_stmt *s, const char *parameter, const value *v,
+                   sqlite3_destructor_type keep, int *rc) {
+  int i = sqlite3_bind_parameter_index(s, parameter);
+  if (i) *rc = bind(s, i, v, keep);
+  return i != 0;
+}
+
+// Bind it to all parameters of its name, with their first characters or without; answers how many.
+// Each is asked for, since SQLite has the names in a list which it goes through every time.
+static int bind_by_name(sqlite3_stmt *s, const value *v, sqlite3_destructor_type keep, int *rc) {
+  int n = *v->name == '?' ? 0 : bind_at(s, v->name, v, keep, rc);
+  size_t size = strlen(v->name) + 1;
+  char *text = malloc(1 + size);
+  if (!text) {
+    *rc = SQLITE_NOMEM;
+    return n;
+  }
+  memcpy(text + 1, v->name, size);
+  for (const char *first = ":@$"; *first && *rc == SQLITE_OK; first++) {
+    *text = *first;
+    n += bind_at(s, text, v, keep, rc);
+  }
+  free(text);
+  return n;
+}
+
+// The same for a name that may be a number.
 static int bind_one(sqlite3_stmt *s, int count, const value *v, sqlite3_destructor_type keep,
                     int *rc) {
-  int number = number_of(s, count, v->name), n = 0;
-  if (number) *rc = bind(s, number, v, keep);
-  for (int i = 1; i <= count && !number && *rc == SQLITE_OK; i++) {
-    if (!is_named(sqlite3_bind_parameter_name(s, i), v->name)) continue;
-    *rc = bind(s, i, v, keep);
-    n++;
-  }
-  return n + (number != 0);
+  int number = number_of(s, count, v->name);
+  if (!number) return bind_by_name(s, v, keep, rc);
+  *rc = bind(s, number, v, keep);
+  return 1;
 }
 
 static void bind_named(const value *values, int n, sqlite3_stmt *s, int count,

@@ -173,6 +173,16 @@ describe("corun.sqlite", function()
       assert.same({b = 1}, db:row("select :null as a, 1 as b", {null = json.null}))
     end)
 
+    it("are given by many names in little time #heavy", function()
+      local names, values = {}, {}
+      for i = 1, 3000 do
+        names[i] = ":a_name_" .. i
+        values["a_name_" .. i] = i
+      end
+      assert.equal(4501500, db:value("with v(x) as (values (" .. table.concat(names, "), (")
+        .. ")) select sum(x) from v", values))
+    end)
+
     it("are refused when they do not fit", function()
       local function message(...)
         return error_of(function(...) return (db:row(...)) end, ...)
