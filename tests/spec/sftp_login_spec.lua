@@ -138,6 +138,21 @@ describe("the key of a host #heavy", function()
     assert.matches("expected SHA256:abc", err.message)
   end)
 
+  it("is asked for by all types, of any of which a fingerprint may be", function()
+    local ecdsa = sshd.keygen(d.path .. "/ecdsa" .. math.random(1 << 30), {type = "ecdsa"})
+    local s <close> = sshd.serve(d, {host_keys = {ecdsa, d.host}, known = false})
+    for _, expected in ipairs{ecdsa, d.host} do
+      local session <close> = assert(sftp.connect(s.address, sshd.options(d, s,
+        {fingerprint = fingerprint(expected)})))
+      assert.equal(fingerprint(expected), session.fingerprint)
+      assert.truthy(session:stat("."))
+    end
+    local session, err = sftp.connect(s.address, sshd.options(d, s, {fingerprint = "SHA256:abc"}))
+    assert.is_nil(session)
+    assert.equal("mismatch", err.reason)
+    assert.equal(fingerprint(d.host), err.fingerprint)
+  end)
+
   it("is not looked at where that is said", function()
     assert(try({known = false}, {insecure = true, known_hosts = d.path .. "/no"}))
   end)

@@ -236,19 +236,36 @@ describe("names #heavy", function()
     has_code("ENAMETOOLONG", c:stat(("a/"):rep(2500)))
   end)
 
+  -- Call fn with a session of a server whose names are as the arguments of the program say.
+  local function with_names(fn, ...)
+    local program = d.path .. "/names"
+    files.put(program, ("#!/bin/sh\nexec /usr/bin/python3 %s %s\n"):format(
+      fs.realpath("tests/fixtures/sftp/long_names.py"), table.concat({...}, " ")))
+    assert(fs.chmod(program, "755"))
+    local odd <close> = sshd.serve(d, {sftp = program, known = false})
+    local other <close> = assert(sftp.connect(odd.address, sshd.options(d, odd, {insecure = true})))
+    fn(other)
+  end
+
   it("of any length come from servers that have such", function()
-    local program = d.path .. "/long-names"
     for _, n in ipairs{4096, 70000} do
-      files.put(program, ("#!/bin/sh\nexec /usr/bin/python3 %s %d\n"):format(
-        fs.realpath("tests/fixtures/sftp/long_names.py"), n))
-      assert(fs.chmod(program, "755"))
-      local odd <close> = sshd.serve(d, {sftp = program, known = false})
-      local other <close> = assert(sftp.connect(odd.address, sshd.options(d, odd,
-        {insecure = true})))
-      local list = assert(other:list("all"))
-      assert.same({("a"):rep(n), ("b"):rep(n)}, {list[1].name, list[2].name})
-      assert.equal(("c"):rep(n), assert(other:realpath(".")))
-      assert.equal(("c"):rep(n), assert(other:readlink("link")))
+      with_names(function(other)
+        local list = assert(other:list("all"))
+        assert.same({("a"):rep(n), ("b"):rep(n)}, {list[1].name, list[2].name})
+        assert.equal(("c"):rep(n), assert(other:realpath(".")))
+        assert.equal(("c"):rep(n), assert(other:readlink("link")))
+      end, n)
+    end
+  end)
+
+  it("that are paths are not believed, and the session goes on", function()
+    for _, begin in ipairs{"../", "/etc/", "a/b"} do
+      with_names(function(other)
+        local err = has_code("EPROTO", other:list("all"))
+        assert.matches('all: the server gives a path for the name of a file: ' .. begin,
+          tostring(err), 1, true)
+        assert.equal(begin .. "cccc", assert(other:realpath(".")))
+      end, 4, begin)
     end
   end)
 
@@ -323,6 +340,21 @@ describe("an open file #heavy", function()
     assert.same({"two", "", "last"}, lines)
     assert(f:close())
     assert.is_true(f:close())
+  end)
+
+  it("is read by lines at a cost that does not grow with what has come", function()
+    -- Seconds of processor time for a line of a file of `size` bytes.
+    local function cost(size)
+      local path = fresh()
+      files.put(path, ("x\n"):rep(size // 2))
+      local f <close> = assert(c:open(path))
+      local n, began = 0, os.clock()
+      for _ in f:lines() do n = n + 1 end
+      local seconds = os.clock() - began
+      assert.equal(size // 2, n)
+      return seconds / n
+    end
+    assert.is_true(cost(1 << 20) < 2 * cost(4096)) -- it was four times as much
   end)
 
   it("streams what is large", function()
@@ -508,6 +540,24 @@ describe("many files #heavy", function()
     assert.truthy(c:stat(dir)) -- the session is still there
   end)
 
+  it("come over several connections where a host is known by another key than its first", function()
+    local dir, list = make(40, 500)
+    local ecdsa = sshd.keygen(d.path .. "/ecdsa", {type = "ecdsa"})
+    local own <close> = sshd.serve(d, {host_keys = {d.host, ecdsa}, known = false})
+    local known = d.path .. "/known_ecdsa"
+    files.put(known, ("[127.0.0.1]:%d %s"):format(own.port, files.get(ecdsa .. ".pub")))
+    local session <close> = assert(sftp.connect(own.address, sshd.options(d, own,
+      {known_hosts = known})))
+    local n, connections = 0, 0
+    for _, size, err in session:get_many(list, {into = dir .. "/to", connections = 4}) do
+      assert.is_nil(err)
+      n = n + (size and 1 or 0)
+      connections = 0
+      for _ in pairs(own.children) do connections = connections + 1 end
+    end
+    assert.same({40, 4}, {n, connections})
+  end)
+
   it("go where it is said, and fail one by one", function()
     local dir, list = make(3, 100000)
     local got = {}
@@ -536,6 +586,20 @@ describe("many files #heavy", function()
       n = n + (size and 1 or 0)
     end
     assert.equal(40, n)
+  end)
+
+  it("fail with a reason when the session is closed behind the last byte of one", function()
+    local dir, list = make(2, 1000)
+    local rename, got = fs.rename, {}
+    local _ <close> = corun.defer(function() fs.rename = rename end)
+    fs.rename = function(...)
+      c:close()
+      return rename(...)
+    end
+    for path, size, err in c:get_many(list, {into = dir .. "/to", connections = 1}) do
+      got[path] = size or err.code
+    end
+    assert.same({[list[1]] = 1000, [list[2]] = "ECLOSED"}, got)
   end)
 
   it("end with break, and leave nothing", function()

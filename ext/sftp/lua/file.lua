@@ -24,6 +24,19 @@ local function call(self, op, fn, ...)
   return self.ask(self.session, op, self.path, fn, self.core, ...)
 end
 
+-- What has come and was not given yet is the text `rest` from `at` on: cutting off what is given
+-- would copy all that is left, for each line of many.
+local function left(self)
+  return #self.rest - self.at + 1
+end
+
+-- The next `n` bytes of that.
+local function take(self, n)
+  local from = self.at
+  self.at = from + n
+  return self.rest:sub(from, from + n - 1)
+end
+
 ---Some of the bytes that come next: at most `max`; nil at the end.
 function file:recv(max)
   check_self(self, "recv")
@@ -31,11 +44,7 @@ function file:recv(max)
     check.misuse("recv needs a positive integer, got %s", tostring(max))
   end
   max = max or PIECE
-  local rest = self.rest
-  if rest ~= "" then
-    self.rest = rest:sub(max + 1)
-    return rest:sub(1, max)
-  end
+  if left(self) > 0 then return take(self, math.min(max, left(self))) end
   return call(self, "read", core.read, math.min(max, PIECE))
 end
 
@@ -45,7 +54,7 @@ local function read_many(self, n)
   while size < n do
     local piece, err = self:recv(n < math.huge and n - size or nil)
     if err then
-      self.rest = table.concat(pieces) .. self.rest -- nothing is lost
+      self.rest, self.at = table.concat(pieces) .. self.rest:sub(self.at), 1 -- nothing is lost
       return nil, err
     end
     if not piece then break end
@@ -56,27 +65,22 @@ local function read_many(self, n)
 end
 
 local function read_line(self, keep)
-  local from = 1
+  local from = self.at
   while true do
     local at = self.rest:find("\n", from, true)
     if at then
-      local line = self.rest:sub(1, keep and at or at - 1)
-      self.rest = self.rest:sub(at + 1)
-      return line
+      local line = take(self, at - self.at + 1)
+      return keep and line or line:sub(1, -2)
     end
-    from = #self.rest + 1
-    if #self.rest > LINE then
+    if left(self) > LINE then
       return nil, corun.err("EMSGSIZE", ("a line is longer than %d bytes"):format(LINE),
         {op = "read", target = self.session.name .. ":" .. self.path})
     end
     local piece, err = call(self, "read", core.read, PIECE)
     if err then return nil, err end
-    if not piece then
-      local line = self.rest
-      self.rest = ""
-      return line ~= "" and line or nil
-    end
-    self.rest = self.rest .. piece
+    if not piece then return left(self) > 0 and take(self, left(self)) or nil end
+    from = left(self) + 1
+    self.rest, self.at = self.rest:sub(self.at) .. piece, 1
   end
 end
 
@@ -104,7 +108,7 @@ function file:write(data)
   check_self(self, "write")
   if type(data) == "number" then data = tostring(data) end
   if type(data) ~= "string" then check.misuse("write needs a string, got %s", type(data)) end
-  if self.rest ~= "" then self:seek(self:seek()) end
+  if left(self) > 0 then self:seek(self:seek()) end
   for from = 1, #data, PIECE do
     local piece = #data <= PIECE and data or data:sub(from, from + PIECE - 1)
     local ok, err = call(self, "write", core.write, piece)
@@ -116,7 +120,7 @@ end
 ---Go to a place, counted from the begin, or only tell where it is. Asks nothing of the server.
 function file:seek(offset)
   check_self(self, "seek")
-  if offset == nil then return core.tell(self.session.raw, self.core) - #self.rest end
+  if offset == nil then return core.tell(self.session.raw, self.core) - left(self) end
   if math.type(offset) ~= "integer" or offset < 0 then
     check.misuse("seek needs an offset of 0 or more, got %s", tostring(offset))
   end
@@ -125,7 +129,7 @@ function file:seek(offset)
     return true
   end)
   if not ok then return nil, err end
-  self.rest = ""
+  self.rest, self.at = "", 1
   return offset
 end
 
@@ -153,7 +157,8 @@ function file_mt:__tostring()
 end
 
 local function new(session, path, raw, ask)
-  return setmetatable({session = session, path = path, core = raw, ask = ask, rest = ""}, file_mt)
+  return setmetatable({session = session, path = path, core = raw, ask = ask, rest = "",
+    at = 1}, file_mt)
 end
 
 return {new = new}

@@ -78,18 +78,18 @@ function known.read(paths, host, port)
   return entries
 end
 
----The types of keys to ask a server for, those that are known first.
-function known.types(entries)
+---The types of keys to ask a server for, but those that are refused: known ones and `first` first.
+function known.types(entries, first, refused)
   local all = {"ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384",
     "ecdsa-sha2-nistp521", "rsa-sha2-512", "rsa-sha2-256", "ssh-rsa"}
-  local is_known, list = {}, {}
+  local is_known, list = {[first or ""] = true}, {}
   for _, e in ipairs(entries) do
     if not e.marker then is_known[e.type] = true end
   end
   for _, wanted in ipairs{true, false} do
     for _, name in ipairs(all) do
       local kind = name:find("^rsa%-sha2") and "ssh-rsa" or name
-      if (is_known[kind] or false) == wanted then list[#list + 1] = name end
+      if (is_known[kind] or false) == wanted and not refused[kind] then list[#list + 1] = name end
     end
   end
   return table.concat(list, ",")

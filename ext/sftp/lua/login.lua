@@ -165,9 +165,10 @@ local function verify(l)
     entries = found
   end
   l.stage = "exchanging keys"
-  local key, err = core.handshake(l.raw, known.types(entries), CIPHERS, MACS)
+  local types = known.types(entries, l.key_type, l.refused)
+  local key, err = core.handshake(l.raw, types, CIPHERS, MACS)
   if not key then return nil, err end
-  l.fingerprint = known.fingerprint(key)
+  l.fingerprint, l.key_type = known.fingerprint(key), known.type(key)
   if o.insecure then return true end
   if fingerprints then return known.expect(key, fingerprints) end
   return known.check(entries, key, l.host, l.port, paths[1])
@@ -189,11 +190,32 @@ local function connect(l)
   return nil, err
 end
 
----Make `l.raw` a session of SFTP. `l` has raw, host, port, user, o and deadline.
-function login.run(l)
-  l.tried = {}
+local function reach(l)
   local ok, err = connect(l)
   if ok then ok, err = verify(l) end
+  return ok, err
+end
+
+-- A server shows the key of one type. A fingerprint does not say of which type it is: where another
+-- one is expected, the server is asked for the types that are left.
+local function reach_expected(l)
+  l.refused = {}
+  local ok, first = reach(l)
+  local err = first
+  while not ok and err.reason == "mismatch" and not l.refused[err.key_type] do
+    l.refused[err.key_type] = true
+    core.shut(l.raw)
+    l.raw = core.new(l.stall)
+    ok, err = reach(l)
+  end
+  return ok, first
+end
+
+---Make `l.raw` a session of SFTP. `l` has raw, host, port, user, o, deadline and stall; key_type is
+---the type of key to ask for first, and becomes that of the server's key.
+function login.run(l)
+  l.tried = {}
+  local ok, err = reach_expected(l)
   if ok then ok, err = authenticate(l) end
   if ok then
     l.stage = "starting the sftp service"

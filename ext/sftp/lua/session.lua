@@ -61,10 +61,11 @@ local attempt_mt = {__close = function(l)
   if not l.done then core.shut(l.raw) end
 end}
 
-local function connect(host, port, user, o)
-  local l <close> = setmetatable({host = host, port = port, user = user, o = o}, attempt_mt)
+local function connect(host, port, user, o, key_type)
+  local l <close> = setmetatable({host = host, port = port, user = user, o = o,
+    stall = o.stall or STALL, key_type = key_type}, attempt_mt)
   local limit = o.timeout or TIMEOUT
-  l.raw, l.deadline = core.new(o.stall or STALL), corun.now() + limit
+  l.raw, l.deadline = core.new(l.stall), corun.now() + limit
   local name = (host:find(":", 1, true) and "[%s]:%d" or "%s:%d"):format(host, port)
   local ok, err = corun.timeout(limit, login.run, l)
   if not ok then
@@ -77,7 +78,7 @@ local function connect(host, port, user, o)
   l.done = true
   return setmetatable({
     raw = l.raw, host = host, port = port, user = user, fingerprint = l.fingerprint,
-    name = name, lock = corun.mutex(), o = o,
+    key_type = l.key_type, name = name, lock = corun.mutex(), o = o,
   }, session_mt)
 end
 
@@ -98,7 +99,7 @@ function inner.again(self)
   local o = {}
   for k, v in pairs(self.o) do o[k] = v end
   if not o.insecure then o.fingerprint = self.fingerprint end
-  return connect(self.host, self.port, self.user, o)
+  return connect(self.host, self.port, self.user, o, self.key_type)
 end
 
 -- Calls ------------------------------------------------------------------------------------------
@@ -274,6 +275,10 @@ define("list", function(self, path)
     local entry, err = call(self, "list", path, core.entry, dir)
     if err then return nil, err end
     if not entry then break end
+    if entry.name:find("/", 1, true) then -- it would lead out of where a script saves it
+      return fail(self, "list", path, corun.err("EPROTO", ("the server gives a path for the name "
+        .. "of a file: %s"):format(entry.name:sub(1, 60))))
+    end
     if entry.name ~= "." and entry.name ~= ".." then list[#list + 1] = entry end
   end
   local ok, err = call(self, "list", path, core.close, dir)

@@ -229,7 +229,8 @@ local function give(pool, s, err)
     pool.idle:send(s)
     return
   end
-  pool.alive, pool.lost = pool.alive - 1, err or pool.lost
+  err = err or pool.lost or corun.err("ECLOSED", "the session has ended") -- after the last byte
+  pool.alive, pool.lost = pool.alive - 1, err
   if pool.alive == 0 then pool.idle:close() end
 end
 
