@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 # find_package(corun): how extensions are built, and programs that embed corun. Found by where this file lies, so that an installed
-# copy may be moved. An extension links nothing: it finds corun and Lua in the program.
-get_filename_component(corun_PREFIX "${CMAKE_CURRENT_LIST_DIR}" ABSOLUTE)
+# copy may be moved; that is where links lead, as from /lib to /usr/lib. An extension links nothing: it
+# finds corun and Lua in the program.
+get_filename_component(corun_PREFIX "${CMAKE_CURRENT_LIST_DIR}" REALPATH)
 while(NOT EXISTS "${corun_PREFIX}/include/corun.h" AND NOT corun_PREFIX STREQUAL "/")
   get_filename_component(corun_PREFIX "${corun_PREFIX}" DIRECTORY)
 endwhile()

@@ -81,10 +81,11 @@ static void *ring(void *op) {
 static const corun_optype alarm_type = {.name = "alarm"};
 
 static int l_alarm(lua_State *L) {
-  unsigned seconds = (unsigned)luaL_checkinteger(L, 1);
+  lua_Integer seconds = luaL_checkinteger(L, 1);
+  luaL_argcheck(L, seconds >= 0 && seconds <= 60, 1, "0 to 60 seconds expected");
   pthread_t thread;
   alarm_op *a = corun_newop(L, &alarm_type, sizeof *a);
-  a->seconds = seconds;
+  a->seconds = (unsigned)seconds;
   int rc = pthread_create(&thread, NULL, ring, a);
   if (rc == 0)
     pthread_detach(thread);

@@ -225,6 +225,19 @@ describe("an installed corun that was moved #heavy", function()
     assert.equal(fs.realpath(prefix .. "/include"), fs.realpath(include))
   end)
 
+  it("tells CMake where it is through a link, such as /lib is", function()
+    local dir = assert(fs.glob(prefix .. "/lib*/**/corun-config.cmake"))[1]
+      :sub(#prefix + 2):match("^(.*)/[^/]*$")
+    local root = temp:path() .. "/root"
+    assert(fs.mkdir(root))
+    assert(fs.symlink(prefix .. "/" .. dir:match("^[^/]*"), root .. "/" .. dir:match("^[^/]*")))
+    assert(fs.write(root .. "/CMakeLists.txt", "cmake_minimum_required(VERSION 3.16)\n"
+      .. "project(where LANGUAGES C)\nfind_package(corun REQUIRED)\n"
+      .. 'message(STATUS "prefix=${corun_PREFIX}=")\n'))
+    local out = go(("cd '%s' && cmake -B build -Dcorun_DIR='%s/%s' ."):format(root, root, dir))
+    assert.matches("prefix=" .. fs.realpath(prefix) .. "=", out, 1, true)
+  end)
+
   it("has a library that says its name, links without CMake, and finds the extensions", function()
     local pc = assert(fs.glob(prefix .. "/lib*/**/corun-embed.pc"))[1]
     local library = pc:gsub("/pkgconfig/.*", "/libcorun.so")
