@@ -357,6 +357,22 @@ describe("an open file #heavy", function()
     assert.is_true(cost(1 << 20) < 2 * cost(4096)) -- it was four times as much
   end)
 
+  it("lets other tasks run while it is read by lines that have come", function()
+    local path, turns = fresh(), 0
+    files.put(path, ("x\n"):rep(20000))
+    local f <close> = assert(c:open(path))
+    assert(f:read())
+    local other = corun.daemon(function()
+      while true do
+        turns = turns + 1
+        corun.yield()
+      end
+    end)
+    for _ = 2, 10000 do assert(f:read()) end
+    other:cancel()
+    assert.is_true(turns > 5)
+  end)
+
   it("streams what is large", function()
     local path, size = fresh(), 3000000
     files.put(path, ("0123456789"):rep(size / 10))

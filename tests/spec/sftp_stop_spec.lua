@@ -160,27 +160,29 @@ describe("a cancelled task #heavy", function()
     assert.equal(SIZE, #assert(first:await()))
   end)
 
-  it("loses no byte of an open file", function()
-    local s <close> = sshd.serve(d)
-    local c <close> = assert(sftp.connect(s.address, sshd.options(d, s)))
-    local f <close> = assert(c:open(big))
-    local pieces, cancelled = {}, 0
-    while true do
-      local t = corun.async(f.recv, f, 7000)
-      for _ = 1, #pieces % 4 do corun.yield() end
-      t:cancel()
-      local piece, err = t:await()
-      if t:status() == "cancelled" then
-        cancelled = cancelled + 1
-        piece, err = f:recv(7000)
+  for method, size in pairs{recv = 7000, read = 200001} do
+    it("loses no byte of an open file: " .. method, function()
+      local s <close> = sshd.serve(d)
+      local c <close> = assert(sftp.connect(s.address, sshd.options(d, s)))
+      local f <close> = assert(c:open(big))
+      local pieces, cancelled = {}, 0
+      while true do
+        local t = corun.async(f[method], f, size)
+        for _ = 1, #pieces % 4 * size // 7000 do corun.yield() end
+        t:cancel()
+        local piece, err = t:await()
+        if t:status() == "cancelled" then
+          cancelled = cancelled + 1
+          piece, err = f[method](f, size)
+        end
+        assert.is_nil(err)
+        if not piece then break end
+        pieces[#pieces + 1] = piece
       end
-      assert.is_nil(err)
-      if not piece then break end
-      pieces[#pieces + 1] = piece
-    end
-    assert.is_true(cancelled > 0)
-    assert.equal(files.get(big), table.concat(pieces))
-  end)
+      assert.is_true(cancelled > 0)
+      assert.equal(files.get(big), table.concat(pieces))
+    end)
+  end
 end)
 
 describe("a time limit #heavy", function()

@@ -37,6 +37,10 @@ local function take(self, n)
   return self.rest:sub(from, from + n - 1)
 end
 
+-- To wait for this counts the calls that need not wait, and lets other tasks run after many.
+local counted = corun.event()
+counted:set()
+
 ---Some of the bytes that come next: at most `max`; nil at the end.
 function file:recv(max)
   check_self(self, "recv")
@@ -44,27 +48,33 @@ function file:recv(max)
     check.misuse("recv needs a positive integer, got %s", tostring(max))
   end
   max = max or PIECE
+  counted:wait()
   if left(self) > 0 then return take(self, math.min(max, left(self))) end
   return call(self, "read", core.read, math.min(max, PIECE))
 end
 
+-- What a read has gathered that was cancelled, or failed, is there for the next one.
+local gathered_mt = {__close = function(pieces)
+  local self = pieces.of
+  if self then self.rest, self.at = table.concat(pieces) .. self.rest:sub(self.at), 1 end
+end}
+
 -- Bytes up to the end, or `n` of them; nil at the end when there are none.
 local function read_many(self, n)
-  local pieces, size = {}, 0
+  local pieces <close>, size = setmetatable({of = self}, gathered_mt), 0
   while size < n do
     local piece, err = self:recv(n < math.huge and n - size or nil)
-    if err then
-      self.rest, self.at = table.concat(pieces) .. self.rest:sub(self.at), 1 -- nothing is lost
-      return nil, err
-    end
+    if err then return nil, err end
     if not piece then break end
     pieces[#pieces + 1], size = piece, size + #piece
   end
+  pieces.of = nil
   if size == 0 and n > 0 and n < math.huge then return nil end
   return table.concat(pieces)
 end
 
 local function read_line(self, keep)
+  counted:wait()
   local from = self.at
   while true do
     local at = self.rest:find("\n", from, true)
