@@ -57,8 +57,8 @@ end
 -- The job is to end: say so, and end the process if that is of no avail.
 local function stop_job(self)
   local ok, answer = pcall(function()
-    self.link:send(link.CANCEL, "")
-    return self.link:receive{timeout = self.grace}
+    local wait = {timeout = self.grace}
+    return self.link:send(link.CANCEL, "", wait) and self.link:receive(wait)
   end)
   self.is_leaving = answer == link.LEAVING
   if ok and answer and (answer <= link.CANCELLED or self.is_leaving) then return end

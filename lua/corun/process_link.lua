@@ -1,8 +1,12 @@
 -- SPDX-License-Identifier: MIT
 -- What a pool and one of its worker processes say to each other, over a socket: frames of a kind
 -- and bytes. Either side reads each byte as the other's: what is no frame is an error. Owns the
--- stream. Invariant: a task that is cancelled while it waits for a frame loses nothing of it.
+-- stream. Invariant: a task that is cancelled while it waits for a frame loses nothing of it, and
+-- one that raises a cancellation instead of sending a frame has sent nothing.
+local inside = require "corun.inside"
 local task = require "corun.task"
+
+local checkpoint, shield = inside.checkpoint, task.shield
 
 local HEAD, HEAD_SIZE = "<c3BI8", 12 -- mark, kind, number of bytes that follow
 local MARK = "crn"
@@ -24,11 +28,18 @@ function link.new(stream)
   return setmetatable({stream = stream, kind = false, length = 0}, class)
 end
 
+-- A write that is done may still give way to other tasks, and must not be left by an error then.
+local function write(self, kind, bytes, ...)
+  return self.stream:write(HEAD:pack(MARK, kind, #bytes), bytes, ...)
+end
+
 ---Send a frame, whole or not at all.
+---@param ... table timeout
 ---@return true? sent
 ---@return table? err
-function methods:send(kind, bytes)
-  return self.stream:write(HEAD:pack(MARK, kind, #bytes), bytes)
+function methods:send(kind, bytes, ...)
+  checkpoint()
+  return shield(write, self, kind, bytes, ...)
 end
 
 local function broken(message)

@@ -12,6 +12,7 @@ local transfer = require "corun.transfer"
 local now, shield, scope = task.now, task.shield, task.scope
 local stdout = io.stdout
 
+local LOOK_SECONDS = 0.1 -- at least, from one look whether the job has ended to the next
 local FIRST_SECONDS = 10 -- at least, for the first job: who started this process is about to ask
 
 -- The task of a job.
@@ -41,7 +42,8 @@ end
 local function attend(self, s)
   local wait = {timeout = 0}
   while true do
-    wait.timeout = self.job and self.idle or math.max(0, self.idle_since + self.idle - now())
+    wait.timeout = self.job and math.max(self.idle, LOOK_SECONDS)
+      or math.max(0, self.idle_since + self.idle - now())
     local kind, bytes = self.link:receive(wait)
     if kind == link.CANCEL then
       cancel(self.job)

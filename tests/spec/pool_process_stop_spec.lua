@@ -4,6 +4,7 @@ local corun = require "corun"
 local children = dofile("tests/spec/support/children.lua")
 local pools = dofile("tests/spec/support/process_pools.lua")
 local outcomes = dofile("tests/spec/support/outcomes.lua")
+local program = dofile("tests/fixtures/cli/program.lua")
 
 local scope, sleep = corun.scope, corun.sleep
 local new, eventually = pools.new, pools.eventually
@@ -102,6 +103,56 @@ describe("cancelling a job in a process", function()
     assert.equal(460, counts.done + counts.cancelled)
     assert.equal(2, p.core.turns and #p.core.turns)
     assert.equal("lives", p:run(function() return "lives" end))
+  end)
+end)
+
+describe("cancelling the caller of a job in a process", function()
+  test("S15 that gives way to others once it has sent the job reaches the job", function()
+    local p <close> = new()
+    p:run(pid)
+    local burnt = corun.channel(2000)
+    for used = 1005, 1030 do -- a step of about so many calls gives way when it sends the job
+      scope(function(s)
+        local t = s:spawn(function()
+          for _ = 1, used do burnt:send(true) end
+          p:run(function() return "another's" end)
+        end)
+        corun.yield()
+        t:cancel()
+      end)
+      assert.equal(used, p:run(function(x) return x end, used))
+      while burnt:try_recv() do end
+    end
+    assert.equal(1, p:stats().workers)
+  end)
+
+  test("S15 that gives way while a worker begins leaves one that works", function()
+    local burnt = corun.channel(2000)
+    for used = 1005, 1030 do
+      local p <close> = new{init = function() rawset(_G, "is_ready", true) end}
+      scope(function(s)
+        local t = s:spawn(function()
+          for _ = 1, used do burnt:send(true) end
+          p:run(function() return "another's" end)
+        end)
+        corun.yield()
+        t:cancel()
+      end)
+      assert.is_true(p:run(function() return rawget(_G, "is_ready") end))
+      assert.equal(used, p:run(function(x) return x end, used))
+      while burnt:try_recv() do end
+    end
+  end)
+
+  test("kills a process that does not even read, within the grace", function()
+    local p <close> = new{grace = 0.2}
+    local first = p:run(pid)
+    program.sh("kill -STOP " .. first)
+    local ok, err = corun.timeout(0.05, p.run, p, function() end, ("x"):rep(8 << 20))
+    assert.is_nil(ok)
+    assert.equal("ETIMEDOUT", err.code)
+    assert.is_false(children.runs(first))
+    assert.are_not.equal(first, p:run(pid))
   end)
 end)
 
