@@ -3,6 +3,7 @@
 #include "pool/shared.h"
 
 #include <lauxlib.h>
+#include <limits.h>
 
 #include "core/args.h"
 #include "core/error.h"
@@ -45,8 +46,10 @@ static int on_collect(lua_State *L) {
   shared *s = b->s;
   b->s = NULL;
   if (!s) return 0;
-  if (b->view) s->type->drop_view(b->view);
-  shared_unref(s);
+  if (b->view)
+    s->type->drop_view(b->view);
+  else
+    shared_unref(s);
   return 0;
 }
 
@@ -58,6 +61,12 @@ void shared_register(lua_State *L, const shared_type *type) {
   lua_pushboolean(L, 1);
   lua_rawsetp(L, -2, &is_shared);
   lua_rawsetp(L, LUA_REGISTRYINDEX, type);
+}
+
+// Let the collector see what a new userdata keeps, as if Lua had made it.
+static void weigh(lua_State *L, size_t bytes) {
+  size_t kb = bytes >> 10;
+  if (kb && lua_gc(L, LUA_GCISRUNNING)) lua_gc(L, LUA_GCSTEP, kb < INT_MAX ? (int)kb : INT_MAX);
 }
 
 void shared_push(lua_State *L, shared *s) {
@@ -77,6 +86,7 @@ void shared_push(lua_State *L, shared *s) {
     if (s->type->bind) s->type->bind(L, s);
     lua_pushvalue(L, -1);
     lua_rawsetp(L, -3, s);
+    if (s->type->weight) weigh(L, s->type->weight(s));
   }
   lua_remove(L, -2);
 }

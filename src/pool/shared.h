@@ -17,9 +17,11 @@ typedef struct shared_type {
   const char *name;         // "pool channel", shown in messages
   void (*free)(shared *s);  // called by whoever gives up the last reference, on any thread
   // What a runtime keeps for the thing as long as it has the userdata; NULL: nothing. [loop] `view`
-  // answers NULL on out of memory.
+  // answers NULL on out of memory; `drop_view` gives up the userdata's reference, too.
   void *(*view)(rt *r, shared *s);
   void (*drop_view)(void *view);
+  // Bytes that the userdata keeps from being freed, for the collector; NULL: few. [any]
+  size_t (*weight)(const shared *s);
   // Push what the thing itself is in this runtime and answer 1; 0 where its userdata stands for it.
   // NULL: everywhere. [loop]
   int (*push_own)(lua_State *L, shared *s);

@@ -30,7 +30,12 @@ static void free_counter(shared *s) {
   free(s);
 }
 
-const shared_type shared_buffer_type = {.name = "pool buffer", .free = free_buffer};
+static size_t weigh(const shared *s) {
+  return ((const shared_buffer *)(const void *)s)->len;
+}
+
+const shared_type shared_buffer_type = {
+  .name = "pool buffer", .free = free_buffer, .weight = weigh};
 const shared_type shared_counter_type = {.name = "pool counter", .free = free_counter};
 
 static shared_buffer *make(lua_State *L, size_t len) {

@@ -62,6 +62,41 @@ static void free_channel(shared *s) {
 
 static void deliver(letter *l);
 
+static void call(port *p) {
+  p->called = 1;
+  list_remove(&p->link);
+  list_push(&p->c->ports, &p->link);
+  mail_post(p->r, &p->call);
+}
+
+// Call all ports. The lock is held.
+static void call_all(shared_channel *c) {
+  for (size_t n = c->nports; n > 0; n--) {
+    list *l = list_shift(&c->ports);
+    list_push(&c->ports, l);
+    port *p = list_entry(l, port, link);
+    if (!p->called) call(p);
+  }
+}
+
+// Give up the reference of a port. Whoever waits while nobody else has the channel learns that he
+// does in vain (S38). He has a reference, which he cannot give up without the lock.
+static void leave(shared_channel *c) {
+  pthread_mutex_lock(&c->lock);
+  int is_waited_for = c->nports > 0;
+  if (is_waited_for && atomic_fetch_sub_explicit(&c->s.refs, 1, memory_order_acq_rel) == 2)
+    call_all(c);
+  pthread_mutex_unlock(&c->lock);
+  if (!is_waited_for) shared_unref(&c->s);
+}
+
+// Another runtime has the channel now: if one waits in vain, it does so no longer.
+static void end_vain_wait(shared_channel *c) {
+  pthread_mutex_lock(&c->lock);
+  if (c->nports == 1 && !list_entry(c->ports.next, port, link)->counted) call_all(c);
+  pthread_mutex_unlock(&c->lock);
+}
+
 static void *open_port(rt *r, shared *s) {
   port *p = calloc(1, sizeof *p);
   if (!p) return NULL;
@@ -71,19 +106,24 @@ static void *open_port(rt *r, shared *s) {
   p->call.deliver = deliver;
   p->r = r;
   p->c = (shared_channel *)(void *)s;
+  end_vain_wait(p->c);
   return p;
 }
 
-// The userdata is gone, so no task waits here; but the port may have been called.
+// The userdata is gone, so no task waits here, unless its state was closed without a word; but the
+// port may have been called.
 static void drop_port(void *view) {
   port *p = view;
   shared_channel *c = p->c;
   pthread_mutex_lock(&c->lock);
   int called = p->called;
   p->dropped = 1;
-  if (called) shared_ref(&c->s);  // until it is delivered
+  c->nports -= !list_empty(&p->link);
+  list_remove(&p->link);
   pthread_mutex_unlock(&c->lock);
-  if (!called) free(p);
+  if (called) return;  // the reference is given up when it is delivered
+  free(p);
+  leave(c);
 }
 
 const shared_type shared_channel_type = {
@@ -128,13 +168,6 @@ static int can_go_on(const shared_channel *c, const port *p) {
   return (!list_empty(&p->receivers) && c->count > 0) || (!list_empty(&p->senders) && has_room(c));
 }
 
-static void call(port *p) {
-  p->called = 1;
-  list_remove(&p->link);
-  list_push(&p->c->ports, &p->link);
-  mail_post(p->r, &p->call);
-}
-
 // Call one port more of those for which something is possible, in turn. The lock is held.
 static void call_one(shared_channel *c) {
   for (list *l = c->ports.next; l != &c->ports; l = l->next) {
@@ -158,7 +191,7 @@ static void append(shared_channel *c, item *i) {
 void shared_channel_close(shared_channel *c) {
   pthread_mutex_lock(&c->lock);
   c->closed = 1;
-  for (size_t n = c->nports; n > 0; n--) call_one(c);
+  call_all(c);
   pthread_mutex_unlock(&c->lock);
 }
 
@@ -228,6 +261,14 @@ static int poll(lua_State *L, int object, int idx) {
 
 // --- Waiting ---------------------------------------------------------------------------------
 
+// While tasks wait here: see whether anybody but this runtime can do something. The lock is held.
+static void count(port *p) {
+  int is_held = atomic_load(&p->c->s.refs) > 1;
+  if (is_held && !p->counted) p->r->njobs++;
+  if (!is_held && p->counted) p->r->njobs--;
+  p->counted = is_held;
+}
+
 static void enqueue(waiter *w) {
   port *p = shared_view(w->object);
   shared_channel *c = p->c;
@@ -235,8 +276,7 @@ static void enqueue(waiter *w) {
   if (list_empty(&p->link)) {
     list_push(&c->ports, &p->link);
     c->nports++;
-    p->counted = atomic_load(&c->s.refs) > 1;  // else nobody but this runtime can do anything here
-    p->r->njobs += (unsigned)p->counted;
+    count(p);
   }
   list_push(w->item ? &p->senders : &p->receivers, &w->link);
   c->nreceivers += !w->item;
@@ -253,6 +293,7 @@ static void take_out(port *p, waiter *w) {
   list_remove(&p->link);
   c->nports--;
   p->r->njobs -= (unsigned)p->counted;
+  p->counted = 0;
 }
 
 static void dequeue(waiter *w) {
@@ -327,10 +368,11 @@ static void deliver(letter *l) {
   pthread_mutex_lock(&c->lock);
   p->called = 0;
   int dropped = p->dropped;
+  if (!list_empty(&p->link)) count(p);
   pthread_mutex_unlock(&c->lock);
   if (dropped) {
     free(p);
-    shared_unref(&c->s);
+    leave(c);
     return;
   }
   while ((w = first(&p->receivers)) && serve_receiver(p, w)) continue;
