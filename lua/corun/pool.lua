@@ -8,7 +8,7 @@ local share = require "corun.sharecore"
 local source = require "corun.source"
 local task = require "corun.task"
 
-local scope, shield = task.scope, task.shield
+local scope, shield, yield = task.scope, task.shield, task.yield
 local pack, unpack = table.pack, table.unpack
 local is_callable = source.is_callable
 
@@ -71,13 +71,37 @@ local function next_count(state)
   return math.tointeger(n)
 end
 
+-- The items of the next part and their number; whether there may be more. An item of a channel that
+-- is there now does not wait for others, whose sender may want its result first; a sender in this
+-- runtime gets its turn.
+local function next_part(next_item, take, most)
+  local items, count = {}, 0
+  while count < most do
+    local item
+    if take and count > 0 then
+      item = take()
+      if item == nil then
+        yield()
+        item = take()
+      end
+      if item == nil then return items, count, true end
+    else
+      item = next_item()
+      if item == nil then return items, count, false end
+    end
+    count = count + 1
+    items[count] = item
+  end
+  return items, count, true
+end
+
 ---Call fn with each item in the workers; results in order.
 function methods:map(src, fn, o)
   local by, p = check(self, "map")
   o = options.check(o, "map", MAP)
   check_function(fn, "map")
   local size = by.stats(p).size
-  local next_item, closer = source.open(src, "map")
+  local next_item, closer, take = source.open(src, "map")
   local _ <close> = closer
   local out, n = {}, 0
   local state = {size = size, chunk = o.chunk and math.min(o.chunk, MOST_CHUNK),
@@ -93,16 +117,8 @@ function methods:map(src, fn, o)
   scope(function(s)
     local more = true
     while more do
-      local items, count, most = {}, 0, next_count(state)
-      while count < most do
-        local item = next_item()
-        if item == nil then
-          more = false
-          break
-        end
-        count = count + 1
-        items[count] = item
-      end
+      local items, count
+      items, count, more = next_part(next_item, take, next_count(state))
       if count > 0 then s:spawn(run, n, items, count) end
       n = n + count
       if state.left then state.left = state.left - count end
@@ -139,10 +155,12 @@ end
 
 local running = {} -- name -> the task that runs its function here
 
--- What fails here, for lack of memory too, does not take the item of the channel along.
-local function run_once(channel, fn)
+-- What fails here, for lack of memory too, does not take the item of the channel along. `nil, err`
+-- is a failure, too (S2): the next who asks tries again.
+local function run_once(channel, fn, known)
   local results = pack(fn())
-  channel:try_send{results = results}
+  local is_failure = results[1] == nil and results[2] ~= nil
+  channel:try_send(is_failure and known or {results = results})
   return results
 end
 
@@ -165,7 +183,7 @@ function pool.once(name, fn)
     return unpack(known.results, 1, known.results.n)
   end
   running[name] = me
-  local ok, results = pcall(run_once, channel, fn)
+  local ok, results = pcall(run_once, channel, fn, known)
   running[name] = nil
   if ok then return unpack(results, 1, results.n) end
   channel:try_send(known) -- the next who asks tries again
@@ -302,8 +320,9 @@ end
 ---Close the default pool; the next job makes a new one.
 function pool.close(o)
   if not default and not core.own() then return end
-  get_default():close(o)
-  default = nil
+  local closing = get_default()
+  closing:close(o)
+  if default == closing then default = nil end -- another task may have made a new one meanwhile
 end
 
 function pool.stats()

@@ -35,13 +35,17 @@ end
 ---Turn `src` into a function that gives the next item, nil at the end.
 ---
 ---The second result has to be closed (`local c <close>`) when no more items are wanted, nil where
----there is nothing to close. A channel is not closed: it belongs to the caller.
+---there is nothing to close. A channel is not closed: it belongs to the caller. The third is there
+---for channels: it gives the next item if there is one now, else nil.
 ---@param src table|function|userdata
 ---@param operation string for messages
 function source.open(src, operation)
   if type(src) == "function" then return src, nil end
   local recv = method(src, "recv")
-  if recv then return function() return recv(src) end, nil end
+  if recv then
+    local try_recv = method(src, "try_recv")
+    return function() return recv(src) end, nil, try_recv and function() return try_recv(src) end
+  end
   if source.is_callable(src) then
     local mt = getmetatable(src)
     return src, mt.__close and src or nil

@@ -362,7 +362,7 @@ function shared_counter:compare_and_set(expected, value) end
 
 --- Run a function once in the whole program, whatever worker asks first, and give its results to
 --- all who ask under that name; others wait meanwhile. It runs where it was asked first. When it
---- fails or is cancelled, the next one who asks runs its own.
+--- fails, by an error or with `nil, err` (S2), or is cancelled, the next one who asks runs its own.
 ---
 --- - Raises: what the function raises, in the one that ran it; when its results cannot be
 ---   transferred.

@@ -9,21 +9,27 @@
 
 #include "core/error.h"
 #include "core/runtime.h"
+#include "pool/codec.h"
 #include "pool/shared_channel.h"
 #include "pool/worker.h"
 
 #define HELD "corun.commons"  // registry: the userdata by which a runtime holds its own
 
+#define LEAST_ROOM 16
+
 typedef struct cell {
-  struct cell *next;
+  struct cell *next;  // of those in its slot
   shared *channel;
+  uint64_t hash;
+  size_t len;
   char name[];
 } cell;
 
 struct commons {
   atomic_uint refs;
   pthread_mutex_t lock;
-  cell *cells;
+  cell **slots;
+  size_t count, room;  // room, of slots, is a power of two
 };
 
 commons *commons_ref(commons *c) {
@@ -33,13 +39,15 @@ commons *commons_ref(commons *c) {
 
 void commons_unref(commons *c) {
   if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) > 1) return;
-  while (c->cells) {
-    cell *first = c->cells;
-    c->cells = first->next;
-    shared_unref(first->channel);
-    free(first);
+  for (size_t i = 0; i < c->room; i++) {
+    for (cell *each = c->slots[i], *next; each; each = next) {
+      next = each->next;
+      shared_unref(each->channel);
+      free(each);
+    }
   }
   pthread_mutex_destroy(&c->lock);
+  free(c->slots);
   free(c);
 }
 
@@ -73,36 +81,67 @@ commons *commons_of(lua_State *L) {
   return c;
 }
 
-static shared *find(const commons *c, const char *name) {
-  for (const cell *each = c->cells; each; each = each->next)
-    if (strcmp(each->name, name) == 0) return shared_ref(each->channel);
+static void put(commons *c, cell *each) {
+  cell **slot = &c->slots[each->hash & (c->room - 1)];
+  each->next = *slot;
+  *slot = each;
+}
+
+// Make room for one more. The lock is held. Answers 0, or -1 when there is no memory.
+static int reserve(commons *c) {
+  if (c->count < c->room) return 0;
+  size_t before = c->room;
+  cell **old = c->slots, **slots = calloc(before ? 2 * before : LEAST_ROOM, sizeof(*slots));
+  if (!slots) return -1;
+  c->slots = slots;
+  c->room = before ? 2 * before : LEAST_ROOM;
+  for (size_t i = 0; i < before; i++) {
+    for (cell *each = old[i], *next; each; each = next) {
+      next = each->next;
+      put(c, each);
+    }
+  }
+  free(old);
+  return 0;
+}
+
+static shared *find(const commons *c, const char *name, size_t len, uint64_t hash) {
+  cell *each = c->room ? c->slots[hash & (c->room - 1)] : NULL;
+  for (; each; each = each->next)
+    if (each->hash == hash && each->len == len && memcmp(each->name, name, len) == 0)
+      return shared_ref(each->channel);
   return NULL;
 }
 
-// Add the cell unless there is one of its name; answer what that one leads to.
-static shared *add(commons *c, cell *made) {
+// The channel of that name, with a reference; else the cell is added, or `*status` is -1 when there
+// is no memory.
+static shared *find_or_add(commons *c, cell *made, int *status) {
   pthread_mutex_lock(&c->lock);
-  shared *known = find(c, made->name);
-  if (!known) {
-    made->next = c->cells;
-    c->cells = made;
+  shared *known = find(c, made->name, made->len, made->hash);
+  *status = known ? 0 : reserve(c);
+  if (!known && *status == 0) {
+    put(c, made);
+    c->count++;
   }
   pthread_mutex_unlock(&c->lock);
   return known;
 }
 
-int commons_push(lua_State *L, const char *name) {
+int commons_push(lua_State *L, const char *name, size_t len) {
   commons *c = commons_of(L);
-  size_t size = strlen(name) + 1;
+  int status;
   shared_channel_push(L, 1);
-  cell *made = malloc(sizeof *made + size);
+  cell *made = malloc(sizeof *made + len);
   if (!made) return luaL_error(L, "not enough memory");
-  memcpy(made->name, name, size);
+  memcpy(made->name, name, len);
+  made->len = len;
+  made->hash = codec_hash((const unsigned char *)name, len);
   made->channel = shared_ref(shared_of(L, -1));
-  shared *known = add(c, made);
-  if (!known) return 1;
+  shared *known = find_or_add(c, made, &status);
+  if (!known && status == 0) return 1;
   shared_unref(made->channel);
   free(made);
+  if (status < 0) return luaL_error(L, "not enough memory");
   lua_pop(L, 1);
   shared_adopt(L, known);
   return 0;

@@ -17,8 +17,8 @@ commons *commons_of(lua_State *L);
 commons *commons_ref(commons *c);
 void commons_unref(commons *c);
 
-// Push the channel called `name`, which keeps one item; answer whether it was made now. [loop]
-// Raises on out of memory.
-int commons_push(lua_State *L, const char *name);
+// Push the channel called by the `len` bytes of `name`, which keeps one item; answer whether it was
+// made now. [loop] Raises on out of memory.
+int commons_push(lua_State *L, const char *name, size_t len);
 
 #endif

@@ -76,8 +76,9 @@ static int l_channel_tostring(lua_State *L) {
 
 // name -> the channel that all runtimes know by it, whether it was made now
 static int l_common(lua_State *L) {
-  const char *name = arg_string(L, 1);
-  lua_pushboolean(L, commons_push(L, name));
+  size_t len;
+  const char *name = arg_lstring(L, 1, &len);
+  lua_pushboolean(L, commons_push(L, name, len));
   return 2;
 }
 

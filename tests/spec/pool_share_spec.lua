@@ -177,6 +177,62 @@ describe("pool.channel", function()
     assert.matches("waiting for recv pool channel", r.err, 1, true)
   end)
 
+  it("S38 who waits for a channel is deadlocked once all others have let go of it", function()
+    local program = dofile("tests/fixtures/cli/program.lua")
+    local r = program.run({"-e", [[
+      local pool = require("corun").pool
+      local p = pool.new{size = 1, idle = 0.05}
+      local c = pool.channel()
+      p:run(function(channel) return #channel end, c)
+      c:recv()]]})
+    assert.equal(13, r.status, r.err)
+    assert.matches("waiting for recv pool channel", r.err, 1, true)
+  end)
+
+  it("S38 who waits for a channel that others get later is not deadlocked", function()
+    local program = dofile("tests/fixtures/cli/program.lua")
+    local r = program.run({"-e", [[
+      local corun = require "corun"
+      local p = corun.pool.new{size = 1, init = function()
+        local c = require "corun"
+        c.daemon(function()
+          repeat c.sleep(0.001) until rawget(_G, "outlet")
+          c.sleep(0.1)
+          outlet:send("here")
+        end)
+      end}
+      local c = corun.pool.channel()
+      corun.spawn(function() print(c:recv()) end)
+      corun.yield()
+      p:run(function(channel) outlet = channel end, c)]]})
+    assert.equal("here\n", r.out, r.err)
+    assert.equal(0, r.status)
+  end)
+
+  it("may be in use when os.exit closes the state #heavy", function()
+    local program = dofile("tests/fixtures/cli/program.lua")
+    for _ = 1, 5 do
+      local r = program.run({"-e", [[
+        local corun = require "corun"
+        local channels, junk, begun = {}, {}, corun.pool.counter()
+        for i = 1, 2000 do channels[i] = corun.pool.channel() end
+        for i = 1, 200000 do junk[i] = {i} end
+        corun.spawn(corun.pool.run, function(list, count)
+          count:add()
+          while true do
+            for _, c in ipairs(list) do c:try_send(1) end
+          end
+        end, channels, begun)
+        while begun:get() == 0 do corun.sleep(0.001) end
+        for i = 1, 2000 do
+          corun.spawn(function() while true do channels[i]:recv() end end)
+        end
+        corun.sleep(0.1)
+        os.exit(3, true)]]})
+      assert.equal(3, r.status, r.err)
+    end
+  end)
+
   it("can itself be sent over a channel", function()
     local p <close> = pool.new{size = 1}
     local calls = pool.channel()
@@ -221,6 +277,25 @@ describe("pool.buffer", function()
     end)
     assert.equal(("0"):rep(250) .. ("1"):rep(250) .. ("2"):rep(250) .. ("3"):rep(250), b:read())
     assert.equal("12", b:slice(1, 999):slice(500, 501):read())
+  end)
+
+  it("is memory that the collector knows of, here and in workers", function()
+    local p <close> = pool.new{size = 1}
+    local function rss()
+      for line in io.lines("/proc/self/status") do
+        local kb = line:match("^VmRSS:%s*(%d+)")
+        if kb then return kb // 1024 end
+      end
+      return 0
+    end
+    local bytes, before, most = ("x"):rep(4 << 20), rss(), 0
+    for _ = 1, 200 do
+      local b = pool.buffer(#bytes)
+      b:write(1, bytes)
+      p:run(function(buffer) buffer:write(1, "y") end, b)
+      most = math.max(most, rss())
+    end
+    assert.is_true(most - before < 200, most - before .. " MB")
   end)
 
   it("refuses what is outside", function()
@@ -320,6 +395,25 @@ describe("pool.once", function()
     assert.matches("cannot transfer thread", err, 1, true)
     assert.equal(3, ask())
     assert.equal(3, ask())
+    local answers, asked = {{nil, "not yet"}, {nil, nil}}, 0
+    local function answer()
+      return pool.once("spec: nil, err first", function()
+        asked = asked + 1
+        return table.unpack(answers[asked], 1, 2)
+      end)
+    end
+    assert.same({nil, "not yet", n = 2}, table.pack(answer()))
+    assert.same({n = 2}, table.pack(answer()))
+    assert.same({n = 2}, table.pack(answer()))
+    assert.equal(2, asked)
+  end)
+
+  it("knows any number of names, of any bytes", function()
+    for i = 1, 3000 do
+      assert.equal(i, (pool.once("spec: name\0" .. i, function() return i end)))
+    end
+    assert.equal(7, (pool.once("spec: name\0" .. 7, error)))
+    assert.equal("another", (pool.once("spec: name", function() return "another" end)))
   end)
 
   it("S16 lets another one try when it is cancelled", function()
