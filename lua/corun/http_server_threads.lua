@@ -2,6 +2,7 @@
 -- A server on several cores: each worker of a pool of its own listens at the same port, and the
 -- system spreads the connections (SO_REUSEPORT). The handler travels to the workers as jobs do.
 local handed = require "corun.net_handed"
+local core = require "corun.poolcore"
 local options = require "corun.options"
 local pool = require "corun.pool"
 local sync = require "corun.sync"
@@ -16,6 +17,7 @@ local class = {__name = "server", __index = methods}
 
 ---What runs in each worker, which knows it by its name. It answers each order in `answers`.
 function threads.work(addr, handler, o, orders, answers)
+  core.apart() -- what a handler gives to the pool must not hold up this loop
   local server, err = require("corun.http").serve(addr, handler, o)
   answers:send{err = err, address = server and server:address()}
   if not server then return end

@@ -54,8 +54,8 @@ function http.serve(addr, fn, o) end
 ---@field backlog? integer as for `net.listen`; also `reuse`, `reuse_port`, `mode`
 ---@field threads? integer|boolean serve from so many workers, each a thread with a Lua state of its
 ---   own; `true`: as many as there are cores. The handler is copied to them as a job is (see
----   corun.pool): what it keeps in upvalues and globals is each worker's own. Not for Unix sockets,
----   nor for one that was handed over
+---   corun.pool): what it keeps in upvalues and globals is each worker's own, and so is the default
+---   pool that its jobs go to. Not for Unix sockets, nor for one that was handed over
 
 --- What `log` is told of an answer.
 ---@class corun.http.log_entry

@@ -137,12 +137,13 @@ static int l_task_index(lua_State *L) {  // the methods are upvalue 1
 }
 
 static int l_task_newindex(lua_State *L) {
-  task_check(L, 1);
+  task *t = task_check(L, 1);
   const char *key = luaL_tolstring(L, 2, NULL);
   if (strcmp(key, "name") != 0) return err_misuse(L, "a task has no field \"%s\" to set", key);
   if (!lua_isnil(L, 3) && lua_type(L, 3) != LUA_TSTRING)
     return err_misuse(L, "the name of a task must be a string, got %s", luaL_typename(L, 3));
   set_name(L, 1, 3);
+  t->flags |= TASK_NAMED;
   return 0;
 }
 

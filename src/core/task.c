@@ -166,6 +166,24 @@ void task_push(lua_State *L, task *t) {
   if (t->co != L) lua_xmove(t->co, L, 1);
 }
 
+static void forget(lua_State *L, task *t, int table) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, table);
+  task_push(L, t);
+  lua_pushnil(L);
+  lua_rawset(L, -3);
+  lua_pop(L, 1);
+}
+
+void task_forget(lua_State *L) {
+  const rt *r = rt_of(L);
+  task *t = task_current(L);
+  if (!(t->flags & (TASK_LOCALS | TASK_NAMED))) return;
+  luaL_checkstack(L, 4, NULL);
+  forget(L, t, r->refs.locals);
+  forget(L, t, r->refs.names);
+  t->flags &= (uint16_t) ~(TASK_LOCALS | TASK_NAMED);
+}
+
 // Tell the scope of the failed task whose handle is at index 1 of its failure.
 static int l_hand_on(lua_State *L) {
   task *t = lua_touserdata(L, 1);

@@ -34,6 +34,7 @@ enum {
   TASK_EXPOSED = 256,      // coroutine.running gave its thread away: never reuse it
   TASK_SEEN = 512,         // visited by a search that is under way
   TASK_SEEN_AHEAD = 1024,  // by its other side
+  TASK_NAMED = 2048,       // was given a name
 };
 
 #define TASK_STEPS 0x3fffffffu  // of the number of a step, what a task has room for
@@ -118,6 +119,10 @@ void task_cancel(lua_State *L, task *t);
 
 // Push the handle of a task that is alive. [loop]
 void task_push(lua_State *L, task *t);
+
+// Let the running task be without name and locals: what it does next is somebody else's. [loop]
+// Raises on out of memory.
+void task_forget(lua_State *L);
 
 // The scope which the task was started in; NULL for the root task. [loop]
 scope *task_home(const task *t);

@@ -152,6 +152,7 @@ void message_adopt(message *m, unsigned char *p, size_t len) {
   m->bytes = p;
   m->len = len;
   m->n = n < INT_MAX / 2 ? (int)n : 0;
+  m->nnames = len;  // unknown
 }
 
 void message_fini(message *m) {

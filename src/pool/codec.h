@@ -148,6 +148,20 @@ static inline uint64_t codec_load(const unsigned char *p, size_t n) {
   return codec_little(x);
 }
 
+// Read a count at *p, which goes on behind it. Answers 0, or -1 when there is none before `end`.
+static inline int codec_load_count(const unsigned char **p, const unsigned char *end, uint64_t *x) {
+  uint64_t value = 0;
+  for (int shift = 0; shift < 64 && *p < end; shift += 7) {
+    unsigned char byte = *(*p)++;
+    value |= (uint64_t)(byte & 0x7F) << shift;
+    if (byte < 0x80) {
+      *x = value;
+      return 0;
+    }
+  }
+  return -1;
+}
+
 #define CODEC_COUNT_MAX 10  // bytes of a count: seven bits each, the lowest first
 
 static inline size_t codec_store_count(unsigned char *p, uint64_t x) {

@@ -50,23 +50,11 @@ static int is_truncated(reader *r) {
   return fail(r, "it ends too early");
 }
 
-static int read_count(const unsigned char **p, const unsigned char *end, uint64_t *x) {
-  uint64_t value = 0;
-  for (int shift = 0; shift < 64 && *p < end; shift += 7) {
-    unsigned char byte = *(*p)++;
-    value |= (uint64_t)(byte & 0x7F) << shift;
-    if (byte < 0x80) {
-      *x = value;
-      return 0;
-    }
-  }
-  return -1;
-}
-
 // Read a length that is followed by as many bytes.
 static int read_length(reader *r, size_t *n) {
   uint64_t x;
-  if (read_count(&r->p, r->end, &x) < 0 || x > (uint64_t)(r->end - r->p)) return is_truncated(r);
+  if (codec_load_count(&r->p, r->end, &x) < 0 || x > (uint64_t)(r->end - r->p))
+    return is_truncated(r);
   *n = (size_t)x;
   return 0;
 }
@@ -111,7 +99,7 @@ static int shelf_push(reader *r, const shelf *s, uint64_t i) {
 
 static int push_numbered(reader *r, const shelf *s) {
   uint64_t i;
-  if (read_count(&r->p, r->end, &i) < 0) return is_truncated(r);
+  if (codec_load_count(&r->p, r->end, &i) < 0) return is_truncated(r);
   return shelf_push(r, s, i);
 }
 
@@ -235,7 +223,7 @@ static int push_export(reader *r) {
 
 static int push_thing(reader *r) {
   uint64_t i;
-  if (read_count(&r->p, r->end, &i) < 0) return is_truncated(r);
+  if (codec_load_count(&r->p, r->end, &i) < 0) return is_truncated(r);
   if (i >= r->m->nrefs) return fail(r, "a number of no shared thing");
   shared_push(r->L, r->m->refs[i]);
   return 0;
@@ -244,7 +232,7 @@ static int push_thing(reader *r) {
 // Push the string whose memory the block is from now on.
 static int push_block(reader *r) {
   uint64_t i;
-  if (read_count(&r->p, r->end, &i) < 0) return is_truncated(r);
+  if (codec_load_count(&r->p, r->end, &i) < 0) return is_truncated(r);
   if (i >= r->m->nblocks || !r->m->blocks[i].p) return fail(r, "a number of no block");
   char *p = r->m->blocks[i].p;
   r->m->blocks[i].p = NULL;
@@ -375,7 +363,7 @@ static int read_closure(reader *r, const unsigned char **p, description *d) {
   if (r->flags & MESSAGE_NO_FUNCTIONS) return fail(r, "a function is not allowed");
   if (*p == r->last) return is_truncated(r);
   d->upvalues = *(*p)++;
-  if (read_count(p, r->last, &before) < 0 || before > (uint64_t)(r->last - r->objects))
+  if (codec_load_count(p, r->last, &before) < 0 || before > (uint64_t)(r->last - r->objects))
     return is_truncated(r);
   const unsigned char *at = before ? r->objects + before - 1 : *p;
   if (at++ == r->last || read_dump(r, &at, r->last, &hash, &d->len) < 0) return is_truncated(r);
@@ -391,7 +379,7 @@ static int describe(reader *r, const unsigned char **p, description *d) {
   if (d->kind == OBJECT_CLOSURE) return read_closure(r, p, d);
   if (d->kind != OBJECT_TABLE && d->kind != OBJECT_CLASS)
     return fail(r, "an unknown kind of object");
-  if (read_count(p, r->last, &d->items) < 0 || read_count(p, r->last, &d->pairs) < 0)
+  if (codec_load_count(p, r->last, &d->items) < 0 || codec_load_count(p, r->last, &d->pairs) < 0)
     return is_truncated(r);
   return 0;
 }

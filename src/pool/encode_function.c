@@ -50,6 +50,7 @@ static const unsigned char *remembered(writer *w, size_t *len) {
 void writer_record(writer *w, bytes *to, const unsigned char *p, size_t n, int is_new) {
   memcpy(bytes_room(w->L, to, n), p, n);
   to->len += n;
+  w->m->nnames += *p != TAG_FUNCTION;
   if (!is_new || w->npending == CODEC_PENDING) return;
   pending *each = &w->c->pending[w->npending++];
   *each = (pending){to == &w->c->objects, to->len - n, n};

@@ -28,6 +28,7 @@ typedef struct message {
   size_t nrefs;
   message_block *blocks;  // that the bytes number
   size_t nblocks;
+  size_t nnames;      // modules and what they export, at most so many times
   int n;              // number of values
   int hidden;         // the first so many are not counted in the sentence that one cannot cross
   struct home *home;  // whose proxies it may carry (proxy.h); NULL: nobody's
@@ -53,7 +54,13 @@ int message_encode(lua_State *L, message *m, int first, int n, const char *what,
 // MESSAGE_NO_FUNCTIONS the bytes must come from message_encode: bytecode is not verified (S46).
 int message_decode(lua_State *L, const message *m, unsigned flags);
 
-// The same, but answers -1 with a sentence pushed for bytes that are no message. [loop]
+// Push a list of the modules that the message names and that are not loaded here, and answer 1; or
+// push nothing and answer 0. Decoding loads them where they cannot suspend. [loop] Raises on out of
+// memory.
+int message_push_missing(lua_State *L, const message *m);
+
+// The same as message_decode, but answers -1 with a sentence pushed for bytes that are no message.
+// [loop]
 int message_try_decode(lua_State *L, const message *m, unsigned flags);
 
 // Make an empty message that holds bytes, from malloc, of one that was encoded elsewhere; they

@@ -102,11 +102,17 @@ static int l_new(lua_State *L) {
 // The pool that this runtime works for, nil when it is no worker's.
 static int l_own(lua_State *L) {
   const worker *w = worker_of(rt_of(L));
-  if (!w) return 0;
+  if (!w || w->is_apart) return 0;
   box *b = push_box(L);
   b->p = w->of;
   b->is_lent = 1;
   return 1;
+}
+
+// What runs here from now on has a default pool of its own: this worker's are busy for good.
+static int l_apart(lua_State *L) {
+  worker_of(rt_of(L))->is_apart = 1;
+  return 0;
 }
 
 static int l_gc(lua_State *L) {
@@ -345,6 +351,10 @@ int luaopen_corun_poolcore(lua_State *L) {
                                        {"take", worker_take},
                                        {"perform", worker_perform},
                                        {"fail", worker_fail},
+                                       {"lose", worker_lose},
+                                       {"missing", worker_missing},
+                                       {"decode", worker_decode},
+                                       {"apart", l_apart},
                                        {"call", l_call},
                                        {"proxy_class", l_proxy_class},
                                        {"keeper", l_keeper},

@@ -82,6 +82,12 @@ static void stop_init(worker *w) {
 
 static const wait_ops take_ops = {"a job", cancel_take, taken, NULL};
 
+// The server that runs ends. The lock is held.
+static void end_server(worker *w) {
+  if (!w->running && w->servers == 1) pool_retire(w->of, w);
+  offer_server(w);
+}
+
 static int take(lua_State *L, worker *w) {
   pool *p = w->of;
   task *me = task_current(L);
@@ -89,10 +95,9 @@ static int take(lua_State *L, worker *w) {
   pthread_mutex_lock(&p->lock);
   pool_job *j = w->retired ? NULL : pool_take(p, w);
   int is_end = !j && is_superfluous(w);
-  if (is_end && !w->running && w->servers == 1) pool_retire(p, w);
+  if (is_end) end_server(w);
   if (j) list_remove(&w->idle_link);
   if (!j && !is_end && list_empty(&w->idle_link)) list_push(p->idle.next, &w->idle_link);
-  if (is_end) offer_server(w);
   pthread_mutex_unlock(&p->lock);
   if (is_end) {
     w->servers--;
@@ -110,15 +115,29 @@ static int take(lua_State *L, worker *w) {
   return wait_begin_until(L, &take_ops, w, timer_after(r, p->idle_seconds));
 }
 
-int worker_init(lua_State *L) {
+int worker_lose(lua_State *L) {
   worker *w = worker_of(rt_of(L));
-  const message *init = &w->of->init;
-  stop_init(w);  // it may have been asked before there was a task to cancel
+  pthread_mutex_lock(&w->of->lock);
+  end_server(w);
+  pthread_mutex_unlock(&w->of->lock);
+  w->servers--;
+  return 0;
+}
+
+int worker_init(lua_State *L) {
+  const message *init = &worker_of(rt_of(L))->of->init;
   return init->n ? message_decode(L, init, 0) : 0;
+}
+
+int worker_missing(lua_State *L) {
+  worker *w = worker_of(rt_of(L));
+  stop_init(w);  // it may have been asked before there was a task to cancel
+  return message_push_missing(L, &w->of->init);
 }
 
 int worker_take(lua_State *L) {
   worker_of(rt_of(L))->is_prepared = 1;
+  task_checkpoint(L);  // a job may have cancelled its task, which is this one
   if (!wait_may_go_on(L, WAIT_QUICK)) return wait_rest(L, worker_take);
   return take(L, worker_of(rt_of(L)));
 }
@@ -155,20 +174,23 @@ static void to_text(lua_State *L) {
   }
 }
 
+// If the error on top of the stack says that the limit on memory was met, push what it is then.
+static int push_over_limit(lua_State *L, const worker *w) {
+  if (!w->r->alloc.over_limit || lua_type(L, -1) != LUA_TSTRING ||
+      !strstr(lua_tostring(L, -1), "not enough memory"))
+    return 0;
+  err_push(L, "ENOMEM", "run", w->of->name, "a job needs more than the %I bytes of its worker",
+           (lua_Integer)w->of->opts.memory);
+  return 1;
+}
+
 // Encode the error on top of the stack as the reply.
 static void reply_error(lua_State *L, worker *w, pool_job *j) {
   int err = lua_gettop(L);
-  rt *r = rt_of(L);
   luaL_checkstack(L, 8, NULL);
-  if (r->alloc.over_limit && lua_type(L, err) == LUA_TSTRING &&
-      strstr(lua_tostring(L, err), "not enough memory")) {
-    err_push(L, "ENOMEM", "run", w->of->name, "a job needs more than the %I bytes of its worker",
-             (lua_Integer)w->of->opts.memory);
-    trace_push(L, err);
-    lua_remove(L, err);
-  } else {
-    trace_push(L, err);
-  }
+  int is_over = push_over_limit(L, w);
+  trace_push(L, err);
+  if (is_over) lua_remove(L, err);
   unsigned flags = j->flags & ~MESSAGE_KEEP;  // the text says more than a proxy
   if (message_encode(L, &j->reply, err, 2, "error", flags) == 0) return;
   lua_settop(L, err + 1);
@@ -210,6 +232,7 @@ static int leave(lua_State *L, scope *s, scope_outcome o) {
   interrupt_limit(r);
   j->s = NULL;
   if (r->alloc.over_limit) lua_gc(L, LUA_GCCOLLECT);
+  task_forget(L);  // nor do its name and locals: other jobs run in this task
   job_outcome outcome = conclude(L, w, j, o);
   if (outcome == JOB_CANCELLED && w->of->home) home_litter(w->of->home);
   r->alloc.over_limit = 0;
@@ -236,16 +259,42 @@ static void cancel_asked(worker *w) {
   pthread_mutex_unlock(&p->lock);
 }
 
+// The frame of perform: the job, its scope, the function that maps, the one that loads modules,
+// perhaps their names. Leave behind the scope what is to be called, and its arguments.
+static void prepare(lua_State *L, const pool_job *j) {
+  lua_settop(L, j->kind == JOB_MAP ? 3 : 2);
+  luaL_checkstack(L, j->call.n + LUA_MINSTACK, "too many arguments");
+  message_decode(L, &j->call, 0);
+}
+
+// The same where modules have to be loaded first, which may suspend: in the scope of the job.
+static void prepare_late(lua_State *L, const pool_job *j) {
+  if (j->kind != JOB_MAP) {
+    lua_pushnil(L);
+    lua_replace(L, 3);
+  }
+  lua_rotate(L, 3, 2);
+  lua_pushvalue(L, 1);
+}
+
+int worker_decode(lua_State *L) {
+  const pool_job *j = lua_touserdata(L, 1);
+  luaL_checkstack(L, j->call.n + LUA_MINSTACK, "too many arguments");
+  return message_decode(L, &j->call, 0);
+}
+
 int worker_perform(lua_State *L) {
   rt *r = rt_of(L);
   worker *w = worker_of(r);
   pool_job *j = lua_touserdata(L, 1);
-  lua_settop(L, 2);  // the job, the function that maps
+  lua_settop(L, 3);  // the job, the function that maps, the one that loads modules first
+  int is_missing = message_push_missing(L, &j->call);
   scope *s = scope_push(L);
   lua_insert(L, 2);
-  if (j->kind != JOB_MAP) lua_settop(L, 2);
-  luaL_checkstack(L, j->call.n + LUA_MINSTACK, "too many arguments");
-  message_decode(L, &j->call, 0);
+  if (is_missing)
+    prepare_late(L, j);
+  else
+    prepare(L, j);
   scope_enter_at(L, s, SCOPE_PLAIN, 0);
   j->s = s;
   r->fence = s;
@@ -258,7 +307,12 @@ int worker_fail(lua_State *L) {
   pool_job *j = lua_touserdata(L, 1);
   message_fini(&j->reply);
   lua_settop(L, 2);
-  to_text(L);
+  if (w->r->alloc.over_limit) lua_gc(L, LUA_GCCOLLECT);  // what was read, or written, of its values
+  if (push_over_limit(L, w))
+    lua_replace(L, 2);
+  else
+    to_text(L);
+  w->r->alloc.over_limit = 0;
   lua_pushnil(L);
   message_encode(L, &j->reply, 2, 2, "error", 0);
   answer(w, j, JOB_RAISED);

@@ -26,6 +26,7 @@ struct worker {
   unsigned running;  // jobs
   int retired;       // takes no more jobs
   int is_prepared;   // the pool's init has ended
+  int is_apart;      // jobs have a default pool of their own
 };
 
 // Start one more worker. The pool's lock is held. Answers 0, UV_ENOMEM or UV_EAGAIN.
@@ -34,6 +35,10 @@ int worker_start(pool *p);
 // The worker whose runtime this is, NULL when it is none's. [its loop]
 worker *worker_of(const rt *r);
 
+// Push a list of the modules that the init names and that are not loaded, or nothing. To be
+// returned from a lua_CFunction. [its loop]
+int worker_missing(lua_State *L);
+
 // Push the init of the pool, or nothing. To be returned from a lua_CFunction. [its loop]
 int worker_init(lua_State *L);
 
@@ -41,12 +46,21 @@ int worker_init(lua_State *L);
 // To be returned from a lua_CFunction. [its loop]
 int worker_take(lua_State *L);
 
-// Run the job at index 1 and answer it. Suspends. To be returned from a lua_CFunction. [its loop]
-// Raises on out of memory: then worker_fail is to be called.
+// Run the job at index 1 and answer it; index 2 is the function for maps, index 3 the one that is
+// called instead with the names of modules to load first, that or nil, and the job. Suspends. To be
+// returned from a lua_CFunction. [its loop] Raises on out of memory: then worker_fail is to be
+// called.
 int worker_perform(lua_State *L);
+
+// Push the function of the job at index 1 and its arguments. To be returned from a lua_CFunction.
+// [its loop]
+int worker_decode(lua_State *L);
 
 // Answer the job at index 1, which worker_perform could not, with the error at index 2. [its loop]
 int worker_fail(lua_State *L);
+
+// The server that calls ends by an error: it takes no more jobs. [its loop]
+int worker_lose(lua_State *L);
 
 // A job of this worker begins to wait for another job: see to it that there is a server for that
 // one. Does nothing in the runtime of no worker. [its loop] Raises on out of memory.

@@ -72,6 +72,31 @@ describe("http.serve, threads", function()
     assert.is_nil((http.get("http://" .. address)))
   end)
 
+  it("a job that a handler gives to the pool holds up no other request", function()
+    local gate, begun = pool.buffer("0"), pool.counter()
+    local server <close> = assert(http.serve("127.0.0.1:0", function(req)
+      if req.path ~= "/slow" then return "quick" end
+      return require("corun").pool.run(function(flag, count)
+        count:add()
+        repeat local bytes = flag:read() until bytes == "1"
+        return "slow"
+      end, gate, begun)
+    end, {threads = 1}))
+    local url = "http://" .. server:address()
+    corun.scope(function(s)
+      local slow = s:async(function()
+        local session <close> = http.session()
+        return assert(session:get(url .. "/slow")).body
+      end)
+      while begun:get() == 0 do corun.sleep(0.001) end
+      local _ <close> = corun.defer(function() gate:write(1, "1") end)
+      local session <close> = http.session()
+      for _ = 1, 3 do assert.equal("quick", assert(session:get(url, {timeout = 10})).body) end
+      gate:write(1, "1")
+      assert.equal("slow", slow:await())
+    end)
+  end)
+
   it("an error of a handler is a 500, and the server goes on", function()
     local r = program.code([[
       local http = require "corun.http"

@@ -265,6 +265,40 @@ describe("jobs that change the state of their worker", function()
     }, function(p, _, job) pcall(p.run, p, job) end)
   end)
 
+  it("by the name and the locals of their task leave them to no other job", function()
+    local p <close> = pool.new{size = 1}
+    p:run(function()
+      local c = require "corun"
+      c.locals().user, c.current().name = "tea", "made"
+      c.pool.run(function() c.locals().user, c.current().name = "cake", "baked" end)
+    end)
+    local function ask()
+      local c = require "corun"
+      return c.locals().user, c.current().name
+    end
+    assert.same({n = 2}, table.pack(p:run(ask)))
+    assert.same({n = 2}, table.pack(p:run(function(fn) return require("corun").pool.run(fn) end,
+      ask)))
+  end)
+
+  it("by cancelling their task end no worker for good", function()
+    local p <close> = pool.new{size = 1}
+    local function cancel()
+      local c = require "corun"
+      c.current():cancel()
+      c.yield()
+    end
+    assert.equal("ECANCELED", select(2, pcall(p.run, p, cancel)).code)
+    assert.equal("next", p:run(function() return "next" end))
+    assert.equal("inner", p:run(function(fn)
+      local run = require("corun").pool.run
+      for _ = 1, 3 do pcall(run, fn) end
+      return run(function() return "inner" end)
+    end, cancel))
+    assert.equal("next", p:run(function() return "next" end))
+    assert.equal(0, p:stats().running)
+  end)
+
   it("so that it cannot go on are answered by EWORKER, and the program ends", function()
     local p <close> = pool.new{size = 1}
     p:run(function()

@@ -208,6 +208,22 @@ describe("a pool's memory limit", function()
     assert.is_false(ok)
     assert.equal("ENOMEM", err.code)
   end)
+
+  it("is for what a job is given, too", function()
+    local p <close> = pool.new{size = 1, memory = 4 << 20, name = "small"}
+    local list = {}
+    for i = 1, 100000 do list[i] = {i} end
+    for _, what in ipairs{list, ("x"):rep(8 << 20)} do
+      local ok, err = pcall(p.run, p, function() end, what)
+      assert.is_false(ok)
+      assert.equal("ENOMEM", err.code)
+      assert.matches("4194304 bytes", err.message, 1, true)
+      ok, err = pcall(p.run, p, function() error("not enough memory for tea", 0) end)
+      assert.is_false(ok)
+      assert.equal("not enough memory for tea", err)
+    end
+    assert.equal(1, p:stats().workers)
+  end)
 end)
 
 describe("cancellation", function()
@@ -322,6 +338,31 @@ describe("pool.map", function()
     for i = 1, 100000 do assert(out[i] == i) end
     assert.equal(100000, out.n)
     assert.equal(100000, p:stats().done)
+  end)
+
+  it("lets no item of a channel wait for others, which may come of its result", function()
+    local p <close> = pool.new{size = 2}
+    local todo, open = pool.channel(1000), pool.counter(1)
+    todo:send(6)
+    local depths = p:map(todo, function(depth)
+      for _ = 1, depth > 0 and 2 or 0 do
+        open:add()
+        todo:send(depth - 1)
+      end
+      if open:add(-1) == 0 then todo:close() end
+      return depth
+    end)
+    assert.equal(127, depths.n)
+    local c = corun.channel()
+    local results
+    corun.scope(function(s)
+      s:spawn(function() results = p:map(c, tostring) end)
+      for i = 1, 2000 do c:send(i) end
+      c:close()
+    end)
+    assert.equal(2000, results.n)
+    for i = 1, 2000 do assert.equal(tostring(i), results[i]) end
+    assert.is_true(p:stats().done < 1500) -- parts of several items, all the same
   end)
 
   it("looks ahead no further than its jobs", function()
@@ -532,6 +573,20 @@ describe("closing a pool", function()
     assert.matches("a worker cannot close the pool that it works for", err, 1, true)
     pool.close{cancel = true}
     pool.close()
+  end)
+
+  it("pool.close leaves alone what another task has made meanwhile", function()
+    local out = script([[
+      local corun = require "corun"
+      local pool = corun.pool
+      pool.run(function() end)
+      corun.gather(function()
+        pool.close()
+        pool.run(function() end)
+        pool.run(function() end)
+      end, pool.close)
+      print(pool.stats().done)]])
+    assert.equal("2\n", out)
   end)
 
   it("a pool that is left to the collector ends its threads", function()
