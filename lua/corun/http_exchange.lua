@@ -3,11 +3,14 @@
 -- the steady state it allocates the response and nothing else. A body in pieces is sent by a task
 -- of its own while this one waits for the answer, which may come before the body was sent.
 local task = require "corun.task"
+local of_string = require("corun.http_body").of_string
 local response = require "corun.http_response"
 
 local now, sleep, scope, new_response = task.now, task.sleep, task.scope, response.new
 
+local LARGE = 64 << 10 -- bytes of a text that a stream takes at once, however full the socket is
 local AHEAD = 64 << 20 -- bytes of a streamed answer that are kept until its request was sent
+local OVERHEAD = 256 -- bytes that are counted for a piece of it, however short that is
 local SURE = 0.001 -- seconds for which a connection that idles is taken for open
 local GO_ON = 1 -- seconds for which 100 Continue is waited for
 
@@ -122,21 +125,22 @@ local function await_sent(sender, c, most)
       repeat
         piece, last, keep = c.core:piece()
         early[#early + 1] = {piece, last, keep}
-        size = size + #(piece or "")
+        size = size + #(piece or "") + OVERHEAD
       until not piece or last or size >= most
     end)
     sender:await()
     reader:cancel()
   end)
+  early.first = 1
   c.early = early[1] and early
 end
 
 -- Send the body and receive the answer, both at once. Once the server has refused it nothing more
 -- of it is sent.
-local function send_and_receive(request, c)
+local function send_and_receive(request, c, source)
   local state, res, err, again, codings = {}, nil, nil, nil, nil
   scope(function(s)
-    local sender = s:spawn(send_body, c, request.source, state)
+    local sender = s:spawn(send_body, c, source, state)
     local status, block, length, coding, answered = c.core:head()
     c.answered = answered
     if not status then
@@ -155,7 +159,7 @@ local function send_and_receive(request, c)
   return res, err, again, codings
 end
 
-local function upload(request, c, total)
+local function upload(request, c, total, source)
   local core = c.core
   local ok, err, _, gone = core:begin(request.head, request.no_body, request.read, total,
     request.max_body)
@@ -172,7 +176,7 @@ local function upload(request, c, total)
       return receive_rest(request, c, status, block, length, coding)
     end
   end
-  return send_and_receive(request, c)
+  return send_and_receive(request, c, source)
 end
 
 -- One try. Answers a response; or nil, error, and whether it may be tried over a fresh connection:
@@ -192,7 +196,10 @@ local function try(session, request, deadline, began, fresh)
     if not c.core:reusable() then return nil, nil, true end
   end
   local total = deadline and math.max(0, deadline - now()) or -1
-  if request.source then return upload(request, c, total) end
+  local source, text = request.source, request.body
+  -- A server may take no more of a long text until its answer is read.
+  if not source and text and #text > LARGE then source = of_string(text) end
+  if source then return upload(request, c, total, source) end
   if request.stream then return open(request, c, total) end
   local status, block, answer, keep, coding, answered = c.core:exchange(request.head,
     request.body, request.no_body, request.read, total, request.max_body)

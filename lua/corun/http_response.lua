@@ -122,8 +122,10 @@ end
 local function take(c, seconds, block)
   local early = c.early
   if not early then return c.core:piece(seconds, block) end
-  local first = table.remove(early, 1)
-  if not early[1] then c.early = nil end
+  local at = early.first
+  local first = early[at]
+  early[at], early.first = nil, at + 1
+  if not early[at + 1] then c.early = nil end
   return first[1], first[2], first[3]
 end
 

@@ -329,14 +329,17 @@ describe("http answers before the body was sent", function()
         local server <close>, url = hasty(refusal, reads)
         local s <close> = http.session()
         local sent = 0
-        local res = assert(s:post(url, {stream = stream, body = function()
+        local function endless()
           sent = sent + 1
           corun.sleep(0)
           return ("x"):rep(1 << 18)
-        end}))
-        assert.equal(413, res.status)
-        assert.equal("big", res.body or res:read("a"))
-        is_idle(s, 0) -- half a request was sent over it
+        end
+        for _, body in ipairs({endless, ("x"):rep(32 << 20)}) do
+          local res = assert(s:post(url, {stream = stream, body = body}))
+          assert.equal(413, res.status)
+          assert.equal("big", res.body or res:read("a"))
+          is_idle(s, 0) -- half a request was sent over it
+        end
         server:close()
       end)
     end
@@ -430,6 +433,55 @@ describe("http answers before the body was sent", function()
         is_idle(s, s.pool.open)
         assert.equal("", assert(s:post(url, {body = function() end})).body)
       end
+    end
+    server:close()
+  end)
+
+  it("what it sends meanwhile may come in tiny pieces", function()
+    local pieces, sent = 20000, corun.event()
+    local server <close>, url = raw(function(stream)
+      stream:read_until("\r\n\r\n")
+      stream:write(("HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n"):format(pieces))
+      for _ = 1, pieces do
+        stream:write("x")
+        corun.sleep(0)
+      end
+      sent:set()
+      stream:recv()
+    end)
+    local s <close> = http.session()
+    local n = 0
+    local res <close> = assert(s:post(url, {stream = true, body = function()
+      n = n + 1
+      sent:wait()
+      return n == 1 and "the body" or nil
+    end}))
+    local began = os.clock()
+    assert.equal(("x"):rep(pieces), res:read("a"))
+    assert.is_true(os.clock() - began < 0.5, "it took too long to read")
+    server:close()
+  end)
+
+  it("so it is where the body is a text", function()
+    local server <close>, url = raw(function(stream)
+      while true do
+        local head = stream:read_until("\r\n\r\n")
+        if not head then return end
+        local left = tonumber(head:match("content%-length: (%d+)"))
+        stream:write(("HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n"):format(left))
+        while left > 0 do
+          local piece = stream:recv()
+          if not piece or not stream:write(piece) then return end
+          left = left - #piece
+        end
+      end
+    end)
+    local s <close> = http.session({timeout = {read = 5}})
+    local text = ("0123456789abcdef"):rep(2 << 20) -- more than the sockets hold
+    for _, stream in ipairs({false, true}) do
+      local res = assert(s:put(url, {stream = stream, body = text}))
+      assert.is_true((res.body or res:read("a")) == text)
+      is_idle(s, s.pool.open)
     end
     server:close()
   end)
