@@ -230,7 +230,9 @@ local function details_of(item, page_url)
   if type(target) ~= "string" then
     fail("read", page_url, "an item has no URL at " .. opt.details)
   end
-  local res = assert(session:get(assert(url.join(page_url, target))))
+  target = assert(url.join(page_url, target))
+  if not target:find("^https?:") then fail("read", page_url, "an item leads to " .. target) end
+  local res = assert(session:get(target))
   if res.status == 404 or res.status == 410 then
     state.gone = state.gone + 1
     return item

@@ -23,6 +23,14 @@ local function malformed(res, target)
     {op = "paginate", target = res.url})
 end
 
+-- Servers lead nobody onto a Unix socket, as with redirects; from one they may lead on over it.
+local function check_socket(res, target)
+  local socket = http_url.socket_of(target)
+  if not socket or socket == http_url.socket_of(res.url) then return end
+  error(task.err("EURL", "the next page is behind a Unix socket",
+    {op = "paginate", target = res.url}), 0)
+end
+
 -- A link that cannot be followed is not the end of the list.
 local function by_link(res)
   local link = res.links.next
@@ -60,6 +68,7 @@ local function following(self)
   o.query = nil -- the URL has it
   local target = url.join(res.url, found)
   if not target or not http_url.is_absolute(target) then error(malformed(res, found), 0) end
+  check_socket(res, target)
   return target, o
 end
 

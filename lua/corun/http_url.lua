@@ -59,6 +59,11 @@ local function split_unix(text)
   return core.decode(path), scheme .. "://localhost" .. rest
 end
 
+---The path of the Unix socket that a URL leads through; nil for all others.
+function url.socket_of(text)
+  return (split_unix(text))
+end
+
 ---Parse an absolute URL.
 ---
 ---The path stays as it is; characters that may not stand in a request line are percent-encoded,

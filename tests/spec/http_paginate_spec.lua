@@ -3,6 +3,7 @@
 
 local corun = require("corun")
 local http = require("corun.http")
+local net = require("corun.net")
 local support = require("tests.spec.support.http")
 
 local kept, ok = support.kept, support.ok
@@ -176,6 +177,41 @@ describe("http.paginate", function()
       end
     end
     for _, s in ipairs(sessions) do s:close() end
+    server:close()
+  end)
+
+  it("no server leads onto a Unix socket; pages behind one stay there, or lead off it", function()
+    local path = os.tmpname()
+    os.remove(path)
+    local encoded = "http+unix://" .. path:gsub("/", "%%2F")
+    local links = {["/a"] = "/b", ["/x"] = encoded .. "/b"}
+    local function answer(stream)
+      while true do
+        local target = (support.read_request(stream) or ""):match("^GET (%S+)")
+        if not target then return end
+        local link = links[target] and ("link: <%s>; rel=next\r\n"):format(links[target])
+        if not stream:write(ok(target, link)) then return end
+      end
+    end
+    local inner <close> = assert(net.serve("unix:" .. path, answer))
+    local server <close>, url = support.raw(answer)
+    links["/off"] = url .. "/b"
+    local s <close> = http.session()
+    assert.same({"/a", "/b"}, bodies(s:paginate(encoded .. "/a")))
+    assert.same({"/x", "/b"}, bodies(s:paginate(encoded .. "/x")))
+    assert.same({"/off", "/b"}, bodies(s:paginate(encoded .. "/off")))
+    for _, scheme in ipairs({"http+unix", "HTTPS+Unix"}) do
+      links["/x"] = encoded:gsub("^[^:]*", scheme) .. "/b"
+      for _, by in ipairs({false, function() return links["/x"] end}) do
+        local good, err = pcall(function() return bodies(s:paginate(url .. "/x", by or nil)) end)
+        assert.is_false(good)
+        assert.equal("EURL", err.code)
+        assert.equal("paginate", err.op)
+        assert.equal(url .. "/x", err.target)
+        assert.matches("Unix socket", err.message)
+      end
+    end
+    inner:close()
     server:close()
   end)
 

@@ -303,6 +303,7 @@ describe("scripts/scrape_api.lua", function()
     serving(function(req)
       if req.path == "/text" then return "hello" end
       if req.path == "/loop" then return {json = {1}, headers = {Link = "</loop>; rel=next"}} end
+      if req.path == "/unix" then return {json = {{url = "http+unix://%2Frun%2Fx/"}}} end
       return {json = {data = {1}, errors = json.array(), next = 7}}
     end, function(url)
       for _, case in ipairs{
@@ -312,6 +313,7 @@ describe("scripts/scrape_api.lua", function()
           .. "heed p"},
         {{"/", "-i", "data", "--next=next"}, "what is at next is no URL"},
         {{"/", "-i", "data", "--details=url"}, "an item has no URL at url"},
+        {{"/unix", "--details=url"}, "an item leads to http+unix://%2Frun%2Fx/ (ESCRAPE)"},
         {{"/text"}, "expected a value at byte 1 (EJSON)"},
         {{"/loop"}, "this page was there before (ELOOP)"},
       } do
