@@ -46,14 +46,17 @@ end
 
 -- Send a request, for a range if `from` is given; any error but 416 has its reason.
 local function request(d, from, to, version)
-  local headers = {}
+  local session, headers = d.session, {}
+  if session.closed then
+    return failure(d, "ECLOSED", "the session was closed meanwhile at " .. session.closed)
+  end
   for name, value in pairs(d.headers or {}) do headers[name] = value end
   if from then
     headers.range = ("bytes=%d-%s"):format(from, to or "")
     headers["if-range"] = version
   end
   d.o.headers, d.o.timeout = headers, limits(d)
-  local res, err = d.session:get(d.url, d.o)
+  local res, err = session:get(d.url, d.o)
   if not res then return nil, err end
   if res.status == 200 or res.status == 206 and from then return res end
   policies.discard(res)
@@ -340,9 +343,10 @@ end
 
 -- Begin with the first byte, by the answer that came.
 local function begin(d, res, last, length)
-  if length and d.o.max_body and length > d.o.max_body then
+  local most = d.o.max_body or d.session.max_body
+  if length and most and length > most then
     return failure(d, "EMSGSIZE", ("the file has %d bytes, over the limit of %d"):format(length,
-      d.o.max_body))
+      most))
   end
   local ok, err = d.part:create()
   if not ok then return nil, err end

@@ -307,6 +307,7 @@ end
 
 ---Sleep, holding no slot, until the session closes at most.
 function pool:pause(seconds)
+  if self.closed then return end
   self.closing = self.closing or sync.event()
   task.timeout(seconds, self.closing.wait, self.closing)
 end

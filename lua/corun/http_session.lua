@@ -242,6 +242,7 @@ end
 ---Download a file; see lua/meta/http.lua.
 function session:download(target, path, o)
   options.self(self, session, "download")
+  check_request(self, "GET", target)
   return require("corun.http_download")(self, target, path, o, REQUEST)
 end
 

@@ -386,6 +386,12 @@ describe("http.download", function()
     local other <close>, other_url = file_server(it)
     check_failed("EMSGSIZE", other_url, {max_body = 1000})
     check_failed("EMSGSIZE", other_url, {max_body = 2000000, parts = 2})
+    local s <close> = http.session({max_body = 2000000})
+    for parts = 1, 3 do -- each has less
+      local n, err = s:download(other_url, path, {parts = parts})
+      assert.is_nil(n)
+      assert.equal("EMSGSIZE", err.code)
+    end
     other:close()
   end)
 

@@ -120,6 +120,27 @@ describe("http.download that is stopped", function()
     end
   end)
 
+  it("S20 the close of its session is ECLOSED, also in the pause before the next try", function()
+    local it = {text = TEXT, etag = '"1"', cut = 1000000}
+    local server <close>, url = file_server(it)
+    local s <close> = http.session()
+    local t = corun.async(s.download, s, url, path, {retries = {tries = 9, min = 30}})
+    support.eventually("a pause", function() return s:stats().retries > 0 end)
+    s:close()
+    local n, err = t:await()
+    assert.is_nil(n)
+    assert.equal("ECLOSED", err.code)
+    assert.same({"file.part", "file.part.json"}, fs.list(folder:path()))
+    local good
+    good, err = pcall(s.download, s, url, path)
+    assert.is_false(good)
+    assert.equal("ECLOSED", err.code)
+    it.cut = nil
+    assert.equal(#TEXT, download(url))
+    check_saved(TEXT)
+    server:close()
+  end)
+
   -- Start a download in a program of its own.
   local function start_other(url, o)
     return assert(process.spawn{support.corun(), "-e",
