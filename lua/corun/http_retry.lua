@@ -4,6 +4,7 @@
 -- Owns nothing.
 local backoff = require "corun.backoff"
 local core = require "corun.httpcore"
+local date = require "corun.http_date"
 local method_of = require("corun.http_message").method
 local options = require "corun.options"
 local policies = require "corun.http_policies"
@@ -84,7 +85,9 @@ end
 local function next_pause(policy, pause, res, err)
   if err then return err.retryable and pause end
   if not policy.on[res.status] or res.is_final then return nil end
-  local asked = policy.patience >= 0 and retry_after(res.headers["retry-after"])
+  local headers = res.headers
+  local asked = policy.patience >= 0
+    and retry_after(headers["retry-after"], date.parse(headers.date or ""))
   if not asked then return pause end
   return asked <= policy.patience and math.max(asked, pause) or nil
 end

@@ -136,7 +136,7 @@ function http.getjson(url, o) end
 --- it the header `Link` with `rel=next` is followed. `next` is asked after the body of the loop. A
 --- failure is raised, and `check` is true unless it is said, so that a page that fails is not taken
 --- for the last. Credentials, of `o`, of `url` and of the session, go to pages of the origin of
---- `url` alone.
+--- `url` alone; no page leads onto a Unix socket.
 ---
 --- ```lua
 --- for res in http.paginate("https://api.example.org/items", {query = {per_page = 100}}) do
@@ -255,10 +255,10 @@ function http.events(url, o) end
 ---
 --- An open file is sent from where it is to its end, and stays open. Any other stream, a streamed
 --- response too, and a function, which is called until it gives nil, are sent in chunks; `nil, err`
---- of the function ends the request with that error. Answers are heard while the body is being
---- sent: one of status 400 and above ends the sending, and the connection is not used again. With
---- `stream` the response is given once the body was sent, and what came of it before then, up to
---- 64 MiB, is kept for whoever reads.
+--- of the function ends the request with that error. Answers are heard while the body, be it a text
+--- too, is being sent: one of status 400 and above ends the sending, and the connection is not used
+--- again. With `stream` the response is given once the body was sent, and what came of it before
+--- then, up to 64 MiB, is kept for whoever reads.
 ---@class corun.http.file
 ---@field path string
 

@@ -20,7 +20,8 @@ describe("http retries", function()
     before_each(tasks.virtual)
 
     -- Run a request whose tries have these outcomes (the last one again and again): a status, or a
-    -- table {status, Retry-After}, or an error. Answers the instants of the tries, and the result.
+    -- table {status, Retry-After, Date}, or an error. Answers the instants of the tries, and the
+    -- result.
     local function run(option, outcomes, fields)
       local request = {retries = retry.read(option), method = "GET", idempotent = true}
       function request.rewind() return true end
@@ -34,7 +35,8 @@ describe("http retries", function()
         local outcome = outcomes[math.min(#times, #outcomes)]
         if type(outcome) == "number" then outcome = {outcome} end
         if outcome.code then return nil, outcome end
-        return {status = outcome[1], headers = {["retry-after"] = outcome[2]}}
+        local headers = {["retry-after"] = outcome[2], date = outcome[3]}
+        return {status = outcome[1], headers = headers}
       end)
       return times, res, err
     end
@@ -118,6 +120,16 @@ describe("http retries", function()
       local times = run({tries = 2, jitter = 0}, {{503, date}})
       assert.is_true(times[2] >= 28 and times[2] <= 30, times[2])
       assert.same({0, 0.5}, (run({tries = 2, jitter = 0}, {{503, "soon"}})))
+    end)
+
+    it("a date in Retry-After counts by the server's clock, which may be another", function()
+      local function date(seconds) return os.date("!%a, %d %b %Y %H:%M:%S GMT", seconds) end
+      for _, skew in ipairs({-86400, 0, 86400}) do
+        local now = os.time() + skew
+        assert.same({0, 30}, (run({tries = 2, jitter = 0}, {{503, date(now + 30), date(now)}})))
+      end
+      local times = run({tries = 2, jitter = 0}, {{503, date(os.time() + 30), "today"}})
+      assert.is_true(times[2] >= 28 and times[2] <= 30, times[2])
     end)
 
     it("a Retry-After that is longer than retry_after= is not waited for", function()
