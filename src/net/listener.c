@@ -50,12 +50,14 @@ static int open_socket(const address *a, const listen_options *o) {
   return ok ? fd : fail_socket(fd);
 }
 
-// Remove the socket that a listener which ended badly has left behind: nobody answers there.
+// Remove the socket that a listener which ended badly has left behind: nobody answers there. One
+// whose queue is full would keep us waiting.
 static int remove_stale(const struct sockaddr_un *sun) {
   struct stat st;
   if (lstat(sun->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode)) return 0;
   int fd = make_socket(AF_UNIX);
   if (fd < 0) return 0;
+  fcntl(fd, F_SETFL, O_NONBLOCK);
   int is_stale =
     connect(fd, (const struct sockaddr *)sun, sizeof *sun) < 0 && errno == ECONNREFUSED;
   close(fd);
