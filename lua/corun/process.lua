@@ -17,6 +17,7 @@ local process = {}
 local GRACE = 2 -- seconds from TERM to KILL
 local DRAIN = 1 -- seconds for what still comes after the process has ended
 local PIECE = 128 * 1024 -- bytes of a long input that are queued at once
+local MOST_IN_PIPE = 1 << 20 -- bytes, as Linux has it
 local TAIL = 400 -- bytes of standard error that a message shows at most
 local COLS, ROWS = 80, 24
 
@@ -204,14 +205,15 @@ local function feed(stdin, input, is_pty)
   end
 end
 
--- What has arrived and was not read.
+-- What has arrived and was not read: what the stream has, and the pipe. Who still writes must not
+-- keep us.
 local function rest(stream, max)
   local pieces, left = {}, max or math.maxinteger
   while left > 0 do
     local data = stream:recv(left, {timeout = 0})
     if not data then break end
     pieces[#pieces + 1] = data
-    left = left - #data
+    left = math.min(left - #data, #pieces == 1 and MOST_IN_PIPE or left)
   end
   return #pieces > 1 and table.concat(pieces) or pieces[1] or "" -- much is one piece: no copy of it
 end

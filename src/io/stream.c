@@ -131,8 +131,8 @@ void stream_refused(stream *s) {
     stream_ended(s, UV_ENOMEM);
     return;
   }
+  if (s->direct) s->ready = 1;
   if (s->direct && !s->woken) {
-    s->ready = 1;
     s->woken = 1;
     wait_wake(s->reader, 0);
   } else if (s->refused) {  // asking the kernel again and again would spin

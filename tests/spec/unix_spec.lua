@@ -3,6 +3,7 @@
 local corun = require "corun"
 local net = require "corun.net"
 local outcomes = dofile("tests/spec/support/outcomes.lua")
+local program = dofile("tests/fixtures/cli/program.lua")
 
 local assert_error, waiting = outcomes.assert_error, outcomes.waiting
 local assert_misuse = outcomes.assert_misuse
@@ -62,6 +63,32 @@ describe("unix sockets", function()
     end)
   end)
 
+  it("S41 a time limit of 0 gives what is there, and no more", function()
+    local path, folder = temporary()
+    local _ <close> = folder
+    local l <close> = assert(net.listen("unix:" .. path))
+    local a <close> = assert(net.connect("unix:" .. path))
+    local b <close> = assert(l:accept())
+    local piece, none = ("x"):rep(60000), {timeout = 0}
+    assert(a:write("one\ntwo"))
+    assert.equal("one", b:read("l", none))
+    assert_error("ETIMEDOUT", "read", b:read("l", none))
+    assert.equal("two", b:recv(none))
+    for _ = 1, 3 do -- large pieces are read another way
+      assert(a:write(piece))
+      assert.equal(piece, b:read_exactly(60000, none))
+      assert(a:write(piece))
+      assert.equal(piece, b:recv(none))
+    end
+    assert_error("ETIMEDOUT", "recv", b:recv(none))
+    assert(a:write("end"))
+    assert(a:shutdown())
+    assert.equal("end", b:recv(none))
+    local got
+    repeat got = table.pack(b:recv(none)) until not got[2] -- the end comes with a later poll
+    assert.same({n = 1}, got)
+  end)
+
   it("serve: a task for each connection", function()
     local path, folder = temporary()
     local _ <close> = folder
@@ -104,6 +131,21 @@ socket.socket(socket.AF_UNIX).bind(sys.argv[1])' %s]]):format(path)))
     local file = path .. "x"
     assert(io.open(file, "w")):close()
     assert_error("EADDRINUSE", "listen", net.listen("unix:" .. file))
+  end)
+
+  it("do not wait for a listener whose queue is full to see that it is there", function()
+    local path, folder = temporary()
+    local _ <close> = folder
+    local r = program.sh(([[timeout -s KILL 20 "$CORUN" -e '
+      local net = require "corun.net"
+      local address, waiting, full = "unix:%s", {}
+      local l = assert(net.listen(address, {backlog = 1}))
+      repeat
+        waiting[#waiting + 1], full = net.connect(address)
+      until full
+      print(full.code, select(2, net.listen(address)).code)']]):format(path))
+    assert.equal("", r.err)
+    assert.equal("EAGAIN\tEADDRINUSE\n", r.out)
   end)
 
   it("have the permissions they are given", function()
