@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // corun.udp: the bindings of UDP sockets. Part of corun.net. Runs on the loop thread.
 #include <lauxlib.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -297,7 +298,7 @@ static int l_recv(lua_State *L) {
     if ((size_t)max < c.max) c.max = (size_t)max;
   }
   if (opt_check(L, at, "recv", names))
-    c.when = timer_after(rt_of(L), opt_seconds(L, at, "recv", "timeout", 0));
+    c.when = timer_after(rt_of(L), opt_seconds(L, at, "recv", "timeout", HUGE_VAL));
   task_checkpoint(L);
   if (u->reader)
     return err_raise(L, "EBUSY", "recv", NULL, "another task is receiving from this socket");

@@ -151,6 +151,16 @@ describe("udp", function()
     end
   end)
 
+  it("waits without a limit where its options name none", function()
+    local a <close> = socket()
+    local b <close> = socket()
+    for _, args in ipairs{{{}}, {nil, {}}, {100, {}}} do
+      local task = waiting(a.recv, a, table.unpack(args, 1, 2))
+      assert(b:send("x", a:address()))
+      assert.equal("x", (task:await()))
+    end
+  end)
+
   it("S20 nobody takes a datagram before the task that waits for it", function()
     local a <close> = socket()
     local b <close> = socket()
