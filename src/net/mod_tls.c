@@ -22,6 +22,7 @@
 #include "net/tls_name.h"
 
 #define CONTEXT_CLASS "corun.tls_context"
+#define NAMES_ROOM 16384  // bytes of the names of a certificate that are given
 
 // --- Contexts --------------------------------------------------------------------------------
 
@@ -285,8 +286,8 @@ static void set_text(lua_State *L, const char *key, const char *value) {
 }
 
 static void set_names(lua_State *L, const openssl_tls *f, const X509 *x) {
-  char *text = lua_newuserdatauv(L, 8192, 0);
-  tls_names_of(f, x, 0, text, 8192);
+  char *text = lua_newuserdatauv(L, NAMES_ROOM, 0);
+  tls_names_of(f, x, 0, text, NAMES_ROOM);
   lua_newtable(L);
   lua_Integer count = 0;
   for (const char *p = text; *p;) {

@@ -33,16 +33,22 @@ void tls_name_text(const openssl_tls *f, const X509_NAME *name, char *buf, size_
   buf[len > 0 ? len : 0] = 0;
 }
 
-// Write one name; answers whether it is of a kind that hosts are checked against. A peer chose the
-// bytes: what cannot be printed must not reach a terminal.
+// A peer chose the bytes: what cannot be printed must not reach a terminal, and what would end or
+// divide a name in a list must not make another one of it.
+static void put_host(const unsigned char *p, int len, char *buf, size_t n) {
+  size_t i = 0;
+  for (; len > 0 && i < (size_t)len && i + 1 < n; i++)
+    buf[i] = p[i] > ' ' && p[i] < 127 && p[i] != ',' ? (char)p[i] : '?';
+  buf[i] = 0;
+}
+
+// Write one name; answers whether it is of a kind that hosts are checked against.
 static int put_name(const openssl_tls *f, const GENERAL_NAME *g, char *buf, size_t n) {
   const unsigned char *p;
   switch (g->type) {
     case GEN_DNS:
       p = f->ASN1_STRING_get0_data(g->d.dNSName);
-      snprintf(buf, n, "%.*s", f->ASN1_STRING_length(g->d.dNSName), (const char *)p);
-      for (char *c = buf; *c; c++)
-        if ((unsigned char)*c <= ' ' || (unsigned char)*c >= 127) *c = '?';
+      put_host(p, f->ASN1_STRING_length(g->d.dNSName), buf, n);
       return 1;
     case GEN_IPADD:
       p = f->ASN1_STRING_get0_data(g->d.iPAddress);
@@ -58,17 +64,19 @@ static int put_name(const openssl_tls *f, const GENERAL_NAME *g, char *buf, size
 int tls_names_of(const openssl_tls *f, const X509 *x, int most, char *buf, size_t n) {
   GENERAL_NAMES *all = f->X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
   const OPENSSL_STACK *stack = (const OPENSSL_STACK *)all;
-  int found = 0;
+  int found = 0, written = 0;
   size_t at = 0;
   buf[0] = 0;
   for (int i = 0, end = all ? f->OPENSSL_sk_num(stack) : 0; i < end; i++) {
     char name[260];
     if (!put_name(f, f->OPENSSL_sk_value(stack, i), name, sizeof name)) continue;
-    if (++found > most && most) continue;
-    int len = snprintf(buf + at, n - at, "%s%s", at ? ", " : "", name);
-    at = (size_t)len < n - at ? at + (size_t)len : n - 1;
+    found++;
+    // None is cut off: what is left of it could be another's.
+    if ((most && written == most) || strlen(name) + 3 > n - at) continue;
+    at += (size_t)snprintf(buf + at, n - at, "%s%s", at ? ", " : "", name);
+    written++;
   }
-  if (found > most && most) snprintf(buf + at, n - at, " and %d more", found - most);
+  if (found > written && most) snprintf(buf + at, n - at, " and %d more", found - written);
   f->GENERAL_NAMES_free(all);
   return found;
 }

@@ -16,7 +16,7 @@ void tls_explain_certificate(const openssl_tls *f, X509_STORE_CTX *v, const char
 void tls_explain_failure(const openssl_tls *f, int in_handshake, char *buf, size_t n);
 
 // Write the names that a certificate is for into `buf`, separated by commas; at most `most`, 0:
-// all. [loop] Answers how many it has.
+// all, and only as many as there is room for. [loop] Answers how many it has.
 int tls_names_of(const openssl_tls *f, const X509 *x, int most, char *buf, size_t n);
 
 // Write a subject or an issuer as one line ("CN = example.org"). [loop]

@@ -87,6 +87,19 @@ describe("tls", function()
     assert_raises("ECLOSED", c.tls, c)
   end)
 
+  it("keeps the names of a certificate apart, whatever bytes they are made of", function()
+    local odd = {cert = folder .. "odd.pem", key = folder .. "key.pem"}
+    outcomes.captured(function()
+      local server <close> = support.echo(odd)
+      local c <close> = assert(connect(server))
+      assert.same({"a?b", "c?d", "localhost"}, c:tls().peer_certificate.names)
+      local _, err = connect(server, {server_name = "c"})
+      assert.equal("the certificate is for a?b, c?d, localhost, not for c", err.message)
+      c:close()
+      server:close{drain = 10}
+    end)
+  end)
+
   it("a stream without it says nothing", function()
     local l <close> = assert(net.listen("127.0.0.1:0"))
     local c <close> = assert(net.connect(l:address(), {tls = false}))
