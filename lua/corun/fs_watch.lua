@@ -2,13 +2,14 @@
 -- corun.fs.watch: what changes in a directory, or a file. The system's events are gathered in C
 -- (corun.fscore.watch); here they get their paths, bursts are merged, and directories that appear
 -- in a tree are watched too. A file is watched through its directory, so that one that is replaced
--- is still seen. Embedded, loaded at first use.
+-- is still seen, and a link through those of all that it leads to. Embedded, loaded at first use.
 local corun = require "corun"
 local core = require "corun.fscore"
 local options = require "corun.options"
 
 local WATCH = {recursive = "boolean", delay = "duration"}
 local DELAY = 0.05
+local MOST_LINKS = 40
 
 local methods = {}
 local watch_mt = {__index = methods, __name = "watch"}
@@ -42,6 +43,48 @@ local function add(self, path)
   if not id then return nil, err end
   self.ids[path], self.paths[id] = id, path
   return id
+end
+
+-- The directory of a path, and the name in there.
+local function split(path)
+  local dir, name = path:match("^(.*)/([^/]*)$")
+  if not dir then return ".", path end
+  return dir == "" and "/" or dir, name
+end
+
+-- Watch a file through its directory; where it is a link, what that leads to through its own.
+-- `self.only` has the names that count, by directory.
+local function add_file(self)
+  local path, only = self.path, {}
+  for _ = 1, MOST_LINKS do
+    local dir, name = split(path)
+    only[dir] = only[dir] or {}
+    only[dir][name] = true
+    if not self.ids[dir] then
+      local id, err = add(self, dir)
+      if not id then return nil, err end
+    end
+    local target = core.readlink(path)
+    if not target then break end
+    path = target:sub(1, 1) == "/" and target or join(dir, target)
+  end
+  for dir in pairs(self.ids) do
+    if not only[dir] then forget(self, dir) end
+  end
+  self.only = only
+  return true
+end
+
+-- Something happened to a name in a directory of the file. A link may lead elsewhere now.
+local function translate_file(self, dir, name, renamed)
+  local names = self.only[dir]
+  if not (names and names[name]) then return end
+  tell(self, self.path, renamed and "rename" or "change")
+  if not renamed then return end
+  local ok, err = add_file(self)
+  if ok or err.code == "ENOENT" or err.code == "ENOTDIR" then return end
+  local event = self.told[self.path]
+  event.kind, event.err = "overflow", err
 end
 
 -- Watch what is below `path`, which is new: what was made before that is told of.
@@ -78,10 +121,7 @@ end
 
 local function translate(self, dir, name, renamed)
   local path = join(dir, name)
-  if self.only then
-    if name == self.only then tell(self, self.path, renamed and "rename" or "change") end
-    return
-  end
+  if self.only then return translate_file(self, dir, name, renamed) end
   if renamed and is_itself(dir, name) then
     if dir == self.path then self.gone = true end
     forget_tree(self, dir)
@@ -156,8 +196,7 @@ local function start(self, kind)
   local path = self.path
   if kind ~= "directory" then
     self.recursive = false
-    self.only = path:match("[^/]*$")
-    return add(self, path:match("^(.*)/[^/]*$") or ".")
+    return add_file(self)
   end
   self.whole = self.recursive and core.watches_trees
   if self.recursive and not self.whole then

@@ -458,8 +458,8 @@ function directory:close() end
 --- for event in assert(fs.watch("src", {recursive = true})) do print(event.kind, event.path) end
 --- ```
 ---
---- A file is watched through its directory, so that one that is replaced is still seen. Events come
---- in the order in which they began, each path once: after the first the watch waits for `delay`
+--- A file is watched through its directory, so that one that is replaced is still seen; of a link,
+--- what it leads to is watched as well, wherever it leads. Events come in the order in which they began, each path once: after the first the watch waits for `delay`
 --- seconds, and what happens to the same path meanwhile is merged.
 ---
 --- - Fails: `ENOENT`, `EMFILE`, `ENOSPC` when the system allows no more watches.
