@@ -47,6 +47,11 @@ static void push_reason(lua_State *L, int rc) {
     lua_pushfstring(L, "error number %d", rc);
 }
 
+const char *err_reason_of(int rc) {
+  const char *text = is_known(rc) ? uv_strerror(rc) : system_text(rc, 0);
+  return text ? text : "unknown error";
+}
+
 int err_is_embedded(const char *source) {
   return strncmp(source, EMBEDDED, sizeof EMBEDDED - 1) == 0;
 }

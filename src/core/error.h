@@ -92,4 +92,7 @@ unsigned long long err_cancel_scope(lua_State *L, int idx);
 // Name of a negative libuv code as scripts see it ("ECONNREFUSED"). [any]
 const char *err_code_of(int rc);
 
+// What it means, as messages say it ("connection refused"). [any]
+const char *err_reason_of(int rc);
+
 #endif

@@ -150,7 +150,7 @@ static const char *wrong(int rc) {
     case UV_EPROTOTYPE: return "is no stream socket";
     case UV_EINVAL: return "is a socket that does not listen";
     case UV_EAFNOSUPPORT: return "is neither a TCP nor a Unix socket";
-    default: return uv_strerror(rc);
+    default: return err_reason_of(rc);
   }
 }
 

@@ -115,7 +115,8 @@ static int fail_start(lua_State *L, int rc, spawn_stage stage, const spawn_plan 
   const char *op = lua_tostring(L, -1);
   switch (stage) {
     case SPAWN_CWD:
-      return err_return(L, err_code_of(rc), op, name, "the folder %s: %s", p->cwd, uv_strerror(rc));
+      return err_return(L, err_code_of(rc), op, name, "the folder %s: %s", p->cwd,
+                        err_reason_of(rc));
     case SPAWN_INTERPRETER:
       return err_return(L, err_code_of(rc), op, name,
                         "the program is there, but not the interpreter that it names");
@@ -179,7 +180,7 @@ static int l_spawn(lua_State *L) {
     if (!culprit) return fail_start(L, rc, SPAWN_SYSTEM, &plan);
     lua_getfield(L, SPEC, "op");
     return err_return(L, err_code_of(rc), lua_tostring(L, -1), io.program, "%s: %s", culprit,
-                      uv_strerror(rc));
+                      err_reason_of(rc));
   }
   memcpy(plan.fds, set.fds, sizeof plan.fds);
   plan.tty = io.is_pty ? set.tty : NULL;

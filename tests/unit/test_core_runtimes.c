@@ -9,10 +9,12 @@
 #include <cmocka.h>
 // clang-format on
 
+#include <errno.h>
 #include <lauxlib.h>
 #include <math.h>
 #include <pthread.h>
 
+#include "core/error.h"
 #include "core/mods.h"
 #include "core/modules.h"
 #include "core/runtime.h"
@@ -104,12 +106,34 @@ static void an_error_is_left_on_the_stack(void **state) {
   rt_close(r, HUGE_VAL);
 }
 
+// The code, or the message, of the error for a libuv code.
+static const char *field_of(lua_State *L, int rc, const char *name) {
+  err_return_uv(L, rc, "write", "/x");
+  lua_getfield(L, -1, name);
+  return lua_tostring(L, -1);
+}
+
+static void errors_of_the_system_have_their_own_names(void **state) {
+  (void)state;
+  rt *r = make("");
+  assert_non_null(r);
+  assert_string_equal("ENOSPC", field_of(r->L, UV_ENOSPC, "code"));
+  assert_string_equal("ENOTSUP", field_of(r->L, UV_ENOTSUP, "code"));
+  assert_string_equal("EAI_AGAIN", field_of(r->L, UV_EAI_AGAIN, "code"));
+#ifdef __GLIBC__  // libuv has no name for it
+  assert_string_equal("EDQUOT", field_of(r->L, -EDQUOT, "code"));
+  assert_string_equal("disk quota exceeded", field_of(r->L, -EDQUOT, "message"));
+#endif
+  rt_close(r, HUGE_VAL);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(two_live_at_once_and_run_in_turn),
     cmocka_unit_test(two_run_in_two_threads),
     cmocka_unit_test(each_thread_is_interrupted_by_itself),
     cmocka_unit_test(an_error_is_left_on_the_stack),
+    cmocka_unit_test(errors_of_the_system_have_their_own_names),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
