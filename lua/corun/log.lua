@@ -47,20 +47,26 @@ local function is_error(value)
     and rawget(value, "message") ~= nil
 end
 
-local function escape(c)
+local function escape_byte(c)
   return ("\\x%02x"):format(c:byte())
 end
 
+local function escape(text)
+  return (text:gsub(".", escape_byte))
+end
+
+local C1 = "\xC2[\x80-\x9F]" -- controls too, which some terminals obey: U+009B is ESC [
+
 -- A text in which no line of another kind can begin, and no terminal is commanded.
 local function clean(text)
-  return (text:gsub("\n", "\n    "):gsub("[%z\1-\8\11-\31\127]", escape))
+  return (text:gsub("\n", "\n    "):gsub("[%z\1-\8\11-\31\127]", escape):gsub(C1, escape))
 end
 
 -- In quotes where one could not say otherwise where it begins and ends.
 local function quote(text)
-  if text ~= "" and not text:find('[%s%c="]') then return text end
+  if text ~= "" and not text:find('[%s%c="]') and not text:find(C1) then return text end
   return '"' .. text:gsub('[\\"]', "\\%0"):gsub("\n", "\\n"):gsub("\t", "\\t")
-    :gsub("%c", escape) .. '"'
+    :gsub("%c", escape):gsub(C1, escape) .. '"'
 end
 
 local function show(value)
@@ -129,7 +135,7 @@ local function format_text(level, name, message, fields, color)
   local now = core.time()
   local parts = {("%s.%03d %s%-5s%s [%s] %s"):format(os.date("%Y-%m-%d %H:%M:%S", now // 1 | 0),
     now % 1 * 1000 // 1, color and COLORS[level] or "", level, color and "\27[0m" or "",
-    name:gsub("%c", escape), clean(text_of(message)))}
+    (name:gsub("%c", escape):gsub(C1, escape)), clean(text_of(message)))}
   for _, key in ipairs(names_of(fields)) do
     parts[#parts + 1] = ("%s=%s"):format(quote(text_of(key)), show(fields[key]))
   end

@@ -50,6 +50,8 @@ describe("corun.log as text", function()
     assert.matches("%] one\n    2026%-01%-01 two \\x1b%[31m\\x0d\n$",
       text("one\n2026-01-01 two \27[31m\r"))
     assert.matches('m "k\\x1b"=1\n$', text("m", {["k\27"] = 1}))
+    assert.matches('%] \\xc2\\x9b31m é v="\\xc2\\x9b2J"\n$',
+      text("\u{9b}31m é", {v = "\u{9b}2J"}))
   end)
 
   it("quotes the name of a field as its text", function()
