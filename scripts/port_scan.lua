@@ -16,13 +16,19 @@ local function knock(port)
   local stream <close>, err = net.connect({host = opt.host, port = port}, {timeout = opt.timeout})
   if not stream then return nil, err end
   local line = stream:read("l", {timeout = opt.timeout, max = 200})
-  return line and line:match("^(.-)%s*$") or ""
+  return ((line or ""):gsub("%s+$", ""):gsub("[^ -~]", "?")) -- it must not command the terminal
+end
+
+local function refuse(message)
+  io.stderr:write("port_scan.lua: ", message, " (--help tells more)\n")
+  corun.exit(2)
 end
 
 local own = {}
 local _ <close> = corun.defer(function() for _, s in ipairs(own) do s:close() end end)
-local first, last = (opt.ports or ""):match("^(%d+)%-?(%d*)$")
-if not first then
+local first, last
+if not opt.ports then
+  if opt.host ~= "127.0.0.1" then refuse("which ports of " .. opt.host .. "?") end
   for i, greeting in ipairs{"220 mail is here", "SSH-2.0-none", ""} do
     own[i] = assert(net.serve("127.0.0.1:0", function(s)
       if greeting ~= "" then s:write(greeting, "\r\n") else s:recv() end
@@ -32,7 +38,12 @@ if not first then
   end
   first, last = math.max(1, first - 50), math.min(65535, last + 50)
 else
-  first, last = tonumber(first), tonumber(last) or tonumber(first)
+  local low, high = opt.ports:match("^(%d+)%-?(%d*)$")
+  first = tonumber(low)
+  last = tonumber(high) or first
+  if not first or first < 1 or last < first or last > 65535 then
+    refuse(("PORTS is one of 1 to 65535, or a range such as 1-1024, got '%s'"):format(opt.ports))
+  end
 end
 
 local ports, open, refused, silent = {}, {}, 0, 0

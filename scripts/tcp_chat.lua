@@ -14,18 +14,30 @@ local opt = corun.args{
 local members = {} -- stream -> name
 
 local function tell_all(...)
-  for stream in pairs(members) do
-    if not stream:write(...) then stream:close() end -- gone, or the time limit has passed
+  local all = {} -- while a write waits, others may come and go
+  for stream in pairs(members) do all[#all + 1] = stream end
+  for _, stream in ipairs(all) do
+    if members[stream] and not stream:write(...) then -- gone, or the time limit has passed
+      members[stream] = nil
+      stream:close()
+    end
   end
+end
+
+-- What others say must not command the terminal of who reads it.
+local function read(stream, timeout)
+  local line = stream:read("l", {timeout = timeout})
+  return line and (line:gsub("%c", ""))
 end
 
 local function attend(stream)
   stream:configure{timeout = 5}
-  local name = stream:read("l", {timeout = 60})
+  local name = read(stream, 60)
   if not name then return end
   members[stream] = name
+  local _ <close> = corun.defer(function() members[stream] = nil end)
   tell_all("* ", name, " is here\n")
-  for line in function() return (stream:read("l", {timeout = math.huge})) end do
+  for line in function() return read(stream, math.huge) end do
     tell_all(name, ": ", line, "\n")
   end
   members[stream] = nil

@@ -13,6 +13,12 @@ local opt = corun.args{
     runs = "end after so many runs (0: never)", COMMAND = "the program and its arguments"},
 }
 
+local is_pattern, why = pcall(string.find, "", opt.pattern)
+if not is_pattern then
+  io.stderr:write("watch_run.lua: --pattern=", opt.pattern, ": ", why, " (--help tells more)\n")
+  corun.exit(2)
+end
+
 io.stdout:setvbuf("line") -- in step with what the command prints
 local changed = corun.event()
 

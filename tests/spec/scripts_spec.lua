@@ -217,6 +217,15 @@ describe("scripts/watch_run.lua", function()
   end)
 end)
 
+describe("scripts/watch_run.lua", function()
+  it("refuses what is no pattern before it runs anything", function()
+    local r = program.run{"scripts/watch_run.lua", "--pattern=[", "--", "echo", "x"}
+    assert.equal("", r.out)
+    assert.matches("^watch_run.lua: %-%-pattern=%[: malformed pattern", r.err)
+    assert.equal(2, r.status)
+  end)
+end)
+
 describe("scripts/tcp_chat.lua", function()
   it("lets people talk in one process", function()
     assert.same({"* ann is here", "* bob is here", "bob: hello from bob",
@@ -256,6 +265,15 @@ describe("scripts/port_scan.lua", function()
   it("scans the range that it is given", function()
     local r = program.run{"scripts/port_scan.lua", "--host=127.0.0.1", "1-3"}
     assert.matches("^0 open, 3 refused, 0 without an answer, in", r.out)
+  end)
+
+  it("refuses what are no ports, and to guess those of another machine", function()
+    for _, words in ipairs{{"http"}, {"80,443"}, {"0"}, {"2-1"}, {"1-65536"}, {"--host=::1"}} do
+      local r = program.run{"scripts/port_scan.lua", table.unpack(words)}
+      assert.equal("", r.out)
+      assert.matches("^port_scan.lua: [^\n]*%(%-%-help tells more%)\n$", r.err)
+      assert.equal(2, r.status)
+    end
   end)
 end)
 
