@@ -159,8 +159,8 @@ static int write_now(lua_State *L, file *f) {
   if (file_gather(f, bufs, n, total) < 0) return luaL_error(L, "not enough memory");
   f->ndirect = 0;
   if (buffer_len(&f->out) > f->room || (f->by_line && has_line_end(bufs, n))) {
-    if (!wait_is_possible(L)) f->out.end -= total;
-    f->fresh = total;
+    f->fresh = wait_is_possible(L) ? total : 0;
+    f->out.end -= total - f->fresh;  // else it raises, and nothing was written
     return file_begin(L, f, FILE_WRITE, TIMER_NEVER, &write_ops);
   }
   file_pass(f);
