@@ -525,3 +525,10 @@ void host_take_descriptors(void) {
   limit_descriptors(descriptors.raised);
   pthread_mutex_unlock(&descriptors.lock);
 }
+
+int host_await_descriptors(void) {
+  if (!descriptors.raised) return 0;
+  pthread_mutex_lock(&descriptors.lock);
+  pthread_mutex_unlock(&descriptors.lock);
+  return 1;
+}

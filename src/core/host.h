@@ -70,6 +70,10 @@ void host_lend_descriptors(void);
 // Raise it again. [any]
 void host_take_descriptors(void);
 
+// Wait while the limit is set back. Say whether that can have been: then what has failed for want
+// of a descriptor is to be tried again. Leaves errno alone. [any]
+int host_await_descriptors(void);
+
 // Say whether libuv can have its threads, to be asked before it gets work for them until the answer
 // is 0: it aborts when it cannot. 0 or an error such as UV_EAGAIN. [any]
 int host_check_pool(void);

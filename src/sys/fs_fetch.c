@@ -24,8 +24,9 @@ static int is_below(const char *name, const char *folder) {
 // Look for it, or open it, by the name that was checked: no link may have come in between.
 static int reach(fs_fetch *p, const char *name) {
   if (p->is_look) return lstat(name, &p->st) < 0 ? last_error() : 0;
+  int tries = 0;
   do p->fd = open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW);
-  while (p->fd < 0 && errno == EINTR);
+  while (p->fd < 0 && fs_tries_again(&tries));
   return p->fd < 0 || fstat(p->fd, &p->st) < 0 ? last_error() : 0;
 }
 

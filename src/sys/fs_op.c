@@ -2,6 +2,7 @@
 // Operations on files, on libuv's threads. See fs_op.h.
 #include "sys/fs_op.h"
 
+#include <errno.h>
 #include <lauxlib.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include "core/wait.h"
 
 #define OP_CLASS "corun.fs_op"
+#define MOST_TRIES 10  // to make a descriptor while programs are started
 
 // --- Owners ----------------------------------------------------------------------------------
 
@@ -101,6 +103,11 @@ int fs_slice_cancel(fs_slice *s, int has_begun) {
     hand_over(s, 0);
   }
   return !has_begun && uv_cancel((uv_req_t *)&s->req) == 0;
+}
+
+int fs_tries_again(int *tries) {
+  if (errno == EINTR) return 1;
+  return errno == EMFILE && ++*tries < MOST_TRIES && host_await_descriptors();
 }
 
 // --- Operations ------------------------------------------------------------------------------

@@ -97,6 +97,11 @@ static inline size_t fs_step(const fs_op *o) {
   return o->begun ? FS_SLICE : FS_FIRST;
 }
 
+// Say whether a call that makes a descriptor, and has failed, is to be made again: it was
+// interrupted, or a program was being started, with few descriptors for all (core/host.h). `tries`
+// begins as 0. [pool]
+int fs_tries_again(int *tries);
+
 // Push nil and the error of an operation that failed, or raise the cancellation that ended it. To
 // be returned from `done`. [loop]
 int fs_fail(lua_State *L, fs_op *o);

@@ -90,7 +90,9 @@ int fs_run_list(fs_op *o) {
   fs_path *p = (fs_path *)(void *)o;
   p->names = calloc(1, sizeof *p->names);
   if (!p->names) return UV_ENOMEM;
-  int fd = open(p->a, FOLDER), rc = 0;
+  int fd, rc = 0, tries = 0;
+  do fd = open(p->a, FOLDER);
+  while (fd < 0 && fs_tries_again(&tries));
   if (fd < 0) return last_error();
   DIR *dir = fdopendir(fd);
   if (!dir) {

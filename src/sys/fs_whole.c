@@ -20,9 +20,9 @@ static int last_error(void) {
 
 int fs_open(const char *path, int flags, int permissions, int *waits, unsigned *mode) {
   struct stat st;
-  int fd;
+  int fd, tries = 0;
   do fd = open(path, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, permissions);
-  while (fd < 0 && errno == EINTR);
+  while (fd < 0 && fs_tries_again(&tries));
   if (fd < 0) return last_error();
   int rc = fstat(fd, &st) < 0 ? last_error() : S_ISDIR(st.st_mode) ? UV_EISDIR : 0;
   if (rc < 0) {

@@ -85,7 +85,11 @@ static int open_dir(fs_write *p) {
   }
   if (!*name) rc = *path ? UV_EISDIR : UV_ENOENT;
   if (slash) slash[slash == path] = 0;
-  if (rc == 0) p->dir = open(slash ? path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  int tries = 0;
+  if (rc == 0) {
+    do p->dir = open(slash ? path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    while (p->dir < 0 && fs_tries_again(&tries));
+  }
   if (rc == 0 && p->dir < 0) rc = last_error();
   free(path);
   return rc;
@@ -101,7 +105,9 @@ static int open_temp(fs_write *p, mode_t mode) {
     // A long name keeps its beginning: with the rest added it could become too long.
     snprintf(p->temp, len + 32, ".%.*s.%016llx", len > 200 ? 200 : (int)len, p->name,
              (unsigned long long)random);
-    p->fd = openat(p->dir, p->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    int tries = 0;
+    do p->fd = openat(p->dir, p->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    while (p->fd < 0 && fs_tries_again(&tries));
     if (p->fd >= 0 || errno != EEXIST) break;
   }
   if (p->fd >= 0) return 0;

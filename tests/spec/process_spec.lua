@@ -560,6 +560,28 @@ describe("the limit of descriptors", function()
       print(r.stdout:match("%d+") == "64")]])
   end)
 
+  test("is for others never less, while programs are started", function()
+    assert.equal("nothing failed\n", limited[[
+      local corun = require "corun"
+      local files, failure, is_over = {}, nil, false
+      for i = 1, 200 do files[i] = assert(io.open("/dev/null")) end
+      local function use(fn, ...)
+        while not is_over do
+          local _, err = fn(...)
+          failure = failure or err
+        end
+      end
+      corun.scope(function(s)
+        local dir = assert(corun.fs.temp{dir = true})
+        s:spawn(use, corun.fs.read, "/dev/null")
+        s:spawn(use, corun.fs.write, dir:path() .. "/x", "x", {atomic = true})
+        s:spawn(use, function() return corun.fs.exists("/"), select(2, corun.fs.glob("/*")) end)
+        for _ = 1, 100 do assert(corun.process.run{"true"}) end
+        is_over = true
+      end)
+      print(failure or "nothing failed")]])
+  end)
+
   test("a program that cannot be started leaves it raised", function()
     assert.equal("ENOENT\n300 more\n", limited[[
       local _, err = require("corun.process").run{"/nowhere"}
