@@ -11,17 +11,18 @@ static void describe(const stream *s, char *buf, size_t n) {
   snprintf(buf, n, "%s", ((const pipe_stream *)(const void *)s)->target);
 }
 
-#define PIPE_TRANSPORT(name, start_, read_now_)                                                 \
-  {                                                                                             \
-    .kind = (name), .start = (start_), .stop = stream_uv_stop, .read_now = (read_now_),         \
-    .try_write = stream_uv_try_write, .write = stream_uv_write, .shutdown = stream_uv_shutdown, \
-    .flush = stream_uv_flush, .close = stream_uv_close, .hold = stream_uv_hold,                 \
-    .describe = describe,                                                                       \
+#define PIPE_TRANSPORT(name, start_, read_now_, try_write_)                              \
+  {                                                                                      \
+    .kind = (name), .start = (start_), .stop = stream_uv_stop, .read_now = (read_now_),  \
+    .try_write = (try_write_), .write = stream_uv_write, .shutdown = stream_uv_shutdown, \
+    .flush = stream_uv_flush, .close = stream_uv_close, .hold = stream_uv_hold,          \
+    .describe = describe,                                                                \
   }
 
 const stream_transport unix_transport =
-  PIPE_TRANSPORT("unix", stream_uv_start_socket, stream_uv_recv_now);
-const stream_transport pipe_transport = PIPE_TRANSPORT("pipe", stream_uv_start, stream_uv_read_now);
+  PIPE_TRANSPORT("unix", stream_uv_start_socket, stream_uv_recv_now, stream_uv_try_send);
+const stream_transport pipe_transport =
+  PIPE_TRANSPORT("pipe", stream_uv_start, stream_uv_read_now, stream_uv_try_write);
 
 int pipe_new(rt *r, io_state *io, const stream_transport *t, const char *target,
              pipe_stream **out) {

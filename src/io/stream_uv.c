@@ -8,6 +8,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#ifndef MSG_NOSIGNAL
+#define MSG_NOSIGNAL 0  // libuv sets SO_NOSIGPIPE where there is that instead
+#endif
+
 static uv_stream_t *uv_of(stream *s) {
   return ((stream_uv *)(void *)s)->uv;
 }
@@ -103,6 +107,19 @@ static void on_shutdown(uv_shutdown_t *req, int status) {
 
 int stream_uv_try_write(stream *s, const uv_buf_t *bufs, unsigned n) {
   return uv_try_write(uv_of(s), bufs, n);
+}
+
+int stream_uv_try_send(stream *s, const uv_buf_t *bufs, unsigned n) {
+  const struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)bufs, .msg_iovlen = n};
+  uv_os_fd_t fd;
+  int rc = uv_fileno((uv_handle_t *)uv_of(s), &fd);
+  if (rc < 0) return rc;
+  ssize_t sent;
+  do {
+    sent = n == 1 ? send(fd, bufs->base, bufs->len, MSG_NOSIGNAL) : sendmsg(fd, &msg, MSG_NOSIGNAL);
+  } while (sent < 0 && errno == EINTR);
+  if (sent >= 0) return (int)sent;
+  return errno == EWOULDBLOCK || errno == ENOBUFS ? UV_EAGAIN : uv_translate_sys_error(errno);
 }
 
 int stream_uv_write(stream *s, uv_write_t *req, uv_buf_t buf) {

@@ -70,7 +70,7 @@ void tls_send(tls *x) {
   size_t n = buffer_len(&x->out);
   if (x->busy || !n) return;
   uv_buf_t b = uv_buf_init(buffer_bytes(&x->out), (unsigned)n);
-  int rc = x->out_rc ? x->out_rc : uv_try_write(uv_of(x), &b, 1);
+  int rc = x->out_rc ? x->out_rc : x->layer.under->try_write(x->s, &b, 1);
   if (rc < 0 && rc != UV_EAGAIN) {
     lose(x, rc);
     return;
@@ -167,7 +167,7 @@ int tls_try_write(stream *s, const uv_buf_t *bufs, unsigned n) {
     }
     done += batch;
     uv_buf_t raw = uv_buf_init(buffer_bytes(b), (unsigned)buffer_len(b));
-    rc = uv_try_write(uv_of(x), &raw, 1);
+    rc = x->layer.under->try_write(s, &raw, 1);
     if (rc < 0 && rc != UV_EAGAIN) {
       lose(x, rc);
       return rc;
