@@ -7,6 +7,7 @@
 #include <uv.h>
 
 #define ROOM ((size_t)4 << 10)  // that a step has for its output at least
+#define BITE 16384u             // input that a step takes at most
 #define LEVEL 3                 // a third of the time of 6, for a few per cent more bytes
 #define MEMORY 8
 
@@ -66,9 +67,12 @@ int websocket_pack(z_stream *z, size_t budget, buffer *out) {
 static int inflate_some(z_stream *z, uint64_t max, buffer *out) {
   size_t left =
     max - buffer_len(out) < WEBSOCKET_SLICE ? (size_t)(max - buffer_len(out)) + 1 : WEBSOCKET_SLICE;
-  size_t likely = (size_t)z->avail_in * 4 + ROOM;
+  unsigned later = z->avail_in > BITE ? z->avail_in - BITE : 0;
+  size_t likely = (size_t)(z->avail_in - later) * 4 + ROOM;
   if (make_room(z, out, likely < left ? likely : left) < 0) return UV_ENOMEM;
+  z->avail_in -= later;
   int rc = inflate(z, Z_SYNC_FLUSH);
+  z->avail_in += later;
   took(z, out);
   if (buffer_len(out) > max) return UV_EMSGSIZE;
   if (rc == Z_MEM_ERROR) return UV_ENOMEM;
@@ -77,11 +81,13 @@ static int inflate_some(z_stream *z, uint64_t max, buffer *out) {
   return z->avail_in || !z->avail_out;
 }
 
+// Blocks may be all head, so input that gives nothing costs time as well.
 int websocket_unpack(z_stream *z, size_t budget, uint64_t max, buffer *out) {
   size_t before = buffer_len(out);
+  unsigned all = z->avail_in;
   int rc;
   while ((rc = inflate_some(z, max, out)) == 1)
-    if (buffer_len(out) - before >= budget) return 1;
+    if (buffer_len(out) - before >= budget || all - z->avail_in >= BITE) return 1;
   if (rc < 0) return rc;
   z->next_in = (unsigned char *)(uintptr_t)tail;
   z->avail_in = sizeof tail;

@@ -41,8 +41,8 @@ void websocket_inflater_free(z_stream *z);
 int websocket_pack(z_stream *z, size_t budget, buffer *out);
 
 // Inflate what is left of z's input, and then what the sender has cut off, for about `budget` bytes
-// of output. Answers 1 when there is more; 0 when the message is complete; UV_EINVAL when it is
-// damaged, UV_EMSGSIZE when `out` gets longer than `max`, UV_ENOMEM.
+// of output, or 16 KiB of input. Answers 1 when there is more; 0 when the message is complete;
+// UV_EINVAL when it is damaged, UV_EMSGSIZE when `out` gets longer than `max`, UV_ENOMEM.
 int websocket_unpack(z_stream *z, size_t budget, uint64_t max, buffer *out);
 
 // The state that inflates the connection's next message; NULL on out of memory.

@@ -127,6 +127,27 @@ describe("permessage-deflate", function()
     server:close()
   end)
 
+  it("lets others run while blocks that hold nothing are inflated", function()
+    local server <close>, _, address = support.serve(echo)
+    local stream <close> = support.connect(address, {["sec-websocket-extensions"] = OFFER})
+    local blocks = ("\3\0"):rep(1 << 20) -- with a mask that changes nothing
+    stream:write("\x42\xFF", (">I8"):pack(#blocks), "\0\0\0\0", blocks, client_frame(PING, ""))
+    assert.same({PONG, "", false}, {read_frame(stream)}) -- all but the end has come
+    local turns = 0
+    local ticker = corun.daemon(function()
+      while true do
+        corun.sleep(0)
+        turns = turns + 1
+      end
+    end)
+    stream:write(client_frame(MORE, ""))
+    assert.same({0x82, "", false}, {read_frame(stream)})
+    ticker:cancel()
+    assert.is_true(turns >= 20, turns .. " turns of the loop for 2 MiB")
+    stream:close()
+    server:close()
+  end)
+
   it("a send or a recv cancelled in between loses nothing and breaks nothing", function()
     local server <close>, url = support.serve(echo, {deflate = {takeover = true}})
     local ws <close> = assert(http.websocket(url, {deflate = {takeover = true}}))
