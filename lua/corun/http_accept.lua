@@ -13,24 +13,35 @@ local function weight(parameters)
   return value or 0
 end
 
----Choose the coding that a client likes best.
+---The codings that a client likes at least as much as the body as it is, the best first.
 ---@param header string? the value of Accept-Encoding; without it no coding is wanted
----@param offers string[] the codings that there are, the best first
----@return string? coding nil: the body as it is
-function accept.coding(header, offers)
-  if not header or header == "" then return nil end
+---@param offers string[] the codings that there may be, the best first
+---@return string[] codings
+function accept.codings(header, offers)
+  local list = {}
+  if not header or header == "" then return list end
   local weights = {}
   for item in header:gmatch("[^,]+") do
     local name, parameters = item:match("^%s*([^%s;]+)(.*)$")
     name = name and name:lower()
     if name then weights[ALIASES[name] or name] = weight(parameters) end
   end
-  local best, most = nil, weights.identity or 0
+  local least = weights.identity or 0
+  local function liked(name) return weights[name] or weights["*"] or 0 end
   for _, name in ipairs(offers) do
-    local q = weights[name] or weights["*"] or 0
-    if q > 0 and (not best and q >= most or q > most) then best, most = name, q end
+    local q, at = liked(name), #list + 1
+    while at > 1 and liked(list[at - 1]) < q do at = at - 1 end
+    if q > 0 and q >= least then table.insert(list, at, name) end
   end
-  return best
+  return list
+end
+
+---Choose the coding that a client likes best.
+---@param header string?
+---@param offers string[]
+---@return string? coding nil: the body as it is
+function accept.coding(header, offers)
+  return accept.codings(header, offers)[1]
 end
 
 return accept

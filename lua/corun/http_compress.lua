@@ -46,9 +46,8 @@ local function packed(write, coding, o)
 end
 
 -- A function that writes a body that is no string.
-local function writer_of(body)
+local function writer_of(source)
   return function(writer)
-    local source = assert(require("corun.http_body").source(body))
     local _ <close> = require("corun.task").defer(source.close or function() end)
     while true do
       local piece, err = source.next()
@@ -81,7 +80,10 @@ local function pack(answer, coding, least, o)
     if #short >= #body then return false end
     answer.body = short
   elseif body ~= nil then
-    answer.body, answer.stream = nil, packed(writer_of(body), coding, o)
+    local source, err = require("corun.http_body").source(body)
+    if not source then error(err, 0) end
+    if source.length and source.length < least then return false end
+    answer.body, answer.stream = nil, packed(writer_of(source), coding, o)
   elseif answer.stream then
     if answer.length and answer.length < least then return false end
     answer.stream, answer.length = packed(answer.stream, coding, o), nil

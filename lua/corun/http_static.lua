@@ -98,12 +98,13 @@ local function get(self, name, is_look)
   return file
 end
 
--- The file, or the one beside it that is compressed as the client likes it; and its coding.
+-- The file, or that of those beside it, compressed, which the client likes best; and its coding.
 local function find(self, req, name, is_look)
   if self.precompressed and types.is_compressible(types.of(name, self.types)) then
-    local coding = accept.coding(req.headers["accept-encoding"], CODINGS)
-    local file = coding and get(self, name .. ENDINGS[coding], is_look)
-    if file and file.kind == "file" then return file, coding end
+    for _, coding in ipairs(accept.codings(req.headers["accept-encoding"], CODINGS)) do
+      local file = get(self, name .. ENDINGS[coding], is_look)
+      if file and file.kind == "file" then return file, coding end
+    end
   end
   return get(self, name, is_look)
 end
@@ -264,9 +265,14 @@ local function list_page(self, name)
   return {headers = {["Content-Type"] = "text/html; charset=utf-8"}, body = table.concat(out)}
 end
 
+-- The path of a request as it was sent, and its query.
+local function split(target)
+  return target:gsub("^%a[^/?]*://[^/?]*", "", 1):match("^([^?]*)(.*)$")
+end
+
 -- Lead a client to the path with a slash at its end, so that the page's own links are right.
 local function add_slash(req)
-  local path, query = req.target:gsub("^%a[^/?]*://[^/?]*", "", 1):match("^([^?]*)(.*)$")
+  local path, query = split(req.target)
   path = path:gsub("^/[/\\]*", "/"):gsub("\\", "%%5C") -- two slashes would lead to another host
   return {status = 308, headers = {Location = path .. "/" .. query}}
 end
@@ -288,11 +294,12 @@ local function handle(self, req)
     if method == "OPTIONS" then return {status = 204, headers = NO_METHOD.headers} end
     return NO_METHOD
   end
-  local path = req.subpath or req.target:match("^%a[^/?]*://[^/?]*([^?]*)") or
-    req.target:match("^[^?]*")
-  local name, refusal = name_of(path == "" and "/" or path, self.hidden)
+  local path = split(req.target)
+  local name, refusal = name_of(req.subpath or path == "" and "/" or path, self.hidden)
   if not name then return refusal end
-  if name:sub(-1) == "/" then return send_folder(self, req, name) end
+  if name:sub(-1) == "/" then -- the folder itself may be mounted at a path without one
+    return path:find("[^/]$") and add_slash(req) or send_folder(self, req, name)
+  end
   local answer = send_file(self, req, name)
   return answer.kind == "directory" and add_slash(req) or answer
 end

@@ -6,9 +6,10 @@ local codec = require("corun.codec")
 local corun = require("corun")
 local fs = require("corun.fs")
 local http = require("corun.http")
+local outcomes = require("tests.spec.support.outcomes")
 local support = require("tests.spec.support.http")
 
-local serve = support.serve
+local serve, captured = support.serve, outcomes.captured
 
 local function fails(pattern, fn, ...)
   local ok, err = pcall(fn, ...)
@@ -171,9 +172,19 @@ describe("http.compress", function()
       local path = folder:path() .. "/x.txt"
       return {headers = {["Content-Type"] = "text/plain"}, body = {path = path}}
     end)
+    app:get("/small", function()
+      local path = folder:path() .. "/small.txt"
+      return {headers = {["Content-Type"] = "text/plain"}, body = {path = path}}
+    end)
     app:mount("/", http.static(folder:path()))
     local server <close>, url = serve(app)
     local s <close> = http.session()
+    assert.matches("small.txt", captured(function()
+      assert.equal(500, assert(s:get(url .. "/small")).status) -- there is none yet
+    end), 1, true)
+    assert(fs.write(folder:path() .. "/small.txt", "small"))
+    local small = assert(s:get(url .. "/small"))
+    assert.same({"small", nil}, {small.body, small.headers["content-encoding"]})
     for path, text in pairs{["/body"] = TEXT, ["/x.txt"] = TEXT, ["/large.txt"] = large} do
       local res = assert(s:get(url .. path))
       assert.equal(text, res.body)

@@ -208,7 +208,9 @@ describe("http.static", function()
     local cases = {
       {nil, "plain"}, {"gzip", "gzipped", "gzip"}, {"br, gzip", "brotli", "br"},
       {"br;q=0.5, gzip", "gzipped", "gzip"}, {"br;q=0", "plain"}, {"zstd", "plain"},
-      {"*", "plain"}, {"identity", "plain"},
+      {"*", "brotli", "br"}, {"identity", "plain"},
+      {"gzip, deflate, br, zstd", "brotli", "br"}, {"zstd, gzip;q=0.5", "gzipped", "gzip"},
+      {"zstd, gzip;q=0.5, identity", "plain"},
     }
     for _, case in ipairs(cases) do
       for _ = 1, 2 do
@@ -251,6 +253,8 @@ describe("http.static", function()
       "%{http_code}", url .. "/large.bin")))
     assert.equal("sub", (support.run("curl", "-sL", url .. "/sub/page.html")))
     assert.equal("/files/sub/", get("/sub").headers.location)
+    assert.equal("/files/?x=1", get("?x=1").headers.location)
+    assert.equal("<p>home", get("/?x=1").body)
     assert.matches("^400", (support.run("curl", "-s", "--path-as-is", "-w", "%{http_code}", "-o",
       "/dev/null", url .. "/../secret")))
     local out, ok = support.run("python3", "-c", [[
