@@ -234,6 +234,27 @@ local function host_of(state, peer)
   return host
 end
 
+-- Closed when the handshake of TLS has ended: [1] the state, [2] the host.
+local shaking_mt = {__close = function(shaking)
+  local state, host = shaking[1], shaking[2]
+  state.shaking = state.shaking - 1
+  if host then
+    local n = state.shakers[host] - 1
+    state.shakers[host] = n > 0 and n or nil
+  end
+end}
+
+-- Count a connection that is to shake hands: they are as many as the others at most, and one more
+-- is closed, for nothing can be said to it. Nil when it is one too many.
+local function room_for(state, peer)
+  local host = host_of(state, peer) or false
+  local n = host and (state.shakers[host] or 0)
+  if state.shaking >= state.o.limit or n and n >= state.o.per_peer then return nil end
+  state.shaking = state.shaking + 1
+  if host then state.shakers[host] = n + 1 end
+  return setmetatable({state, host}, shaking_mt)
+end
+
 -- Count the connection; nil and why when it is one too many.
 local function admit(c, peer, state)
   if state.count >= state.o.limit then return nil, "the server has too many connections" end
@@ -292,6 +313,7 @@ function server.serve(addr, handler, o)
   local info = type(handler) == "function" and debug.getinfo(handler, "S")
   local state = {
     idle = core.idle(math.huge, WARM), closed = false, count = 0, peers = {}, refused = 0,
+    shaking = 0, shakers = {},
     counts_local = o.per_peer ~= nil, o = {stream = o.stream}, log = o.log,
     handler = o.log and logged(handler) or handler, site = inside.site(handler),
     tls = o.tls ~= nil and o.tls ~= false,
@@ -303,6 +325,7 @@ function server.serve(addr, handler, o)
   })
   if not made then return nil, err end
   state.close, state.name = made.close, made:address()
+  made.room_for = function(peer) return room_for(state, peer) end
   made.close = function(self, closing) return close(self, state, closing) end
   return made
 end

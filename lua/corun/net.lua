@@ -84,13 +84,20 @@ local function report(server, peer, err)
     trace and trace .. "\n" or "")
 end
 
+-- Shake hands, if whoever owns the server has room for one more that does. Answers false when not.
+local function shake(server, stream, peer)
+  local room <close> = server.room_for and server.room_for(peer)
+  if server.room_for and not room then return false end
+  return tls().accept(stream, server.secure)
+end
+
 -- The body of a connection's task. Its children end, and fail, inside a scope of its own.
 local function attend(server, stream, peer)
   local _ <close> = setmetatable({server, stream}, connection_mt)
   local value, err = try(scope, function()
     if server.secure then
-      local ok, err = tls().accept(stream, server.secure)
-      if not ok then return nil, err end
+      local ok, err = shake(server, stream, peer)
+      if not ok then return ok, err end
     end
     return server.fn(stream)
   end)

@@ -3,9 +3,11 @@
 -- renewed while connections are open, broken, and chosen by the name that is asked for.
 local corun = require "corun"
 local http = require "corun.http"
+local net = require "corun.net"
 local process = require "corun.process"
 local outcomes = dofile("tests/spec/support/outcomes.lua")
 local support = dofile("tests/spec/support/tls.lua")
+local await = require("tests.spec.support.http").eventually
 
 local fs = corun.fs
 
@@ -86,6 +88,37 @@ describe("http.serve over TLS", function()
       assert.same({"elsewhere", "New"}, {subject, session})
     end)
   end
+
+  it("bounds the connections that shake hands, apart from those that have", function()
+    install("good")
+    local function meet(name)
+      local server <close> = assert(http.serve("127.0.0.1:0", function(req)
+        return "the answer to " .. req.path
+      end, {tls = options(), [name] = 3, idle = 20}))
+      local closed, _ <close>, ask = 0, client(server)
+      assert.equal("good the answer to /1 False", ask("/1"))
+      corun.scope(function(scope)
+        for _ = 1, 8 do
+          scope:daemon(function()
+            local silent <close> = assert(net.connect(server:address()))
+            assert.equal("", silent:read("a"))
+            closed = closed + 1
+          end)
+        end
+        await("five are closed", function() return closed == 5 end)
+        assert.equal(4, server.count)
+        assert.equal("good the answer to /2 False", ask("/2"))
+      end)
+      await("all are gone", function() return server.count == 1 end)
+      local other <close>, ask_other = client(server)
+      assert.equal("good the answer to /3 False", ask_other("/3"))
+      other:close()
+    end
+    for _, name in ipairs{"limit", "per_peer"} do
+      local log = outcomes.captured(function() meet(name) end)
+      assert.equal(3, select(2, log:gsub("closed the connection during the handshake", "")))
+    end
+  end)
 
   it("keeps the old certificate when the new one is of no use, and says why", function()
     install("good")
