@@ -42,7 +42,7 @@ void http_connection_init(http_connection *c, stream *s, http_kind kind,
   c->timing = no_timing;
   c->until = c->head_until = c->call_until = TIMER_NEVER;
   c->sent_at = c->answered_at = 0;
-  c->sent = 0;
+  c->sent = c->untaken = 0;
   c->parts = 0;
   c->send_rc = 0;
   c->in_pieces = c->until_go_on = 0;
@@ -127,6 +127,16 @@ static uint64_t more_patience(const http_connection *c) {
   return when < last ? when : last;
 }
 
+// The same for a client that sends no request for too long: as long as it takes what is left of the
+// answer before, it does not idle, and may pause as within any answer.
+static uint64_t patience_with_taker(http_connection *c) {
+  size_t queued = stream_queued(c->s), before = c->untaken;
+  if (c->p.kind == HTTP_KIND_RESPONSE || c->answered || c->timing.pause < 0) return 0;
+  c->untaken = queued ? queued : SIZE_MAX;
+  if (queued) return queued < before ? timer_after(c->s->h.r, c->timing.pause) : 0;
+  return before < SIZE_MAX ? timer_now(c->s->h.r) + c->pause : 0;  // it has idled since then only
+}
+
 // --- Failures --------------------------------------------------------------------------------
 
 // Say whether the connection ended. TLS says UV_EPROTO, when the peer does not say goodbye.
@@ -144,17 +154,17 @@ static int give_up(lua_State *L, const http_connection *c, int status, int rc) {
   return 4;
 }
 
-static int fail_eof(lua_State *L, const http_connection *c, const char *message) {
+static int fail_eof(lua_State *L, const http_connection *c, const char *message, int status) {
   char target[128] = "";
   c->s->t->describe(c->s, target, sizeof target);
   err_push(L, "EOF", "read", target, "%s", message);
   lua_pushboolean(L, 1);
   lua_setfield(L, -2, "retryable");
-  return give_up(L, c, 0, UV_EOF);
+  return give_up(L, c, status, UV_EOF);
 }
 
 int http_connection_fail(lua_State *L, const http_connection *c, int rc, const char *op) {
-  if (rc == UV_EOF) return fail_eof(L, c, "the connection was closed without an answer");
+  if (rc == UV_EOF) return fail_eof(L, c, "the connection was closed without an answer", 0);
   stream_fail(L, c->s, rc, op);
   lua_remove(L, -2);
   return give_up(L, c, rc == UV_ETIMEDOUT && c->answered ? 408 : 0, rc);
@@ -460,14 +470,16 @@ static int finish(lua_State *L, http_connection *c) {
       if (c->p.kind == HTTP_KIND_RESPONSE) return http_connection_fail(L, c, UV_EOF, "read");
       lua_pushnil(L);
       return 1;
-    default: return fail_eof(L, c, http_parser_error(&c->p));
+    default:  // whoever cuts a request short may still listen: it ended its own side alone
+      return fail_eof(L, c, http_parser_error(&c->p), http_parser_error_status(&c->p));
   }
 }
 
 static int on_data(lua_State *L, stream *s, void *arg, int rc) {
   http_connection *c = arg;
-  if (rc == UV_ETIMEDOUT && more_patience(c) > timer_now(c->s->h.r))
-    return stream_wait(L, s, 1, more_patience(c), on_data, c);
+  uint64_t more = rc == UV_ETIMEDOUT ? more_patience(c) : 0;
+  if (rc == UV_ETIMEDOUT && more <= timer_now(s->h.r)) more = patience_with_taker(c);
+  if (more) return stream_wait(L, s, 1, more, on_data, c);
   if (rc < 0 && block_of(c) && has_gathered(c)) return give_piece(L, c, 0);
   if (rc < 0) return http_connection_fail(L, c, rc, "read");
   return http_connection_go_on(L, c);
@@ -500,6 +512,7 @@ int http_connection_receive(lua_State *L, http_connection *c, http_part part, do
   c->take = take;
   stream_peek(c->s, &n);
   c->answered = 0;
+  c->untaken = SIZE_MAX;
   c->part = part;
   c->head_until = TIMER_NEVER;
   http_connection_limit(c, idle, -1);

@@ -49,6 +49,7 @@ struct http_connection {
   uint64_t call_until;   // the instant when the call under way must be over
   uint64_t answered_at;  // the instant of the first byte of the peer's message
   uint64_t sent_at;      // the instant when the body in pieces was sent
+  size_t untaken;        // bytes of the answer that were queued when the peer had idled for long
   size_t sent;           // bytes of what is sent that were handed to the stream
   int parts;             // strings that it consists of
   int send_rc;           // why not all of it was

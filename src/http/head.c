@@ -88,6 +88,12 @@ static http_error note_coding(findings *f, const char *value, uint32_t len) {
   return f->chunked ? HTTP_E_NONE : HTTP_E_CODING;
 }
 
+static http_error note_expect(http_parser *p, const char *value, uint32_t len) {
+  if (p->kind == HTTP_KIND_RESPONSE || len == 0) return HTTP_E_NONE;
+  p->head.expect_continue = http_equals(value, len, "100-continue");
+  return p->head.expect_continue ? HTTP_E_NONE : HTTP_E_EXPECT;
+}
+
 #define IS(literal) (len == sizeof(literal) - 1 && memcmp(name, literal, len) == 0)
 
 static http_error note(http_parser *p, findings *f, const http_field *field) {
@@ -106,7 +112,7 @@ static http_error note(http_parser *p, findings *f, const http_field *field) {
   } else if (IS("upgrade")) {
     f->upgrade |= field->value_len > 0;
   } else if (IS("expect")) {
-    p->head.expect_continue |= http_equals(value, field->value_len, "100-continue");
+    return note_expect(p, value, field->value_len);
   }
   return HTTP_E_NONE;
 }

@@ -66,6 +66,7 @@ typedef enum http_event {
     "both a Transfer-Encoding and a Content-Length header")                                   \
   X(CODING, "coding", 501, "the Transfer-Encoding is not exactly chunked")                    \
   X(CODING_IN_1_0, "coding-in-1.0", 400, "a Transfer-Encoding header in an HTTP/1.0 message") \
+  X(EXPECT, "expect", 417, "the Expect header asks for something else than 100-continue")     \
   X(BODY_SIZE, "body-size", 413, "the body is over the limit")                                \
   X(CHUNK_SIZE, "chunk-size", 400, "the line with the size of a chunk is malformed")          \
   X(CHUNK_END, "chunk-end", 400, "the data of a chunk is not followed by CR LF")              \

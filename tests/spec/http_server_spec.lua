@@ -419,6 +419,7 @@ describe("http.serve, bad requests", function()
     {400, "bare LF", "GET / HTTP/1.1\nhost: h\n\n"},
     {400, "a bad chunk size", GOOD .. "transfer-encoding: chunked\r\n\r\nzz\r\n"},
     {400, "a chunk longer than its size", GOOD .. "transfer-encoding: chunked\r\n\r\n1\r\nab\r\n"},
+    {417, "an expectation that is not known", GOOD .. "expect: 100-continue, x\r\n\r\n"},
     {413, "a body over the limit", GOOD .. "content-length: 1001\r\n\r\n"},
     {413, "a chunked body over the limit", GOOD .. "transfer-encoding: chunked\r\n\r\n3e9\r\n"},
     {414, "a target over 8 KiB", "GET /" .. ("x"):rep(8192) .. " HTTP/1.1\r\nhost: h\r\n\r\n"},
@@ -458,6 +459,35 @@ describe("http.serve, bad requests", function()
       server:close()
     end)
   end
+
+  it("one that is cut short gets 400, also as a second request", function()
+    local statuses = {}
+    local server <close> = serve(function() return "x" end, {log = function(entry)
+      statuses[#statuses + 1] = entry.status
+    end})
+    for _, cut in ipairs{"GET", GOOD, GOOD .. "content-length: 3\r\n\r\nab",
+      GOOD .. "transfer-encoding: chunked\r\n\r\n3\r\nab"} do
+      for _, before in ipairs{"", GOOD .. "\r\n"} do
+        local stream <close> = assert(net.connect(server:address()))
+        stream:write(before .. cut)
+        stream:shutdown()
+        if before ~= "" then assert.equal(200, (support.read_response(stream))) end
+        local status, head, body = support.read_response(stream)
+        assert.equal(400, status, before .. cut)
+        assert.matches("\r\nconnection: close\r\n", head)
+        assert.matches("the connection was closed inside", body)
+        assert.equal("", stream:read("a"))
+      end
+    end
+    local whole <close> = assert(net.connect(server:address()))
+    whole:write(GOOD .. "\r\n")
+    whole:shutdown()
+    assert.equal(200, (support.read_response(whole)))
+    assert.equal("", whole:read("a"))
+    assert.equal("400 200 400 400 200 400 400 200 400 400 200 400 200",
+      table.concat(statuses, " "))
+    server:close()
+  end)
 
   it("what follows a refused request is never taken for one", function()
     local seen = 0
