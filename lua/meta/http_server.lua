@@ -16,7 +16,7 @@ local http = {}
 --- under way, pipelined, or on connections not accepted yet; idle connections are closed at once.
 ---
 --- What a client may ask for is limited by the options. A request that is malformed is answered
---- with 400, 501 or 505, one that is too slow with 408, too large with 413, 414 or 431, a
+--- with 400, 417, 501 or 505, one that is too slow with 408, too large with 413, 414 or 431, a
 --- connection too many with 503; then the connection is closed.
 ---
 --- ```lua
@@ -38,7 +38,8 @@ function http.serve(addr, fn, o) end
 ---@class corun.http.serve_options
 ---@field limit? integer so many connections at once (default 16384); one more gets 503
 ---@field per_peer? integer so many of them from one address (default 1024; unless it is given,
----   connections from this machine are not counted)
+---   connections from this machine are not counted). As many more may be shaking hands over TLS;
+---   one more is closed
 ---@field max_head? integer bytes of the request line and headers (default 16 KiB), else 431
 ---@field max_headers? integer how many headers (default 100), else 431
 ---@field max_url? integer bytes of the target (default 8 KiB), else 414
@@ -186,7 +187,8 @@ function form_part:save(path) end
 ---@field bytes integer of the body, written so far
 local writer = {}
 
---- Send strings as the next piece of the body, at once.
+--- Send strings as the next piece of the body, at once. Several tasks may write, each piece of
+--- theirs stays whole; one that was cancelled after a part of it was sent ends the answer.
 ---
 --- - Raises: when the client has gone or does not read on, which ends the function; the server does
 ---   not log that. When the answer has ended: `ECLOSED`.

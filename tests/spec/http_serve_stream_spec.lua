@@ -5,6 +5,7 @@ local corun = require("corun")
 local fs = require("corun.fs")
 local http = require("corun.http")
 local net = require("corun.net")
+local process = require("corun.process")
 local support = require("tests.spec.support.http")
 local outcomes = require("tests.spec.support.outcomes")
 
@@ -15,6 +16,24 @@ local function talk(server, bytes)
 end
 
 local GET = "GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n"
+
+-- A server whose clients idle for a moment only, and may pause for long within an answer.
+local SLOW = [[
+local corun = require "corun"
+local server = assert(corun.http.serve("127.0.0.1:0", function(req)
+  local length, n = tonumber(req.path:sub(2)), 0
+  return {length = length or 1 << 40, stream = function(w)
+    while not length and corun.timeout(0.2, w.write, w, ("x"):rep(1000)) do n = n + 1000 end
+    if not length then return print(n) end
+    for _ = 1, length // 1000 do w:write(("x"):rep(1000)) end
+    w:write(("x"):rep(length % 1000))
+    print("sent")
+  end}
+end, {idle = 0.2, stall = 30}))
+io.stdout:setvbuf("line")
+print(server:address())
+server:wait()
+]]
 
 describe("http.serve, streamed answers:", function()
   it("a function writes chunks, each sent at once", function()
@@ -133,6 +152,112 @@ describe("http.serve, streamed answers:", function()
     assert.equal("ECLOSED", err.code)
     assert.error_matches(function() kept.write({}, "x") end, "bad self")
     server:close()
+  end)
+end)
+
+-- Wait until a number does not change any more.
+local function settled(number)
+  local last, same = nil, 0
+  support.eventually("it rests", function()
+    same = number() == last and same + 1 or 0
+    last = number()
+    return last > 0 and same == 20
+  end)
+  return last
+end
+
+describe("http.serve, a client that is slow to read:", function()
+  local PIECE, COUNT = 200000, 40
+
+  it("gets the pieces of two tasks one behind the other", function()
+    local written = 0
+    local server <close>, url = serve(function()
+      return function(w)
+        for _, letter in ipairs{"a", "b"} do
+          corun.spawn(function()
+            for _ = 1, COUNT do
+              w:write(letter:rep(PIECE))
+              written = written + 1
+            end
+          end)
+        end
+      end
+    end)
+    local s <close> = http.session()
+    local res <close> = assert(s:get(url, {stream = true}))
+    settled(function() return written end)
+    local body = assert(res:read("a"))
+    assert.equal(2 * COUNT * PIECE, #body)
+    local all = 0
+    for run in body:gmatch("a+") do
+      assert.equal(0, #run % PIECE)
+      all = all + #run
+    end
+    assert.equal(COUNT * PIECE, all)
+    server:close()
+  end)
+
+  it("is sent on after a piece that was cancelled before it was begun", function()
+    local pieces, go = 0, corun.event()
+    local server <close>, url = serve(function()
+      return function(w)
+        while corun.timeout(0.1, w.write, w, ("x"):rep(50000)) do pieces = pieces + 1 end
+        go:set()
+        w:write("end")
+      end
+    end)
+    local s <close> = http.session()
+    local res <close> = assert(s:get(url, {stream = true}))
+    go:wait()
+    local body = assert(res:read("a"))
+    assert.equal(50000 * pieces + 3, #body)
+    assert.matches("xend$", body:sub(-4))
+    server:close()
+  end)
+
+  it("is cut off when a piece was cancelled in the middle", function()
+    for _, o in ipairs{{}, {length = (32 << 20) + 4}} do
+      local go, why = corun.event(), nil
+      local server <close>, url = serve(function()
+        return {length = o.length, stream = function(w)
+          corun.timeout(0.1, w.write, w, ("x"):rep(32 << 20))
+          why = select(2, corun.try(w.write, w, "more"))
+          go:set()
+        end}
+      end)
+      local s <close> = http.session()
+      local log = captured(function()
+        local res <close> = assert(s:get(url, {stream = true}))
+        go:wait()
+        local body, err = res:read("a")
+        assert.is_nil(body)
+        assert.equal("EOF", err.code)
+      end)
+      assert.matches("cancelled while it was sent", tostring(why))
+      assert.matches("cancelled while it was sent", log)
+      assert.equal(0, s.pool.open)
+      server:close()
+    end
+  end)
+
+  it("does not idle as long as it may pause within an answer", function()
+    local folder <close> = assert(fs.temp{dir = true})
+    local script = folder:path() .. "/slow.lua"
+    assert(fs.write(script, SLOW))
+    local program <close> = assert(process.spawn{support.corun(), "--grace=0.1", script})
+    local address = program.stdout:read()
+    local first <close> = assert(net.connect(address)) -- finds out what the system takes
+    first:write("GET /until-it-blocks HTTP/1.1\r\nhost: h\r\n\r\n")
+    local taken = tonumber(program.stdout:read())
+    first:close()
+    local stream <close> = assert(net.connect(address))
+    local length = taken - 30000
+    stream:write(("GET /%d HTTP/1.1\r\nhost: h\r\n\r\n"):format(length))
+    program.stdout:read("l", {timeout = 2}) -- it is, unless the system takes less this time
+    corun.sleep(1)
+    stream:read_until("\r\n\r\n")
+    assert.equal(length, #assert(stream:read_exactly(length)))
+    assert.is_nil((stream:read(1, {timeout = 10}))) -- now it idles
   end)
 end)
 
