@@ -63,11 +63,12 @@ local function send(self, text)
   end
   local err = broken(self)
   if err then error(err, 0) end
-  local bytes, ok = self.bytes + #text, nil
+  local bytes = self.bytes + #text
   if self.length and bytes > self.length then
     options.misuse(("the body is longer than the %d bytes that were announced"):format(self.length))
   end
   self.begun = select(2, c:traffic())
+  local ok
   if self.chunked then
     ok, err = c:write(("%x\r\n"):format(#text), text, "\r\n")
   else
