@@ -38,9 +38,13 @@ const char *err_code_of(int rc) {
   return name ? name : "EUNKNOWN";
 }
 
+static const char *text_of(int rc) {
+  return is_known(rc) ? uv_strerror(rc) : system_text(rc, 0);
+}
+
 // Push a text for the number, in small letters as libuv has them.
 static void push_reason(lua_State *L, int rc) {
-  const char *text = is_known(rc) ? uv_strerror(rc) : system_text(rc, 0);
+  const char *text = text_of(rc);
   if (text)
     lua_pushfstring(L, "%c%s", tolower((unsigned char)*text), text + 1);
   else
@@ -48,7 +52,7 @@ static void push_reason(lua_State *L, int rc) {
 }
 
 const char *err_reason_of(int rc) {
-  const char *text = is_known(rc) ? uv_strerror(rc) : system_text(rc, 0);
+  const char *text = text_of(rc);
   return text ? text : "unknown error";
 }
 
