@@ -60,6 +60,8 @@ for port, banner, err in corun.progress(results, {total = #ports, label = "ports
   end
 end
 table.sort(open, function(a, b) return a[1] < b[1] end)
-for _, found in ipairs(open) do print(("%5d open  %s"):format(found[1], found[2])) end
+for _, found in ipairs(open) do
+  print((("%5d open  %s"):format(found[1], found[2]):gsub("%s+$", "")))
+end
 print(("%d open, %d refused, %d without an answer, in %.2f s"):format(#open, refused, silent,
   corun.now() - start))
