@@ -298,8 +298,8 @@ typedef enum corun_status {
 
 /*
  * Make a runtime with Lua's and corun's modules. [any] Owned by the caller. Answers 0, or a
- * negative errno and NULL in `out`: -ENOMEM, -EMFILE, -EINVAL for no options and for a `size` or bits
- * that make no sense, -E2BIG for options of a later version that are set.
+ * negative errno and NULL in `out`: -ENOMEM, -EMFILE, -EINVAL for no options and for a `size` or
+ * bits that make no sense, -E2BIG for options of a later version that are set.
  */
 int corun_new(corun_runtime **out, const corun_options *options);
 

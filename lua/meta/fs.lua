@@ -459,8 +459,9 @@ function directory:close() end
 --- ```
 ---
 --- A file is watched through its directory, so that one that is replaced is still seen; of a link,
---- what it leads to is watched as well, wherever it leads. Events come in the order in which they began, each path once: after the first the watch waits for `delay`
---- seconds, and what happens to the same path meanwhile is merged.
+--- what it leads to is watched as well, wherever it leads. Events come in the order in which they
+--- began, each path once: after the first the watch waits for `delay` seconds, and what happens to
+--- the same path meanwhile is merged.
 ---
 --- - Fails: `ENOENT`, `EMFILE`, `ENOSPC` when the system allows no more watches.
 ---@async
