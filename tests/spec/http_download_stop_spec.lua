@@ -175,11 +175,13 @@ describe("http.download that is stopped", function()
   end)
 
   it("of two programs at once one saves the file, the other says so", function()
-    local it = {text = TEXT, etag = '"1"', slow = 0.002}
+    local it = {text = TEXT, etag = '"1"', slow = 0.2}
     local server <close>, url = file_server(it)
     local first <close> = start_other(url)
     support.eventually("it has begun", function() return it.sent > 0 end)
     local second <close> = start_other(url)
+    support.eventually("the other has", function() return #it.heads == 2 end)
+    it.slow = 0.002
     local results = {first.stdout:read("a"), second.stdout:read("a")}
     table.sort(results)
     assert.equal("4800000\n", results[1])
