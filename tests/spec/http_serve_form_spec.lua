@@ -255,7 +255,7 @@ print(json.dumps([r.json(), asyncio.run(main())]))
     it("reads what Node's FormData and our own client send", function()
       local _ <close>, big, small = folder()
       local server <close>, url = serve(echo, o)
-      local out, ok = support.run("node", "-e", [[
+      local out, ok = support.run("node", "--no-warnings", "-e", [[
 const fs = require("fs"), [url, big, small] = process.argv.slice(1);
 (async () => {
   const f = new FormData();
