@@ -301,7 +301,10 @@ describe("http.proxy, failures:", function()
             local stream <close> = assert(net.connect(server.server:address()))
             stream:write(head)
             asked:wait()
-            if begin ~= "" then stream:read_until("abc") end
+            if begin ~= "" then -- in one chunk or several
+              stream:read_until("\r\n\r\n")
+              stream:read_until("c\r\n")
+            end
           end
           assert.is_true(assert(corun.timeout(10, ended.wait, ended)))
         end

@@ -551,7 +551,7 @@ describe("http.serve closing", function()
     end
   end)
 
-  it("drain answers what has come, also on connections that nobody has accepted", function()
+  it("drain answers what has come, also on connections that nobody has accepted #prompt", function()
     local server = serve(function(req) return req.path end)
     local old <close> = assert(net.connect(server:address()))
     local silent <close> = assert(net.connect(server:address()))

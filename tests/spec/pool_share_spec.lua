@@ -297,8 +297,9 @@ describe("pool.buffer", function()
       for _ in pairs(here) do n = n + 1 end
       most = math.max(most, n)
     end
-    assert.is_true(most < 50, most)
-    assert.is_true(there < 50, there)
+    -- How many depends on what else is alive here; all of them, if it knew of none.
+    assert.is_true(most < 150, most)
+    assert.is_true(there < 150, there)
   end)
 
   it("refuses what is outside", function()

@@ -63,7 +63,7 @@ describe("unix sockets", function()
     end)
   end)
 
-  it("S41 a time limit of 0 gives what is there, and no more", function()
+  it("S41 a time limit of 0 gives what is there, and no more #prompt", function()
     local path, folder = temporary()
     local _ <close> = folder
     local l <close> = assert(net.listen("unix:" .. path))
