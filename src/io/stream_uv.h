@@ -15,7 +15,7 @@ typedef struct stream_uv {
 void stream_uv_init(stream_uv *s, rt *r, io_state *io, const stream_transport *t, uv_stream_t *uv);
 
 // The functions of a transport, all but `describe`; for a socket those that use recv and send,
-// which take 0.3 us less than read and write.
+// which take 0.1 to 0.3 us less than read and write.
 int stream_uv_start(stream *s);
 int stream_uv_start_socket(stream *s);
 void stream_uv_stop(stream *s);
