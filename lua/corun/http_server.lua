@@ -211,20 +211,6 @@ local function conclude(c, link, state, req, res, err, is_gone)
   return false
 end
 
--- What a connection's requests share, closed when its task ends: [1] the state, [2] the host of the
--- peer, [3] the peer, [4] what is to be closed after the request (http_server_request.lua), [5] the
--- connection, [6] what the script will be told of the answer.
-local link_mt = {__close = function(link)
-  local state, host = link[1], link[2]
-  if link[4] then requests.release(link) end
-  if state.websockets then state.websockets.release(link[5]) end
-  state.count = state.count - 1
-  if host then
-    local n = state.peers[host] - 1
-    state.peers[host] = n > 0 and n or nil
-  end
-end}
-
 -- What a peer is counted by; nil when it is not counted: proxies of this machine are many clients.
 local function host_of(state, peer)
   local host = peer:match("^(.*):%d+$")
@@ -234,36 +220,51 @@ local function host_of(state, peer)
   return host
 end
 
--- Closed when the handshake of TLS has ended: [1] the state, [2] the host.
-local shaking_mt = {__close = function(shaking)
-  local state, host = shaking[1], shaking[2]
-  state.shaking = state.shaking - 1
+-- Count a connection in `tally`, in all and by its peer. Answers the host that it is counted by,
+-- false for none; or nil and why, when it is one too many.
+local function enter(state, tally, peer)
+  if tally.count >= state.o.limit then return nil, "the server has too many connections" end
+  local host = host_of(state, peer) or false
+  local n = host and (tally.hosts[host] or 0)
+  if n and n >= state.o.per_peer then return nil, "too many connections from this address" end
+  tally.count = tally.count + 1
+  if host then tally.hosts[host] = n + 1 end
+  return host
+end
+
+local function leave(tally, host)
+  tally.count = tally.count - 1
   if host then
-    local n = state.shakers[host] - 1
-    state.shakers[host] = n > 0 and n or nil
+    local n = tally.hosts[host] - 1
+    tally.hosts[host] = n > 0 and n or nil
   end
+end
+
+-- What a connection's requests share, closed when its task ends: [1] the state, [2] the host of the
+-- peer, [3] the peer, [4] what is to be closed after the request (http_server_request.lua), [5] the
+-- connection, [6] what the script will be told of the answer.
+local link_mt = {__close = function(link)
+  local state, host = link[1], link[2]
+  if link[4] then requests.release(link) end
+  if state.websockets then state.websockets.release(link[5]) end
+  leave(state.connections, host)
 end}
+
+-- Closed when the handshake of TLS has ended: [1] the tally, [2] the host.
+local shaking_mt = {__close = function(shaking) leave(shaking[1], shaking[2]) end}
 
 -- Count a connection that is to shake hands: they are as many as the others at most, and one more
 -- is closed, for nothing can be said to it. Nil when it is one too many.
 local function room_for(state, peer)
-  local host = host_of(state, peer) or false
-  local n = host and (state.shakers[host] or 0)
-  if state.shaking >= state.o.limit or n and n >= state.o.per_peer then return nil end
-  state.shaking = state.shaking + 1
-  if host then state.shakers[host] = n + 1 end
-  return setmetatable({state, host}, shaking_mt)
+  local host = enter(state, state.handshakes, peer)
+  return host ~= nil and setmetatable({state.handshakes, host}, shaking_mt) or nil
 end
 
 -- Count the connection; nil and why when it is one too many.
 local function admit(c, peer, state)
-  if state.count >= state.o.limit then return nil, "the server has too many connections" end
-  local host = host_of(state, peer)
-  local n = host and (state.peers[host] or 0)
-  if n and n >= state.o.per_peer then return nil, "too many connections from this address" end
-  state.count = state.count + 1
-  if host then state.peers[host] = n + 1 end
-  return setmetatable({state, host or false, peer, false, c}, link_mt)
+  local host, why = enter(state, state.connections, peer)
+  if host == nil then return nil, why end
+  return setmetatable({state, host, peer, false, c}, link_mt)
 end
 
 -- Refuse a connection that is one too many, politely as long as there are few of them.
@@ -312,8 +313,8 @@ function server.serve(addr, handler, o)
   if o.threads then return require("corun.http_server_threads").serve(addr, handler, o) end
   local info = type(handler) == "function" and debug.getinfo(handler, "S")
   local state = {
-    idle = core.idle(math.huge, WARM), closed = false, count = 0, peers = {}, refused = 0,
-    shaking = 0, shakers = {},
+    idle = core.idle(math.huge, WARM), closed = false, refused = 0,
+    connections = {count = 0, hosts = {}}, handshakes = {count = 0, hosts = {}},
     counts_local = o.per_peer ~= nil, o = {stream = o.stream}, log = o.log,
     handler = o.log and logged(handler) or handler, site = inside.site(handler),
     tls = o.tls ~= nil and o.tls ~= false,

@@ -107,19 +107,25 @@ describe("cancelling a job in a process", function()
 end)
 
 describe("cancelling the caller of a job in a process", function()
+  -- Cancel the caller of a job once its step has made that many calls, and then what it takes to
+  -- hand the job over.
+  local function cancel_after(p, burnt, used)
+    scope(function(s)
+      local t = s:spawn(function()
+        for _ = 1, used do burnt:send(true) end
+        p:run(function() return "another's" end)
+      end)
+      corun.yield()
+      t:cancel()
+    end)
+  end
+
   test("S15 that gives way to others once it has sent the job reaches the job", function()
     local p <close> = new()
     p:run(pid)
     local burnt = corun.channel(2000)
     for used = 1005, 1030 do -- a step of about so many calls gives way when it sends the job
-      scope(function(s)
-        local t = s:spawn(function()
-          for _ = 1, used do burnt:send(true) end
-          p:run(function() return "another's" end)
-        end)
-        corun.yield()
-        t:cancel()
-      end)
+      cancel_after(p, burnt, used)
       assert.equal(used, p:run(function(x) return x end, used))
       while burnt:try_recv() do end
     end
@@ -130,14 +136,7 @@ describe("cancelling the caller of a job in a process", function()
     local burnt = corun.channel(2000)
     for used = 1005, 1030 do
       local p <close> = new{init = function() rawset(_G, "is_ready", true) end}
-      scope(function(s)
-        local t = s:spawn(function()
-          for _ = 1, used do burnt:send(true) end
-          p:run(function() return "another's" end)
-        end)
-        corun.yield()
-        t:cancel()
-      end)
+      cancel_after(p, burnt, used)
       assert.is_true(p:run(function() return rawget(_G, "is_ready") end))
       assert.equal(used, p:run(function(x) return x end, used))
       while burnt:try_recv() do end

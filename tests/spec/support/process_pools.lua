@@ -3,9 +3,12 @@
 local corun = require "corun"
 local assert = require "luassert"
 local files = dofile("tests/spec/support/files.lua")
+local outcomes = dofile("tests/spec/support/outcomes.lua")
 local program = dofile("tests/fixtures/cli/program.lua")
 
 local pools = {}
+
+pools.raised = outcomes.assert_raises
 
 ---The path of tests/ext/crash.c as a library, for package.loadlib in a job.
 pools.crash = program.path:gsub("[^/]*$", "ext/crash.so")
@@ -24,14 +27,6 @@ function pools.eventually(fn)
     assert(corun.now() < give_up, "it never came true")
     corun.sleep(0.001)
   end
-end
-
----The error with this code that `fn(...)` raises.
-function pools.raised(code, fn, ...)
-  local ok, err = pcall(fn, ...)
-  assert.is_false(ok)
-  assert.equal(code, type(err) == "table" and err.code or err)
-  return err
 end
 
 ---A task that runs `fn(...)` in a worker of the pool, where it has begun.
