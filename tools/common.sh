@@ -169,18 +169,21 @@ language() {
 }
 
 # abreast N FOLDER FUNCTION ARGUMENT...: `FUNCTION ARGUMENT` for each argument, N at once. What they
-# say is kept in FOLDER until all have ended, then shown and counted in order.
+# say is kept in FOLDER until all have ended, then shown and counted in order. No two of them give
+# the same port to what they start: PORTS_OF is another for each (tests/spec/support/free_port.lua).
 abreast() {
-  local n=$1 logs=$2 what=$3 one
+  local n=$1 logs=$2 what=$3 one ports=0
   shift 3
   mkdir -p "$logs"
   for one in "$@"; do
     while [ "$(jobs -rp | wc -l)" -ge "$n" ]; do wait -n || true; done
     (
       passed=0 failed=0
+      export PORTS_OF=$((ports % 64))
       "$what" "$one"
       finish
     ) >"$logs/$what-${one//\//-}.out" 2>&1 &
+    ports=$((ports + 1))
   done
   wait
   for one in "$@"; do
