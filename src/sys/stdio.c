@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/host.h"
@@ -178,12 +179,19 @@ static const char *name_of(int fd) {
   return fd < 0 ? "/dev/tty" : names[fd];
 }
 
+// Whether it is a folder or a disk: no files to libuv, but nothing that could be watched either.
+static int is_folder_or_disk(int fd) {
+  struct stat st;
+  return fstat(fd, &st) == 0 && (S_ISDIR(st.st_mode) || S_ISBLK(st.st_mode));
+}
+
 static int open_any(rt *r, io_state *io, int fd, int access, stdio **out) {
   switch (uv_guess_handle(fd)) {
     case UV_TTY: return open_tty(r, io, fd, out);
     case UV_FILE: return stdio_open_file(r, io, out);
     default: break;
   }
+  if (is_folder_or_disk(fd)) return stdio_open_file(r, io, out);
   int own = open_anew(fd, access);
   return own >= 0 ? open_pipe(r, io, own, out) : stdio_open_poll(r, io, fd, out);
 }

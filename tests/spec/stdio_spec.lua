@@ -70,6 +70,11 @@ describe("corun.stdin", function()
       sh("$CORUN $SCRIPT <&-", "print(stdin:read())"))
   end)
 
+  it("fails for a folder by its name", function()
+    assert_out("nil\tread stdin: illegal operation on a directory (EISDIR)\n",
+      sh("$CORUN $SCRIPT </", "print(stdin:read())"))
+  end)
+
   it("is not mistaken for a file that was opened later, where it is closed", function()
     assert_out("Bad file descriptor\n", sh("$CORUN $SCRIPT <&-", [[
       local file = io.open(arg[0])
