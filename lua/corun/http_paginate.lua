@@ -23,12 +23,30 @@ local function malformed(res, target)
     {op = "paginate", target = res.url})
 end
 
--- Servers lead nobody onto a Unix socket, as with redirects; from one they may lead on over it.
-local function check_socket(res, target)
+-- Whether redirects, and so pages, may lead from https to http.
+local function may_downgrade(self)
+  local redirects = self.o.redirects
+  if redirects == nil then redirects = self.session.redirects end
+  return type(redirects) == "table" and redirects.downgrade
+end
+
+local function is_downgrade(from, to)
+  return from:find("^[Hh][Tt][Tt][Pp][Ss]:") and to:find("^[Hh][Tt][Tt][Pp]:")
+end
+
+-- Servers lead nobody onto a Unix socket or off TLS, as with redirects; from a Unix socket they may
+-- lead on over it.
+local function check_way(self, target)
+  local from, why = self.res.url, nil
   local socket = http_url.socket_of(target)
-  if not socket or socket == http_url.socket_of(res.url) then return end
-  error(task.err("EURL", "the next page is behind a Unix socket",
-    {op = "paginate", target = res.url}), 0)
+  if socket and socket ~= http_url.socket_of(from) then
+    why = "is behind a Unix socket"
+  elseif is_downgrade(from, target) and not may_downgrade(self) then
+    why = ("leads from https to %s, where all could read along"):format(
+      (http_url.split_login(target)))
+  end
+  if not why then return end
+  error(task.err("EURL", "the next page " .. why, {op = "paginate", target = from}), 0)
 end
 
 -- A link that cannot be followed is not the end of the list.
@@ -68,7 +86,7 @@ local function following(self)
   o.query = nil -- the URL has it
   local target = url.join(res.url, found)
   if not target or not http_url.is_absolute(target) then error(malformed(res, found), 0) end
-  check_socket(res, target)
+  check_way(self, target)
   return target, o
 end
 

@@ -149,8 +149,9 @@ function http.getjson(url, o) end
 --- end) do print(res.status) end
 --- ```
 ---
---- - Raises: what a request fails with; `EURL` when the next page has a URL that is none to follow;
----   `ELOOP` when a page was there before; `EBUSY` when another task waits for the next one.
+--- - Raises: what a request fails with; `EURL` when the next page has a URL that is none to follow,
+---   or leads from https to http, unless `redirects = {downgrade = true}` allows that; `ELOOP` when
+---   a page was there before; `EBUSY` when another task waits for the next one.
 ---@async
 ---@param url string
 ---@param next? fun(res: corun.http.response): string|table|false|nil, any

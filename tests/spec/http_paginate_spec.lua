@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Pages: the styles that APIs have, where they end, and what must not go on for ever.
 
+local certificates = require("tests.spec.support.tls")
 local corun = require("corun")
 local http = require("corun.http")
 local net = require("corun.net")
@@ -213,6 +214,36 @@ describe("http.paginate", function()
     end
     inner:close()
     server:close()
+  end)
+
+  it("from https to http only where redirects may lead so", function()
+    if not certificates.has_openssl then return pending("the openssl command is not installed") end
+    local folder = certificates.make_certificates()
+    local _ <close> = corun.defer(function() certificates.remove(folder) end)
+    local plain <close>, plain_url, seen = paged(function() return ok("in clear") end)
+    local secure <close>, url = kept(function()
+      return ok("secure", "link: <" .. plain_url:gsub("^http", "HTTP") .. "/2>; rel=next\r\n")
+    end, {cert = folder .. "good.pem", key = folder .. "key.pem"})
+    local s <close> = http.session{tls = {ca = folder .. "ca.pem"}}
+    local o = {headers = {["X-Key"] = "secret"}}
+    for _, by in ipairs{false, function() return plain_url .. "/2" end} do
+      local good, err = pcall(function() return bodies(s:paginate(url, by or nil, o)) end)
+      assert.is_false(good)
+      assert.equal("EURL", err.code)
+      assert.equal(url, err.target)
+      assert.matches("leads from https to .*, where all could read along", err.message)
+    end
+    assert.same({}, seen)
+    local lax <close> = http.session{
+      tls = {ca = folder .. "ca.pem"}, redirects = {downgrade = true},
+    }
+    assert.same({"secure", "in clear"}, bodies(lax:paginate(url, o)))
+    o.redirects = {downgrade = true}
+    assert.same({"secure", "in clear"}, bodies(s:paginate(url, o)))
+    o.redirects = 5
+    assert.is_false((pcall(function() return bodies(lax:paginate(url, o)) end)))
+    plain:close()
+    secure:close()
   end)
 
   it("credentials do not go to a page of another origin", function()
