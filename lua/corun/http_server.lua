@@ -287,8 +287,9 @@ local function converse(stream, state)
   local in_pieces, plain = o.stream, not state.log
   while not state.closed or c:has_more() do
     local req, res, err, is_gone = serve(c, handler, link, site, idle, seconds, in_pieces, plain)
-    if req ~= true and not conclude(c, link, state, req, res, err, is_gone) then return end
+    if req ~= true and not conclude(c, link, state, req, res, err, is_gone) then break end
   end
+  c:finish() -- what is queued is under way as long as a slow client takes it
 end
 
 -- Close the connections that wait for a request: they need not be drained. What has come already,

@@ -13,7 +13,8 @@ local http = {}
 --- `fn` returns the body as a string, a response table, or a function that writes the body. A
 --- failure of `fn` is logged and answered with 500; the server goes on (S42). The server is a child
 --- of the calling scope. `server:close{drain=}` answers what has come before: requests that are
---- under way, pipelined, or on connections not accepted yet; idle connections are closed at once.
+--- under way, pipelined, or on connections not accepted yet, and waits for clients that are slow to
+--- take their answers; idle connections are closed at once.
 ---
 --- What a client may ask for is limited by the options. A request that is malformed is answered
 --- with 400, 417, 501 or 505, one that is too slow with 408, too large with 413, 414 or 431, a

@@ -47,7 +47,7 @@ void http_connection_init(http_connection *c, stream *s, http_kind kind,
   c->send_rc = 0;
   c->in_pieces = c->until_go_on = 0;
   c->busy = c->answered = c->out_of_step = c->receive_next = 0;
-  c->go_on_due = c->offers = 0;
+  c->go_on_due = c->offers = c->ends = 0;
   c->part = HTTP_PART_WHOLE;
 }
 
@@ -55,6 +55,15 @@ void http_connection_close(http_connection *c) {
   if (!c->s) return;
   http_idle_remove(c);
   if (!c->s->closed) stream_close(c->s, 0);
+}
+
+void http_connection_end(http_connection *c) {
+  if (!c->s->out) {
+    http_connection_close(c);
+    return;
+  }
+  c->ends = 1;
+  if (c->s->reader) wait_expire(c->s->h.r, c->s->reader);
 }
 
 stream *http_connection_take(http_connection *c) {
@@ -133,6 +142,7 @@ static uint64_t patience_with_taker(http_connection *c) {
   size_t queued = stream_queued(c->s), before = c->untaken;
   if (c->p.kind == HTTP_KIND_RESPONSE || c->answered || c->timing.pause < 0) return 0;
   c->untaken = queued ? queued : SIZE_MAX;
+  if (queued && queued >= before) c->send_rc = UV_ETIMEDOUT;
   if (queued) return queued < before ? timer_after(c->s->h.r, c->timing.pause) : 0;
   return before < SIZE_MAX ? timer_now(c->s->h.r) + c->pause : 0;  // it has idled since then only
 }
@@ -477,6 +487,7 @@ static int finish(lua_State *L, http_connection *c) {
 
 static int on_data(lua_State *L, stream *s, void *arg, int rc) {
   http_connection *c = arg;
+  if (rc == UV_ETIMEDOUT && c->ends) return http_connection_fail(L, c, STREAM_CLOSED, "read");
   uint64_t more = rc == UV_ETIMEDOUT ? more_patience(c) : 0;
   if (rc == UV_ETIMEDOUT && more <= timer_now(s->h.r)) more = patience_with_taker(c);
   if (more) return stream_wait(L, s, 1, more, on_data, c);

@@ -49,7 +49,7 @@ struct http_connection {
   uint64_t call_until;   // the instant when the call under way must be over
   uint64_t answered_at;  // the instant of the first byte of the peer's message
   uint64_t sent_at;      // the instant when the body in pieces was sent
-  size_t untaken;        // bytes of the answer that were queued when the peer had idled for long
+  size_t untaken;        // bytes of the answer that were queued at the last look at a slow peer
   size_t sent;           // bytes of what is sent that were handed to the stream
   int parts;             // strings that it consists of
   int send_rc;           // why not all of it was
@@ -62,6 +62,7 @@ struct http_connection {
   unsigned until_go_on : 1;   // 100 Continue ends the wait for the peer's message
   unsigned go_on_due : 1;     // the client waits for 100 Continue
   unsigned part : 2;          // http_part: what is received
+  unsigned ends : 1;          // the wait for a request is given up, since the server closes
   unsigned offers : 1;        // the request offers another protocol, which the peer may switch to
 };
 
@@ -72,6 +73,10 @@ void http_connection_init(http_connection *c, stream *s, http_kind kind, const h
 
 // Close the stream; a task that waits on it gets an error. A second call does nothing. [loop]
 void http_connection_close(http_connection *c);
+
+// Give up waiting for a request: close, or first let the peer take what is queued, which is for the
+// task that waits to do (http_connection_finish). [loop] Must not run Lua.
+void http_connection_end(http_connection *c);
 
 // Hand over the stream, and what has come of another protocol, with the reference: both sides have
 // agreed to leave HTTP. The connection is closed from then on. [loop]
@@ -143,6 +148,12 @@ int http_connection_keeps(const http_connection *c);
 // Tell the peer that nothing more comes and read what it still sends for `seconds`, so that closing
 // does not make its system drop the answer. To be returned from a lua_CFunction. [loop]
 int http_connection_drain(lua_State *L, http_connection *c, double seconds);
+
+// Tell the peer that nothing more comes and wait until its system has taken what is queued, as long
+// as it takes some within the pause that it may make. Also of a connection that is closed, that has
+// become something else, or whose peer is too slow already: then there is nothing to wait for. To
+// be returned from a lua_CFunction. Results: none. [loop]
+int http_connection_finish(lua_State *L, http_connection *c);
 
 // Wait until the peer sends no more, while nobody else receives. To be returned from a
 // lua_CFunction. Results: true; false when it sends that much that its end cannot be seen. [loop]

@@ -30,11 +30,9 @@ static int sent(lua_State *L, http_connection *c) {
 static int on_turn(lua_State *L, void *arg, int rc) {
   http_connection *c = arg;
   rc = stream_take_turn(c->s, rc);
+  if (rc < 0) c->send_rc = rc;
   if (rc == UV_ETIMEDOUT) return http_connection_fail(L, c, rc, "send");
-  if (rc < 0) {  // the peer may have answered before it stopped reading
-    c->send_rc = rc;
-    return sent(L, c);
-  }
+  if (rc < 0) return sent(L, c);  // the peer may have answered before it stopped reading
   return send_more(L, c);
 }
 
@@ -151,4 +149,31 @@ int http_connection_write(lua_State *L, http_connection *c) {
 void http_connection_sent(http_connection *c) {
   c->in_pieces = 0;
   c->sent_at = timer_now(c->s->h.r);
+}
+
+// --- The end of a connection -------------------------------------------------------------------
+
+static int await_taker(lua_State *L, http_connection *c);
+
+static int on_taken(lua_State *L, void *arg, int rc) {
+  http_connection *c = arg;
+  return rc == UV_ETIMEDOUT && stream_queued(c->s) < c->untaken ? await_taker(L, c) : 0;
+}
+
+static const wait_ops taker_ops = {"queued bytes to reach", NULL, on_taken, describe_turn};
+
+// Wait for as long as the peer takes some of the queue within each pause that it may make.
+static int await_taker(lua_State *L, http_connection *c) {
+  stream *s = c->s;
+  if (s->closed || s->shut_done) return 0;
+  c->untaken = stream_queued(s);
+  list_push(&s->writers, &task_current(L)->wlink);
+  uint64_t until = c->timing.pause < 0 ? TIMER_NEVER : timer_after(s->h.r, c->timing.pause);
+  return wait_begin_until(L, &taker_ops, c, until);
+}
+
+int http_connection_finish(lua_State *L, http_connection *c) {
+  task_checkpoint(L);
+  if (!c->s || c->s->closed || !c->s->out || c->send_rc || stream_shutdown(c->s) < 0) return 0;
+  return await_taker(L, c);
 }

@@ -34,7 +34,7 @@ void http_idle_close_silent(http_idle *i) {
   for (list *l = i->connections.next, *next; l != &i->connections; l = next) {
     http_connection *c = list_entry(l, http_connection, idle);
     next = l->next;
-    if (!http_connection_has_more(c)) http_connection_close(c);
+    if (!http_connection_has_more(c)) http_connection_end(c);
   }
 }
 

@@ -34,8 +34,8 @@ void http_idle_close(http_idle *i);
 // Close all connections in it. [loop]
 void http_idle_close_all(http_idle *i);
 
-// The owner is closing: close those from which nothing has come; the others are busy in a moment.
-// [loop]
+// The owner is closing: end those from which nothing has come (http_connection_end); the others are
+// busy in a moment. [loop]
 void http_idle_close_silent(http_idle *i);
 
 // A connection idles from now on, until http_idle_remove. [loop]

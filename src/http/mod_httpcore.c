@@ -161,6 +161,11 @@ static int l_drain(lua_State *L) {
   return http_connection_drain(L, http_connection_check(L), arg_number(L, 2));
 }
 
+// c:finish()
+static int l_finish(lua_State *L) {
+  return http_connection_finish(L, http_connection_any(L, 1));
+}
+
 // c:keep_head(): of the messages to come.
 static int l_keep_head(lua_State *L) {
   http_parser_keep_raw(&http_connection_check(L)->p);
@@ -332,15 +337,31 @@ static void make_class(lua_State *L, const char *name, const luaL_Reg *methods,
 }
 
 int luaopen_corun_httpcore(lua_State *L) {
-  static const luaL_Reg methods[] = {
-    {"time", l_time},         {"bound", l_bound},         {"exchange", l_exchange},
-    {"open", l_open},         {"begin", l_begin},         {"write", l_write},
-    {"sent", l_sent},         {"head", l_head},           {"piece", l_piece},
-    {"send", l_send},         {"keeps", l_keeps},         {"drain", l_drain},
-    {"handles", l_handles},   {"waits", l_waits},         {"has_more", l_has_more},
-    {"reusable", l_reusable}, {"keep_head", l_keep_head}, {"raw_head", l_raw_head},
-    {"peer", l_peer},         {"traffic", l_traffic},     {"offer", l_offer},
-    {"watch", l_watch},       {"close", l_close},         {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"time", l_time},
+                                     {"bound", l_bound},
+                                     {"exchange", l_exchange},
+                                     {"open", l_open},
+                                     {"begin", l_begin},
+                                     {"write", l_write},
+                                     {"sent", l_sent},
+                                     {"head", l_head},
+                                     {"piece", l_piece},
+                                     {"send", l_send},
+                                     {"keeps", l_keeps},
+                                     {"drain", l_drain},
+                                     {"handles", l_handles},
+                                     {"waits", l_waits},
+                                     {"has_more", l_has_more},
+                                     {"reusable", l_reusable},
+                                     {"keep_head", l_keep_head},
+                                     {"raw_head", l_raw_head},
+                                     {"peer", l_peer},
+                                     {"traffic", l_traffic},
+                                     {"offer", l_offer},
+                                     {"watch", l_watch},
+                                     {"finish", l_finish},
+                                     {"close", l_close},
+                                     {NULL, NULL}};
   static const luaL_Reg meta[] = {
     {"__gc", l_gc}, {"__close", l_close}, {"__tostring", l_tostring}, {NULL, NULL}};
   static const luaL_Reg idle_methods[] = {{"add", l_idle_add},
