@@ -232,15 +232,24 @@ describe("corun.progress on a terminal", function()
 
   it("keeps several bars apart from each other and from what is written", function()
     local rows = shown[[
+      local turn = corun.mutex() -- what one writes in parts, others would write between
+      local function say(stream, ...)
+        local _ <close> = turn:acquire()
+        stream:write(...)
+      end
       corun.scope(function(s)
         for n = 1, 3 do
           s:spawn(function()
             for i in progress(6 + n, {label = "bar " .. n}) do
               corun.sleep(0.03)
-              if i == 2 then corun.stderr:write("err ", n, "\n") end
-              if i == 4 then corun.stdout:write("out ", n, "\n") end
-              if i == 5 then corun.log.info("log " .. n) end
+              if i == 2 then say(corun.stderr, "err ", n, "\n") end
+              if i == 4 then say(corun.stdout, "out ", n, "\n") end
+              if i == 5 then
+                local _ <close> = turn:acquire()
+                corun.log.info("log " .. n)
+              end
               if i == 3 and n == 2 then
+                local _ <close> = turn:acquire()
                 corun.stderr:write("in two ")
                 corun.sleep(0.015)
                 corun.stderr:write("parts\n")
