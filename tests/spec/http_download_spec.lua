@@ -189,7 +189,9 @@ describe("http.download", function()
     it.seen = {}
     assert.equal(#TEXT, download(url, {parts = 3}))
     check_saved(TEXT:upper())
-    assert.equal("all", it.seen[#it.seen])
+    local whole = 0 -- what the server reads last may be a range that nobody waits for any more
+    for _, range in ipairs(it.seen) do whole = whole + (range == "all" and 1 or 0) end
+    assert.equal(1, whole)
     it.cut = 900000
     check_failed("ESTALE", url, {parts = 3, retries = {tries = 2, min = 0.001}})
     server:close()
