@@ -49,7 +49,7 @@ s.close()]], function(s)
     end)
   end)
 
-  it("one that resets the connection", function()
+  it("one that resets the connection #prompt", function()
     with_peer([[
 s.send(b"before\n")
 time.sleep(0.05)
