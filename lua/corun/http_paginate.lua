@@ -31,7 +31,7 @@ local function may_downgrade(self)
 end
 
 local function is_downgrade(from, to)
-  return from:find("^[Hh][Tt][Tt][Pp][Ss]:") and to:find("^[Hh][Tt][Tt][Pp]:")
+  return http_url.scheme_of(from) == "https" and http_url.scheme_of(to) == "http"
 end
 
 -- Servers lead nobody onto a Unix socket or off TLS, as with redirects; from a Unix socket they may

@@ -64,6 +64,11 @@ function url.socket_of(text)
   return (split_unix(text))
 end
 
+---The scheme of an absolute URL in small letters, also of one that leads through a Unix socket.
+function url.scheme_of(text)
+  return text:match("^%a+"):lower()
+end
+
 ---Parse an absolute URL.
 ---
 ---The path stays as it is; characters that may not stand in a request line are percent-encoded,

@@ -233,6 +233,15 @@ describe("http.paginate", function()
       assert.equal(url, err.target)
       assert.matches("leads from https to .*, where all could read along", err.message)
     end
+    local inner <close> = assert(net.serve("unix:" .. folder .. "socket", function(stream)
+      if not support.read_request(stream) then return end
+      stream:write(ok("secure", "link: <" .. plain_url .. "/2>; rel=next\r\n"))
+    end, {tls = {cert = folder .. "good.pem", key = folder .. "key.pem"}}))
+    local encoded = "https+unix://" .. folder:gsub("/", "%%2F") .. "socket/"
+    local reached, refusal = pcall(function() return bodies(s:paginate(encoded, o)) end)
+    assert.is_false(reached)
+    assert.matches("leads from https to ", refusal.message)
+    inner:close()
     assert.same({}, seen)
     local lax <close> = http.session{
       tls = {ca = folder .. "ca.pem"}, redirects = {downgrade = true},
