@@ -47,7 +47,7 @@ void http_connection_init(http_connection *c, stream *s, http_kind kind,
   c->send_rc = 0;
   c->in_pieces = c->until_go_on = 0;
   c->busy = c->answered = c->out_of_step = c->receive_next = 0;
-  c->go_on_due = c->offers = c->ends = 0;
+  c->go_on_due = c->offers = 0;
   c->part = HTTP_PART_WHOLE;
 }
 
@@ -58,12 +58,10 @@ void http_connection_close(http_connection *c) {
 }
 
 void http_connection_end(http_connection *c) {
-  if (!c->s->out) {
+  if (!c->s->out)
     http_connection_close(c);
-    return;
-  }
-  c->ends = 1;
-  if (c->s->reader) wait_expire(c->s->h.r, c->s->reader);
+  else if (c->s->reader)
+    wait_expire(c->s->h.r, c->s->reader);
 }
 
 stream *http_connection_take(http_connection *c) {
@@ -487,7 +485,8 @@ static int finish(lua_State *L, http_connection *c) {
 
 static int on_data(lua_State *L, stream *s, void *arg, int rc) {
   http_connection *c = arg;
-  if (rc == UV_ETIMEDOUT && c->ends) return http_connection_fail(L, c, STREAM_CLOSED, "read");
+  if (rc == UV_ETIMEDOUT && c->idles_in && c->idles_in->is_closing)
+    return http_connection_fail(L, c, STREAM_CLOSED, "read");
   uint64_t more = rc == UV_ETIMEDOUT ? more_patience(c) : 0;
   if (rc == UV_ETIMEDOUT && more <= timer_now(s->h.r)) more = patience_with_taker(c);
   if (more) return stream_wait(L, s, 1, more, on_data, c);

@@ -62,7 +62,6 @@ struct http_connection {
   unsigned until_go_on : 1;   // 100 Continue ends the wait for the peer's message
   unsigned go_on_due : 1;     // the client waits for 100 Continue
   unsigned part : 2;          // http_part: what is received
-  unsigned ends : 1;          // the wait for a request is given up, since the server closes
   unsigned offers : 1;        // the request offers another protocol, which the peer may switch to
 };
 
@@ -74,8 +73,9 @@ void http_connection_init(http_connection *c, stream *s, http_kind kind, const h
 // Close the stream; a task that waits on it gets an error. A second call does nothing. [loop]
 void http_connection_close(http_connection *c);
 
-// Give up waiting for a request: close, or first let the peer take what is queued, which is for the
-// task that waits to do (http_connection_finish). [loop] Must not run Lua.
+// Give up waiting for a request, since the list that the connection idles in is closing: close, or
+// first let the peer take what is queued, which is for the task that waits to do
+// (http_connection_finish). [loop] Must not run Lua.
 void http_connection_end(http_connection *c);
 
 // Hand over the stream, and what has come of another protocol, with the reference: both sides have
