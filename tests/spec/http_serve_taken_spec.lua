@@ -12,14 +12,14 @@ local tls_support = require "tests.spec.support.tls"
 local SIZE = 250000
 local SCRIPT = [[
 local corun = require "corun"
-local folder, stall, drain = arg[1], tonumber(arg[2]), tonumber(arg[3])
+local folder, size, stall, drain = arg[1], tonumber(arg[2]), tonumber(arg[3]), tonumber(arg[4])
 local answered = corun.event()
 local server = assert(corun.http.serve("unix:" .. folder .. "socket", function(req)
   local wish = req.path == "/last" and "close" or nil
-  return {body = ("x"):rep(250000), headers = {connection = wish}}
+  return {body = ("x"):rep(size), headers = {connection = wish}}
 end, {
   stall = stall, log = function() answered:set() end,
-  tls = arg[4] and {cert = folder .. "good.pem", key = folder .. "key.pem"},
+  tls = arg[5] and {cert = folder .. "good.pem", key = folder .. "key.pem"},
 }))
 io.stdout:setvbuf("line")
 print("ready")
@@ -41,7 +41,7 @@ describe("http.serve, a client that pauses while the server closes #prompt,", fu
   -- The program, and a client to which it has answered `path`.
   local function begin(path, o)
     local program = assert(process.spawn{support.corun(), "--grace=0.1",
-      folder .. "server.lua", folder, o.stall or 60, o.drain or 60, o.tls and "tls"})
+      folder .. "server.lua", folder, SIZE, o.stall or 60, o.drain or 60, o.tls and "tls"})
     assert.equal("ready", program.stdout:read("l", {timeout = 10}))
     local client = assert(net.connect("unix:" .. folder .. "socket", {
       tls = o.tls and {ca = folder .. "ca.pem", server_name = "localhost"},
