@@ -91,6 +91,18 @@ local function show_origin(get_trace)
   end
 end
 
+-- Let busted show what failed together with an error: that may be what the error came from.
+local function show_others(rewrite)
+  return function(element, message, trace)
+    local text = rewrite(element, message, trace)
+    local others = type(message) == "table" and rawget(message, "others")
+    if type(others) ~= "table" then return text end
+    local list = {text}
+    for _, other in ipairs(others) do list[#list + 1] = "also: " .. inside.text(other) end
+    return table.concat(list, "\n")
+  end
+end
+
 -- Each turn of the loop raises in a program that is to end; nothing else does here.
 local function is_ending()
   return not pcall(corun.yield)
@@ -99,6 +111,7 @@ end
 local function patch_core(busted, state)
   local safe = busted.safe
   busted.getTrace = show_origin(busted.getTrace)
+  busted.rewriteMessage = show_others(busted.rewriteMessage)
   busted.safe = function(descriptor, run, element)
     local checked = run
     if descriptor == "it" and run == element.run then -- not what surrounds the body

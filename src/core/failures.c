@@ -154,17 +154,16 @@ static void push_failure(lua_State *L) {
   if (t->flags & TASK_SOFT) trace_returned(L, t);
 }
 
-// With the table on top: push the errors that it keeps, each once; answer their number.
-static int push_kept(lua_State *L) {
-  int table = lua_gettop(L), n = 0;
+// With the table at `table` and `n` errors above it: push those that it keeps of one kind, failures
+// (tables) or tasks whose failure is pending (userdata), each once; answer the number of errors.
+static int push_kept(lua_State *L, int table, int kind, int n) {
   lua_Integer len = (lua_Integer)lua_rawlen(L, table);
   for (lua_Integer i = 1; i <= len; i++) {
-    int type = lua_rawgeti(L, table, i);
-    if (type == LUA_TBOOLEAN) {
+    if (lua_rawgeti(L, table, i) != kind) {
       lua_pop(L, 1);
       continue;
     }
-    if (type == LUA_TTABLE)
+    if (kind == LUA_TTABLE)
       lua_rawgeti(L, -1, 1);
     else
       push_failure(L);
@@ -215,7 +214,8 @@ int failures_push(lua_State *L, scope *s) {
   int n = 0;
   if (push_table(L, s, 0)) {
     int table = lua_gettop(L);
-    n = push_kept(L);
+    n = push_kept(L, table, LUA_TTABLE, 0);
+    n = push_kept(L, table, LUA_TUSERDATA, n);  // they count from now on, so they come after
     if (s->nfailures && n < KEPT) n = push_pending(L, s, table, n);
     lua_remove(L, table);
   }

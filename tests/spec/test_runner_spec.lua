@@ -145,6 +145,13 @@ describe("corun test #heavy", function()
     assert.equal(1, r.status)
   end)
 
+  it("shows what else failed in a test", function()
+    local r = test("several", {"-o", "TAP"})
+    has(r.out, FOLDER .. "several_spec.lua:10: no calls left (EQUOTA)\n")
+    has(r.out, "also: nobody awaits it\n")
+    assert.equal(1, r.status)
+  end)
+
   it("does not pass a test that was cancelled", function()
     local r = test("cancelled", {"-o", "TAP"})
     has(r.out, "not ok 1 - cancelled by itself\n")
