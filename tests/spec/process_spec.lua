@@ -571,8 +571,8 @@ describe("the limit of descriptors", function()
           failure = failure or err
         end
       end
+      local dir <close> = assert(corun.fs.temp{dir = true}) -- longer than what writes there
       corun.scope(function(s)
-        local dir = assert(corun.fs.temp{dir = true})
         s:spawn(use, corun.fs.read, "/dev/null")
         s:spawn(use, corun.fs.write, dir:path() .. "/x", "x", {atomic = true})
         s:spawn(use, function() return corun.fs.exists("/"), select(2, corun.fs.glob("/*")) end)
