@@ -220,6 +220,7 @@ def contenders(bench, programs):
     if bench == "download":
         return [entry("corun", p.corun, script("download/download.lua")),
                 entry("curl", p.curl, "-s", "-f", "-o"),
+                entry("corun-sync", p.corun, script("download/synced.lua")),
                 entry("curl-sync", p.curl and script("download/synced.sh")),
                 entry("wget", p.wget, "-q", "-O"),
                 entry("go", p.go_program("download/download.go")),

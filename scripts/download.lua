@@ -11,7 +11,7 @@ local url = require "corun.url"
 local opt = corun.args{
   output = {type = "string", short = "o", value = "PATH"},
   parts = {4, min = 1, max = 64, short = "p"}, sha256 = {type = "string", value = "HEX"},
-  retries = {5, min = 0}, jobs = {3, min = 1, short = "j"}, resume = true,
+  retries = {5, min = 0}, jobs = {3, min = 1, short = "j"}, resume = true, fsync = false,
   quiet = {false, short = "q"}, "URL...",
   help = {
     "Save files by HTTP, in several parts at once, going on where an earlier run was stopped.",
@@ -19,6 +19,7 @@ local opt = corun.args{
     parts = "parts of a file at once", sha256 = "the digest that the file must have",
     retries = "further tries of what fails or is cut", jobs = "files at once",
     resume = "go on with what an earlier run has left", quiet = "no progress bars",
+    fsync = "wait until the files are on the disk",
   },
 }
 
@@ -70,6 +71,7 @@ local function save(job)
   end)
   local bytes, err = http.download(job.url, job.path, {
     parts = opt.parts, retries = opt.retries, resume = opt.resume, sha256 = opt.sha256,
+    fsync = opt.fsync,
     on_progress = function(done, length)
       if not bar then
         before = done

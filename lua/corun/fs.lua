@@ -9,7 +9,7 @@ local options = require "corun.options"
 local check, misuse = options.check, options.misuse
 
 local fs = {
-  rename = core.rename, symlink = core.symlink, readlink = core.readlink, realpath = core.realpath,
+  symlink = core.symlink, readlink = core.readlink, realpath = core.realpath,
   list = core.list,
 }
 
@@ -23,6 +23,7 @@ local MKDIR = {parents = "boolean", mode = "number|string"}
 local REMOVE = {recursive = "boolean"}
 local NEVER = {[""] = true, ["."] = true, [".."] = true} -- last names of what is never emptied
 local LINK = {symbolic = "boolean"}
+local RENAME = {fsync = "boolean"}
 local COPY = {recursive = "boolean", overwrite = "boolean"}
 local TEMP = {dir = "boolean", prefix = "string", parent = "string", mode = "number|string"}
 
@@ -170,6 +171,11 @@ end
 function fs.link(target, path, o)
   if check(o, "link", LINK).symbolic then return core.symlink(target, path) end
   return core.link(target, path)
+end
+
+---Give a file or a directory another name.
+function fs.rename(from, to, o)
+  return core.rename(from, to, check(o, "rename", RENAME).fsync)
 end
 
 ---Set the permission bits.

@@ -9,7 +9,7 @@ local options = require "corun.options"
 local partial = require "corun.http_partial"
 local policies = require "corun.http_policies"
 local response = require "corun.http_response"
-local sync = require "corun.sync"
+local event = require("corun.sync").event
 local task = require "corun.task"
 local form = require("corun.url").query
 local split_login = require("corun.http_url").split_login
@@ -17,7 +17,8 @@ local split_login = require("corun.http_url").split_login
 local now = task.now
 
 local BLOCKS, LEAST_BLOCK = 1 << 20, 64 << 10 -- received and written at once, by all connections
-local SYNC_EVERY = 64 << 20 -- bytes: what is written reaches the disk while more is received
+local SYNC_EVERY = 64 << 20 -- bytes: with `fsync` they reach the disk while more is received
+local SYNC_AFTER = 30 -- seconds: so much is lost of a download by a power cut, as Linux writes then
 local PIECE = 1 << 20 -- bytes of the least range of several
 local SHARE = 4 -- ranges for each connection, so that a slow one has fewer
 local SAVE_EVERY = 1 -- seconds: so much is lost of a download that is killed
@@ -25,7 +26,7 @@ local STARTS = 2 -- from the first byte, unless `retries` says more
 
 local OWN = {
   resume = "boolean", sha256 = "string", parts = "count", mode = "number|string",
-  on_progress = "function",
+  fsync = "boolean", on_progress = "function",
 }
 local NOT_HERE = {"stream", "check", "decode", "null", "body", "json", "form", "expect"}
 local RESERVED = {range = true, ["if-range"] = true}
@@ -172,6 +173,15 @@ local function save(d)
   return d.part:save(d, missing(d))
 end
 
+-- Bring to the disk what was written.
+local function sync(d)
+  local list = missing(d)
+  d.written, d.synced = 0, now()
+  local ok, err = d.part:sync()
+  if ok then d.unsynced = list end
+  return ok, err
+end
+
 local function write(d, file, range, piece)
   local size = #piece
   local ok, err = file:write(piece)
@@ -179,24 +189,23 @@ local function write(d, file, range, piece)
   range.from = range.from + size
   d.bytes = d.bytes + size
   if d.on_progress then d.on_progress(d.bytes, d.length) end
-  d.unsynced = d.unsynced + size
-  if d.unsynced >= SYNC_EVERY or now() - d.saved > SAVE_EVERY then d.wants_sync:set() end
+  d.written = d.written + size
+  if d.fsync and d.written >= SYNC_EVERY or now() - d.saved > SAVE_EVERY then d.is_due:set() end
   return true
 end
 
--- The body of the task that brings what was written to the disk, and notes it now and then.
-local function sync_meanwhile(d)
+-- The body of the task that notes how far it is, and brings it to the disk now and then.
+local function keep(d)
   while true do
-    d.wants_sync:wait()
-    d.wants_sync:clear()
-    d.unsynced = 0
-    local is_time = now() - d.saved > SAVE_EVERY
-    local ok, err
-    if is_time and d.resume and is_resumable(d) then
-      ok, err = save(d)
-    else
-      if is_time then d.saved = now() end
-      ok, err = d.part:sync()
+    d.is_due:wait()
+    d.is_due:clear()
+    local is_noted = d.resume and is_resumable(d)
+    local ok, err = true, nil
+    if d.fsync and d.written >= SYNC_EVERY or is_noted and now() - d.synced > SYNC_AFTER then
+      ok, err = sync(d)
+    end
+    if ok and now() - d.saved > SAVE_EVERY then
+      if is_noted then ok, err = save(d) else d.saved = now() end
     end
     if not ok then return nil, err end
   end
@@ -230,9 +239,14 @@ local function copy(d, res, range, last)
   local file <close>, err = d.part:open()
   if not file then return nil, err end
   local ok
-  ok, err = file:seek("set", range.from)
+  local from = range.from
+  ok, err = file:seek("set", from)
   if ok then
     ok, err = task.scope(function(s) return pass(d, res, file, range, last, s) end)
+  end
+  if ok then
+    ok, err = file:close() -- some file systems say only now what could not be written
+    if not ok then d.bytes, range.from = d.bytes - (range.from - from), from end
   end
   if not ok then return nil, err end
   if last and range.from <= last then
@@ -299,7 +313,7 @@ end
 
 local function fetch(d, res)
   local fault
-  d.next, d.saved, d.unsynced, d.wants_sync = 1, now(), 0, sync.event()
+  d.next, d.saved, d.synced, d.written, d.is_due = 1, now(), now(), 0, event()
   if d.on_progress then d.on_progress(d.bytes, d.length) end
   task.scope(function(s)
     local function run(fn, ...) -- the first failure ends the others
@@ -308,7 +322,7 @@ local function fetch(d, res)
       fault = err
       s:cancel("the download has failed")
     end
-    s:daemon(run, sync_meanwhile)
+    s:daemon(run, keep)
     for i = 1, math.min(d.parts, #d.ranges) do
       s:spawn(run, work, next_range(d), i == 1 and res or nil)
     end
@@ -350,7 +364,7 @@ local function begin(d, res, last, length)
   end
   local ok, err = d.part:create()
   if not ok then return nil, err end
-  d.starts, d.begun, d.bytes, d.length = d.starts + 1, true, 0, length
+  d.starts, d.begun, d.bytes, d.length, d.unsynced = d.starts + 1, true, 0, length, nil
   d.etag, d.modified = validators(res)
   d.coding = res.headers["content-encoding"]
   d.ranges = {{from = 0, to = last}}
@@ -375,7 +389,7 @@ local function go_on(d)
     list[1] = {from = length - 1, to = length - 1}
   end
   d.etag, d.modified, d.coding = note.etag, note.modified, note.coding
-  d.length, d.begun = length, true
+  d.length, d.begun, d.unsynced = length, true, note.unsynced
   d.bytes = length or last.from
   for _, r in ipairs(list) do
     if r.to then d.bytes = d.bytes - (r.to - r.from + 1) end
@@ -415,7 +429,7 @@ local function finish(d)
       return failure(d, "ECHECKSUM", ("the SHA-256 is %s, not %s"):format(hex, d.sha256))
     end
   end
-  local ok, err = d.part:commit(d.length)
+  local ok, err = d.part:commit(d.length, d.fsync)
   if not ok then return nil, err end
   d.begun = false
   return d.length
@@ -426,7 +440,7 @@ local function leave(d)
   if not d.begun then return end
   task.shield(function()
     local is_kept = d.resume and is_resumable(d) and d.ranges and not d.is_stale and d.bytes > 0
-      and (save(d) or d.part.noted)
+      and ((not d.fsync or sync(d)) and save(d) or d.part.noted)
     if not is_kept then d.part:discard() end
   end)
 end
@@ -471,8 +485,8 @@ local function new(session, url, o)
     session = session, url = url, shown = split_login(url), headers = o.headers, timeout = timeout,
     deadline = total and now() + total, resume = o.resume ~= false, parts = o.parts or 1,
     name = name_of(session, split_login(url), o.query),
-    sha256 = check_digest(o.sha256), on_progress = o.on_progress, starts = 0, bytes = 0,
-    o = {},
+    sha256 = check_digest(o.sha256), fsync = o.fsync, on_progress = o.on_progress, starts = 0,
+    bytes = 0, o = {},
   }
   d.block_size = math.max(LEAST_BLOCK, BLOCKS // d.parts)
   check_headers(o.headers)

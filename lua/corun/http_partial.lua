@@ -1,17 +1,20 @@
 -- SPDX-License-Identifier: MIT
 -- The file that a download goes to until it is whole: beside its target, with a note of which
 -- version of what it holds and of which ranges are missing. Owns both, and holds the file open.
--- Invariants: the target is touched by one rename; what the note does not call missing is on the
--- disk, and of its version; a file that another program has put in this one's place is left alone.
+-- Invariants: the target is touched by one rename; what the note does not call missing is in the
+-- file, and of its version; a file that another program has put in this one's place is left alone.
 -- It is told by its inode, which is nobody else's as long as the file is open. `noted`: there is a
--- note that is true.
+-- note that is true. Not all that was written outlives a power cut, so a note has two lists: what
+-- is missing as long as the system runs (`boot`), and what was missing when the file was last
+-- brought to the disk (`unsynced`), which is what counts afterwards.
 local core = require "corun.httpcore"
 local fs = require "corun.fs"
 local json = require "corun.json"
 local task = require "corun.task"
 
 local MOST_NOTE = 1 << 20
-local VERSION = 1
+local VERSION = 2
+local BOOT = "/proc/sys/kernel/random/boot_id"
 
 local partial = {}
 partial.__index = partial
@@ -87,6 +90,12 @@ local function least_size(note)
   return note.length
 end
 
+-- What tells this run of the system from others; nil where the system does not say.
+local function boot_id(self)
+  self.boot = self.boot or fs.read(BOOT) or nil
+  return self.boot
+end
+
 local function is_note(note, name)
   if type(note) ~= "table" or note.version ~= VERSION or note.name ~= name then return false end
   if note.length ~= nil and not is_count(note.length) then return false end
@@ -96,12 +105,21 @@ local function is_note(note, name)
     and are_ranges(note.missing, note.length)
 end
 
+-- What is missing of the file now, by a note; nil if nothing says so.
+local function still_missing(self, note)
+  if note.boot and note.boot == boot_id(self) then return note.missing end
+  return are_ranges(note.unsynced, note.length) and note.unsynced or nil
+end
+
 ---What an earlier download by this name has left: a table of etag or modified, coding, length (nil:
----not known) and missing, a list of ranges {from=, to=}; nil when there is nothing to go on with.
+---not known), missing and unsynced, lists of ranges {from=, to=}; nil when there is nothing to go
+---on with.
 function partial:load(name)
   local text = fs.read(self.note, {max = MOST_NOTE})
   local note = text and json.decode(text, {null = false})
   if not is_note(note, name) then return nil end
+  note.missing = still_missing(self, note)
+  if not note.missing then return nil end
   self.ino, self.dev = note.ino, note.dev
   local st = self:find()
   if not st or st.size < least_size(note) then return nil end
@@ -110,19 +128,20 @@ function partial:load(name)
   return self.file and note
 end
 
----Write the note, once all that it does not call missing is on the disk. The note itself need not
----be: one that a power cut leaves broken is none. Its draft has a name that is the same each time,
----so that who is killed leaves nothing that is never removed.
----@param version table name, etag, modified, coding, length
+---Write the note. It need not be brought to the disk: one that a power cut leaves broken is none.
+---Its draft has a name that is the same each time, so that who is killed leaves nothing that is
+---never removed.
+---@param version table name, etag, modified, coding, length, unsynced (nil: all)
 ---@param missing table[]
 function partial:save(version, missing)
-  local ok, err = self:sync()
-  if ok then ok, err = self:find() end
+  local ok, err = self:find()
   if not ok then return nil, err end
+  local unsynced = version.unsynced
   ok, err = fs.write(self.draft, json.encode({
     version = VERSION, name = version.name, etag = version.etag, modified = version.modified,
     coding = version.coding, length = version.length, ino = self.ino, dev = self.dev,
-    missing = json.array(missing),
+    boot = boot_id(self), missing = json.array(missing),
+    unsynced = unsynced and json.array(unsynced),
   }), {mode = "600"})
   if ok then ok, err = fs.rename(self.draft, self.note) end
   if not ok then fs.remove(self.draft) end
@@ -186,8 +205,8 @@ function partial:discard()
 end
 
 -- Cancelled between the two it would leave a note of nothing.
-local function place(self)
-  local ok, err = fs.rename(self.path, self.target)
+local function place(self, is_synced)
+  local ok, err = fs.rename(self.path, self.target, {fsync = is_synced})
   if not ok then return lost(self, err) end
   fs.remove(self.note)
   fs.remove(self.draft)
@@ -196,10 +215,12 @@ end
 
 ---Put the file, which is whole, in the target's place.
 ---@param length integer
-function partial:commit(length)
-  local ok, st, err
-  ok, err = self:sync()
+---@param is_synced boolean? wait until both the file and its name are on the disk
+function partial:commit(length, is_synced)
+  local ok, err = true, nil
+  if is_synced then ok, err = self:sync() end
   if not ok then return nil, err end
+  local st
   st, err = self:find()
   if not st then return nil, err end
   if st.size ~= length then
@@ -207,7 +228,7 @@ function partial:commit(length)
   end
   if self.mode then ok, err = fs.chmod(self.path, self.mode) end
   if not ok then return lost(self, err) end
-  return task.shield(place, self)
+  return task.shield(place, self, is_synced)
 end
 
 ---Close the file; it and its note stay. A second call does nothing.

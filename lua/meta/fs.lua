@@ -327,13 +327,19 @@ function fs.remove(path, o) end
 
 --- Rename a file or a directory; a file of the new name is replaced in one step.
 ---
---- - Fails: `ENOENT`, `EXDEV` (another file system), `ENOTEMPTY` ...
+--- - Fails: `ENOENT`, `EXDEV` (another file system), `ENOTEMPTY` ...; with `fsync` also what the
+---   disk says, when the file has its new name already.
 ---@async
 ---@param from string
 ---@param to string
+---@param o? corun.fs.rename_options
 ---@return true? ok
 ---@return corun.err? err
-function fs.rename(from, to) end
+function fs.rename(from, to, o) end
+
+---@class corun.fs.rename_options
+---@field fsync? boolean wait until the new name is on the disk. What is in the file should be there
+---  before (`file:sync`), else a power cut may leave that name and less than all of the bytes
 
 --- Copy a file with its mode, by sharing its blocks where the file system can; with `recursive` a
 --- directory with all that is in it, links as links. A file whose copy fails or is cancelled is not

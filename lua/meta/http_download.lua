@@ -10,13 +10,18 @@ local http = {}
 
 --- Get a file and save it.
 ---
---- What comes goes to `path.part`, and to the place of `path` in one step when all of it is there,
---- on the disk, and has the digest that is wanted. A download that fails, is cancelled or is killed
---- leaves that file, with a note of what it has in `path.part.json` (killed, it loses the last
---- second); the next one of the same URL to the same path asks for the rest (`Range`, `If-Range`).
+--- What comes goes to `path.part`, and to the place of `path` in one step when all of it is there
+--- and has the digest that is wanted. A download that fails, is cancelled or is killed leaves that
+--- file, with a note of what it has in `path.part.json` (killed, it loses the last second); the
+--- next one of the same URL to the same path asks for the rest (`Range`, `If-Range`).
 --- Parts of two versions are never mixed: without a strong `ETag` or a `Last-Modified` that is as
 --- good nothing is kept, and where the server has another version by now, all is fetched anew.
 --- `retries` counts for what is cut too.
+---
+--- As with other programs the system brings the file to the disk in its own time: a power cut soon
+--- after this call may leave less of it, under its name. With `fsync` the call waits until both
+--- file and name are on the disk. What is gone on with after a power cut is what had been brought
+--- there for certain, which happens each half minute, with `fsync` also each 64 MiB and at the end.
 ---
 --- With `parts` several ranges are fetched at once, where the server gives ranges. The file is
 --- saved as the server sends it: no content coding is asked for, and none is undone.
@@ -53,6 +58,7 @@ function http.download(url, path, o) end
 ---  true)
 ---@field sha256? string the digest that the file must have, in hexadecimal digits
 ---@field parts? integer so many ranges at once (default 1)
+---@field fsync? boolean wait until it is on the disk (default false)
 ---@field mode? corun.fs.mode of the file (default: what it has; a new file 666 less the umask)
 ---@field on_progress? fun(bytes: integer, length?: integer) how far it is: at the start, with
 ---  what an earlier one has left, and when bytes were written

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "sys/fs_whole.h"
+
 fs_path *fs_path_new(lua_State *L, const fs_optype *type, const char *a, const char *b) {
   size_t na = strlen(a) + 1, nb = b ? strlen(b) + 1 : 0;
   fs_path *p = fs_new(L, type, sizeof *p + na + nb);
@@ -67,9 +69,27 @@ int fs_run_stat(fs_op *o) {
   return finish(p, &req, rc, 0);
 }
 
+// Bring the last name of a path to the disk.
+static int sync_name(const char *path) {
+  size_t len = strlen(path);
+  while (len > 1 && path[len - 1] == '/') len--;
+  while (len && path[len - 1] != '/') len--;
+  char *dir = len ? strndup(path, len) : strdup(".");
+  if (!dir) return UV_ENOMEM;
+  int fd, tries = 0;
+  do fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  while (fd < 0 && fs_tries_again(&tries));
+  int rc = fd < 0 ? uv_translate_sys_error(errno) : fs_sync_names(fd);
+  if (fd >= 0) close(fd);
+  free(dir);
+  return rc;
+}
+
 int fs_run_rename(fs_op *o) {
   uv_fs_t req;
-  return finish(of(o), &req, uv_fs_rename(NULL, &req, of(o)->a, of(o)->b, NULL), 0);
+  fs_path *p = of(o);
+  int rc = finish(p, &req, uv_fs_rename(NULL, &req, p->a, p->b, NULL), 0);
+  return rc == 0 && p->flag ? sync_name(p->b) : rc;
 }
 
 int fs_run_link(fs_op *o) {

@@ -11,7 +11,7 @@ typedef struct fs_path {
   fs_op o;
   const char *a, *b;           // the paths; b may be NULL
   int mode;                    // permission bits, -1: none given
-  int flag;                    // of the operation: follow, parents, recursive, directory
+  int flag;                    // of the operation: follow, parents, recursive, directory, fsync
   double atime, mtime;         // of utime
   uv_stat_t st;                // of stat
   char *text;                  // a text that is the result
@@ -36,10 +36,10 @@ fs_path *fs_path_new(lua_State *L, const fs_optype *type, const char *a, const c
 // The `drop` of all of these.
 void fs_path_drop(fs_op *o);
 
-int fs_run_stat(fs_op *o);    // `flag`: follow a symbolic link
-int fs_run_mkdir(fs_op *o);   // `flag`: with parents, and there may be one already
-int fs_run_remove(fs_op *o);  // `flag`: with all that is in it; links are not followed
-int fs_run_rename(fs_op *o);
+int fs_run_stat(fs_op *o);      // `flag`: follow a symbolic link
+int fs_run_mkdir(fs_op *o);     // `flag`: with parents, and there may be one already
+int fs_run_remove(fs_op *o);    // `flag`: with all that is in it; links are not followed
+int fs_run_rename(fs_op *o);    // `flag`: and bring the new name to the disk
 int fs_run_link(fs_op *o);      // a new name `b` for `a`
 int fs_run_symlink(fs_op *o);   // `b` leads to the text `a`
 int fs_run_readlink(fs_op *o);  // -> text

@@ -71,4 +71,7 @@ void fs_open_drop(fs_op *o);
 // error; `done` tells how much was written.
 int fs_write_all(int fd, const char *p, size_t n, int64_t offset, size_t *done);
 
+// Bring the names in a directory to the disk, where its file system can. [pool] 0 or an error.
+int fs_sync_names(int dir);
+
 #endif

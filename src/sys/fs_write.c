@@ -134,6 +134,11 @@ static int begin_atomic(fs_write *p) {
   return mode >= 0 && fchmod(p->fd, (mode_t)mode) < 0 ? last_error() : 0;
 }
 
+// Some file systems cannot do this for a directory: then the rename is all there is.
+int fs_sync_names(int dir) {
+  return fsync(dir) < 0 && errno != EINVAL && errno != EROFS ? last_error() : 0;
+}
+
 static int end_atomic(fs_write *p) {
   if (fsync(p->fd) < 0) return last_error();
   int rc = close(p->fd) < 0 && errno != EINTR ? last_error() : 0;
@@ -142,8 +147,7 @@ static int end_atomic(fs_write *p) {
   if (renameat(p->dir, p->temp, p->dir, p->name) < 0) return last_error();
   free(p->temp);
   p->temp = NULL;
-  // Some file systems cannot do this for a directory: then the rename is all there is.
-  return fsync(p->dir) < 0 && errno != EINVAL && errno != EROFS ? last_error() : 0;
+  return fs_sync_names(p->dir);
 }
 
 // --- Slices ----------------------------------------------------------------------------------

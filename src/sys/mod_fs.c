@@ -143,7 +143,9 @@ static int l_remove(lua_State *L) {
 static int l_rename(lua_State *L) {
   static const fs_optype type = {
     .op = "rename", .run = fs_run_rename, .done = on_done, .drop = fs_path_drop};
-  return begin(L, &make(L, &type, 2)->o);
+  fs_path *p = make(L, &type, 2);
+  p->flag = lua_toboolean(L, 3);
+  return begin(L, &p->o);
 }
 
 static int l_link(lua_State *L) {

@@ -479,7 +479,7 @@ describe("scripts/download.lua", function()
     assert.matches("file.bin", r.stderr, 1, true) -- its bar
     assert.is_true(fs.read(folder:path() .. "/file.bin") == text)
     assert.equal("hello", fs.read(folder:path() .. "/x.txt"))
-    r = run(folder, "-o", "deep/er/", "-q", url .. "x.txt")
+    r = run(folder, "-o", "deep/er/", "-q", "--fsync", url .. "x.txt")
     assert.equal(0, r.code, r.stderr)
     assert.equal("", r.stderr)
     assert.equal("hello", fs.read(folder:path() .. "/deep/er/x.txt"))
