@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Failures of a scope. The table holds, in the order in which they came, a box {error} for a
-// failure, the handle of an async task whose failure is pending, and false where that was
-// delivered; a pending handle is also a key with its place as the value. See failures.h.
+// Failures of a scope. The table holds, in the order in which they came, the handle of an async
+// task whose failure is pending, and false where that was delivered; a pending handle is also a key
+// with its place as the value. A list of its own has a box {error} for each other failure, so that
+// any number of pending ones leaves room for these, which come first. See failures.h.
 #include "core/failures.h"
 
 #include <lauxlib.h>
@@ -14,7 +15,8 @@
 #include "core/weak.h"
 
 #define KEPT ERR_MOST
-#define COUNTED 0  // where the weak table of the tasks only counted stands
+#define COUNTED 0   // where the weak table of the tasks only counted stands
+#define NOTED (-1)  // where the list of boxes stands
 
 // Push the scope's table, made when `make` asks for it; answer 0 when there is none.
 static int push_table(lua_State *L, scope *s, int make) {
@@ -74,14 +76,20 @@ void failures_note(lua_State *L, scope *s) {
   lua_insert(L, -2);
   lua_rawseti(L, -2, 1);
   push_table(L, s, 1);
-  lua_Integer at = place(L);
-  if (at) {
-    lua_pushvalue(L, -2);
-    lua_rawseti(L, -2, at);
+  if (lua_rawgeti(L, -1, NOTED) != LUA_TTABLE) {
+    lua_pop(L, 1);
+    lua_newtable(L);
+    lua_pushvalue(L, -1);
+    lua_rawseti(L, -3, NOTED);
+  }
+  lua_Integer n = (lua_Integer)lua_rawlen(L, -1);
+  if (n < KEPT) {
+    lua_pushvalue(L, -3);
+    lua_rawseti(L, -2, n + 1);
   } else {
     s->nfailures++;
   }
-  lua_pop(L, 2);
+  lua_pop(L, 3);
 }
 
 void failures_pend(lua_State *L, scope *s, int idx) {
@@ -139,11 +147,10 @@ void failures_deliver(lua_State *L, scope *s, int idx) {
   lua_pop(L, 1);
 }
 
-// Answer whether the value on top equals one of the `n` that lie below the `between` values under
-// it.
-static int known(lua_State *L, int n, int between) {
+// Answer whether the value on top equals one of the `n` errors below the value under it.
+static int known(lua_State *L, int n) {
   for (int i = 1; i <= n; i++)
-    if (lua_rawequal(L, -1, -1 - between - i)) return 1;
+    if (lua_rawequal(L, -1, -2 - i)) return 1;
   return 0;
 }
 
@@ -154,12 +161,13 @@ static void push_failure(lua_State *L) {
   if (t->flags & TASK_SOFT) trace_returned(L, t);
 }
 
-// With the table at `table` and `n` errors above it: push those that it keeps of one kind, failures
-// (tables) or tasks whose failure is pending (userdata), each once; answer the number of errors.
-static int push_kept(lua_State *L, int table, int kind, int n) {
-  lua_Integer len = (lua_Integer)lua_rawlen(L, table);
+// With a list on top of the stack and `n` errors below it: push those of the list, boxes or pending
+// tasks, each once and up to KEPT in all, in its place; answer the number of errors.
+static int push_kept(lua_State *L, scope *s, int n) {
+  lua_Integer len = (lua_Integer)lua_rawlen(L, -1);
   for (lua_Integer i = 1; i <= len; i++) {
-    if (lua_rawgeti(L, table, i) != kind) {
+    int kind = lua_rawgeti(L, -1, i);
+    if (kind == LUA_TBOOLEAN) {
       lua_pop(L, 1);
       continue;
     }
@@ -168,11 +176,17 @@ static int push_kept(lua_State *L, int table, int kind, int n) {
     else
       push_failure(L);
     lua_remove(L, -2);
-    if (known(L, n, 0))
+    if (known(L, n)) {
       lua_pop(L, 1);
-    else
+    } else if (n == KEPT) {
+      lua_pop(L, 1);
+      s->nfailures++;
+    } else {
+      lua_insert(L, -2);
       n++;
+    }
   }
+  lua_pop(L, 1);
   return n;
 }
 
@@ -189,7 +203,7 @@ static int push_pending(lua_State *L, scope *s, int table, int n) {
     lua_pop(L, 1);
     s->nfailures--;
     push_failure(L);
-    if (known(L, n, 1)) {
+    if (known(L, n)) {
       lua_pop(L, 1);
     } else {
       lua_insert(L, -2);
@@ -214,8 +228,12 @@ int failures_push(lua_State *L, scope *s) {
   int n = 0;
   if (push_table(L, s, 0)) {
     int table = lua_gettop(L);
-    n = push_kept(L, table, LUA_TTABLE, 0);
-    n = push_kept(L, table, LUA_TUSERDATA, n);  // they count from now on, so they come after
+    if (lua_rawgeti(L, table, NOTED) == LUA_TTABLE)
+      n = push_kept(L, s, n);
+    else
+      lua_pop(L, 1);
+    lua_pushvalue(L, table);
+    n = push_kept(L, s, n);  // these count from now on, so they come after
     if (s->nfailures && n < KEPT) n = push_pending(L, s, table, n);
     lua_remove(L, table);
   }

@@ -275,6 +275,41 @@ describe("S5 several failures", function()
     assert.equal(150, err.omitted)
   end)
 
+  it("S5 more than 100 that nobody awaits leave the others their places", function()
+    for _, n in ipairs{99, 100, 101, 250} do
+      local err = error_of(corun.scope, function()
+        for i = 1, n do started(fail, corun.err("E" .. i, "no " .. i)) end
+        corun.spawn(function()
+          local _ <close> = tasks.closing(function() fail("clean-up") end)
+          corun.sleep(100)
+        end)
+        settle()
+        fail(corun.err("EBODY", "body"))
+      end)
+      assert.equal("EBODY", err.code)
+      assert.equal("clean-up", err.others[1])
+      assert.equal("E1", err.others[2].code)
+      assert.equal(math.min(99, n + 1), #err.others)
+      assert.equal(n + 2 > 100 and n - 98 or nil, err.omitted)
+    end
+  end)
+
+  it("S5 of those that nobody awaits, also beyond 100, an await takes its failure away", function()
+    local err = error_of(corun.scope, function()
+      local all = {}
+      for i = 1, 250 do all[i] = started(fail, corun.err("E" .. i, "no " .. i)) end
+      for i = 1, 248 do pcall(corun.await, all[i]) end
+      fail("body")
+    end)
+    assert.equal("EGROUP", err.code)
+    assert.equal("body", err.cause)
+    local codes = {err.others[1].code, err.others[2].code}
+    table.sort(codes)
+    assert.same({"E249", "E250"}, codes)
+    assert.equal(2, #err.others)
+    assert.is_nil(err.omitted)
+  end)
+
   it("S5 failures of nested scopes travel up whole", function()
     local function group(a, b)
       return error_of(corun.scope, function()
