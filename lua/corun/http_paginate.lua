@@ -17,10 +17,10 @@ local merge_query = http_url.merge_query
 local pages = {__name = "http pages"}
 pages.__index = pages
 
-local function malformed(res, target)
+local function malformed(res, target, cause)
   local shown = http_url.split_login(target)
   return task.err("EURL", "the URL of the next page is none of http: " .. shown,
-    {op = "paginate", target = res.url})
+    {op = "paginate", target = res.url, cause = cause})
 end
 
 -- Whether redirects, and so pages, may lead from https to http.
@@ -30,23 +30,15 @@ local function may_downgrade(self)
   return type(redirects) == "table" and redirects.downgrade
 end
 
-local function is_downgrade(from, to)
-  return http_url.scheme_of(from) == "https" and http_url.scheme_of(to) == "http"
-end
-
--- Servers lead nobody onto a Unix socket or off TLS, as with redirects; from a Unix socket they may
--- lead on over it.
-local function check_way(self, target)
-  local from, why = self.res.url, nil
-  local socket = http_url.socket_of(target)
-  if socket and socket ~= http_url.socket_of(from) then
-    why = "is behind a Unix socket"
-  elseif is_downgrade(from, target) and not may_downgrade(self) then
-    why = ("leads from https to %s, where all could read along"):format(
-      (http_url.split_login(target)))
-  end
-  if not why then return end
-  error(task.err("EURL", "the next page " .. why, {op = "paginate", target = from}), 0)
+-- The URL that `found` in a page gives; it raises where no page may lead to, as with redirects.
+local function destination(self, res, found)
+  local target, err = url.join(res.url, found)
+  local to
+  if target then to, err = http_url.parse((http_url.split_login(target))) end
+  if not to then error(malformed(res, found, err), 0) end
+  local why = http_url.refusal(http_url.parse(res.url), to, may_downgrade(self))
+  if not why then return target end
+  error(task.err("EURL", "the next page " .. why, {op = "paginate", target = res.url}), 0)
 end
 
 -- A link that cannot be followed is not the end of the list.
@@ -84,10 +76,7 @@ local function following(self)
     options.misuse("next must give a URL, a query or nil, got " .. type(found))
   end
   o.query = nil -- the URL has it
-  local target = url.join(res.url, found)
-  if not target or not http_url.is_absolute(target) then error(malformed(res, found), 0) end
-  check_way(self, target)
-  return target, o
+  return destination(self, res, found), o
 end
 
 local function check_new(self, target, o)

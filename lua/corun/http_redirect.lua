@@ -62,12 +62,8 @@ local function destination(request, res)
   local u
   u, err = url.parse(full)
   if not u then return nil, ("leads to %q: %s"):format(text, err.message), err end
-  if u.socket and u.socket ~= request.u.socket then
-    return nil, "leads to a Unix socket"
-  end
-  if u.scheme == "http" and request.u.scheme == "https" and not request.redirects.downgrade then
-    return nil, ("leads from https to %s, where all could read along"):format(full)
-  end
+  why = url.refusal(request.u, u, request.redirects.downgrade)
+  if why then return nil, why end
   u.url = full
   return u
 end

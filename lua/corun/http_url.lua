@@ -59,16 +59,6 @@ local function split_unix(text)
   return core.decode(path), scheme .. "://localhost" .. rest
 end
 
----The path of the Unix socket that a URL leads through; nil for all others.
-function url.socket_of(text)
-  return (split_unix(text))
-end
-
----The scheme of an absolute URL in small letters, also of one that leads through a Unix socket.
-function url.scheme_of(text)
-  return text:match("^%a+"):lower()
-end
-
 ---Parse an absolute URL.
 ---
 ---The path stays as it is; characters that may not stand in a request line are percent-encoded,
@@ -97,6 +87,19 @@ function url.parse(text)
     scheme = u.scheme, origin = u.scheme .. "://" .. name, host = host, port = port, name = name,
     target = u.query and u.path .. "?" .. u.query or u.path, socket = socket,
   }
+end
+
+---Why a server must not lead from one URL to another: off TLS, or onto a Unix socket; from behind
+---one it may lead on over that. Nil when it may.
+---@param from table parsed, as is `to`
+---@param to table
+---@param may_downgrade boolean? from https to http
+---@return string? why what the server does
+function url.refusal(from, to, may_downgrade)
+  if to.socket and to.socket ~= from.socket then return "leads to a Unix socket" end
+  if from.scheme == "https" and to.scheme == "http" and not may_downgrade then
+    return ("leads from https to %s%s, where all could read along"):format(to.origin, to.target)
+  end
 end
 
 ---Put a relative URL behind a base, with one slash between them; a query follows directly.
