@@ -4,18 +4,11 @@
 local corun = require "corun"
 local debug_ = require "corun.debug"
 local ext = require "operations"
+local eventually = require("tests.spec.support.eventually")
 local program = dofile("tests/fixtures/cli/program.lua")
 local tasks = dofile("tests/spec/support/tasks.lua")
 
 local READABLE, WRITABLE = 1, 2
-
--- Wait until `condition` holds.
-local function eventually(condition)
-  assert(corun.timeout(20, function()
-    while not condition() do corun.sleep(0.001) end
-    return true
-  end))
-end
 
 -- Collect until `n` operations have been dropped since the last ext.counts().
 local function assert_dropped(n)

@@ -7,7 +7,7 @@ local net = require "corun.net"
 local process = require "corun.process"
 local outcomes = dofile("tests/spec/support/outcomes.lua")
 local support = dofile("tests/spec/support/tls.lua")
-local await = require("tests.spec.support.http").eventually
+local await = require("tests.spec.support.eventually")
 
 local fs = corun.fs
 

@@ -2,7 +2,7 @@
 -- pool.call: functions of modules that block, called in workers that keep what they return.
 -- tests/ext/gates.c is such a module; lfs and luasql are real ones.
 local corun = require "corun"
-local eventually = require("tests.spec.support.http").eventually
+local eventually = require("tests.spec.support.eventually")
 local program = dofile("tests/fixtures/cli/program.lua")
 
 local pool, scope, sleep = corun.pool, corun.scope, corun.sleep

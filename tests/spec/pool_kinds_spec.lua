@@ -1,11 +1,12 @@
 -- SPDX-License-Identifier: MIT
 -- What pools do alike, whether their workers are threads or processes.
 local corun = require "corun"
+local eventually = require("tests.spec.support.eventually")
 local children = dofile("tests/spec/support/children.lua")
 local pools = dofile("tests/spec/support/process_pools.lua")
 
 local scope, sleep = corun.scope, corun.sleep
-local eventually, raised = pools.eventually, pools.raised
+local raised = pools.raised
 
 -- A pool of one worker; its grace is longer than a loaded machine needs.
 local function new(kind, o)

@@ -2,13 +2,14 @@
 -- Pools of processes: workers that die or say nonsense, what becomes of their jobs, and that none
 -- outlives its program.
 local corun = require "corun"
+local eventually = require("tests.spec.support.eventually")
 local children = dofile("tests/spec/support/children.lua")
 local files = dofile("tests/spec/support/files.lua")
 local pools = dofile("tests/spec/support/process_pools.lua")
 local program = dofile("tests/fixtures/cli/program.lua")
 
 local scope, sleep = corun.scope, corun.sleep
-local new, eventually, raised = pools.new, pools.eventually, pools.raised
+local new, raised = pools.new, pools.raised
 local crash, pid, script = pools.crash, pools.pid, pools.script
 local crash_here = assert(package.loadlib(crash, "luaopen_crash"))()
 

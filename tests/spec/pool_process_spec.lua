@@ -3,11 +3,12 @@
 -- jobs and pools are stopped is in pool_process_stop_spec.lua, how workers die in
 -- pool_process_death_spec.lua.
 local corun = require "corun"
+local eventually = require("tests.spec.support.eventually")
 local children = dofile("tests/spec/support/children.lua")
 local pools = dofile("tests/spec/support/process_pools.lua")
 
 local pool, scope, sleep = corun.pool, corun.scope, corun.sleep
-local new, eventually, raised = pools.new, pools.eventually, pools.raised
+local new, raised = pools.new, pools.raised
 local pid, script = pools.pid, pools.script
 
 -- An `it` that leaves no descriptor and no child behind.

@@ -1,13 +1,14 @@
 -- SPDX-License-Identifier: MIT
 -- Pools of processes: cancelling jobs, closing pools.
 local corun = require "corun"
+local eventually = require("tests.spec.support.eventually")
 local children = dofile("tests/spec/support/children.lua")
 local pools = dofile("tests/spec/support/process_pools.lua")
 local outcomes = dofile("tests/spec/support/outcomes.lua")
 local program = dofile("tests/fixtures/cli/program.lua")
 
 local scope, sleep = corun.scope, corun.sleep
-local new, eventually = pools.new, pools.eventually
+local new = pools.new
 local crash, pid, under_way = pools.crash, pools.pid, pools.under_way
 
 -- An `it` that leaves no descriptor and no child behind.

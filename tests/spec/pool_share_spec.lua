@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- What workers share: channels, buffers, counters.
 local corun = require "corun"
-local eventually = require("tests.spec.support.http").eventually
+local eventually = require("tests.spec.support.eventually")
 
 local pool, scope, sleep = corun.pool, corun.scope, corun.sleep
 

@@ -4,6 +4,7 @@ local corun = require "corun"
 local fs = require "corun.fs"
 local process = require "corun.process"
 local sqlite = require "corun.sqlite"
+local eventually = require("tests.spec.support.eventually")
 local support = dofile("tests/spec/support/sqlite.lua")
 local tasks = dofile("tests/spec/support/tasks.lua")
 
@@ -153,7 +154,7 @@ describe("a pool", function()
         return sum(tx)
       end)
     end
-    support.eventually(function() return inside == 3 end)
+    eventually(function() return inside == 3 end)
     local plain = corun.async(error_of, sum, pool)
     repeat corun.yield() until plain:status() == "waiting"
     pool:close()

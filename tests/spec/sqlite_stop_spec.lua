@@ -4,11 +4,12 @@
 local corun = require "corun"
 local debug_ = require "corun.debug"
 local sqlite = require "corun.sqlite"
+local eventually = require("tests.spec.support.eventually")
 local program = dofile("tests/fixtures/cli/program.lua")
 local support = dofile("tests/spec/support/sqlite.lua")
 local tasks = dofile("tests/spec/support/tasks.lua")
 
-local endless, error_of, eventually = support.endless, tasks.error_of, support.eventually
+local endless, error_of = support.endless, tasks.error_of
 
 -- Start fn in a task that waits on return.
 local function started(fn, ...)

@@ -6,7 +6,7 @@ local corun = require("corun")
 local http = require("corun.http")
 local net = require("corun.net")
 
-local support = {}
+local support = {eventually = require("tests.spec.support.eventually")}
 
 ---A server of ours, and its URL.
 function support.serve(fn, o)
@@ -77,15 +77,6 @@ function support.read_response(stream, no_body)
   local length = tonumber(head:match("\r\ncontent%-length: (%d+)")) or 0
   local body = length > 0 and not no_body and stream:read_exactly(length, {timeout = 10}) or ""
   return tonumber(head:match("^HTTP/1%.[01] (%d+)")), head, body
-end
-
--- Wait until a condition holds; fail after ten seconds.
-function support.eventually(what, condition)
-  local give_up = corun.now() + 10
-  while not condition() do
-    assert(corun.now() < give_up, "never came true: " .. what)
-    corun.sleep(0.002)
-  end
 end
 
 -- Start fn in the scope and let it run until it waits, whatever the order of ready tasks.

@@ -2,6 +2,7 @@
 -- For specs of pools of processes.
 local corun = require "corun"
 local assert = require "luassert"
+local eventually = require("tests.spec.support.eventually")
 local files = dofile("tests/spec/support/files.lua")
 local outcomes = dofile("tests/spec/support/outcomes.lua")
 local program = dofile("tests/fixtures/cli/program.lua")
@@ -20,15 +21,6 @@ function pools.new(o)
   return corun.pool.new(o)
 end
 
----Wait until `fn` gives a true value.
-function pools.eventually(fn)
-  local give_up = corun.now() + 60
-  while not fn() do
-    assert(corun.now() < give_up, "it never came true")
-    corun.sleep(0.001)
-  end
-end
-
 ---A task that runs `fn(...)` in a worker of the pool, where it has begun.
 function pools.under_way(p, fn, ...)
   local dir <close>, path = files.folder()
@@ -36,7 +28,7 @@ function pools.under_way(p, fn, ...)
     assert(io.open(name, "w")):close()
     return job(...)
   end, dir and path .. "/begun", fn, ...)
-  pools.eventually(function() return files.get(path .. "/begun") end)
+  eventually(function() return files.get(path .. "/begun") end)
   return task
 end
 

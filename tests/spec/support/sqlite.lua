@@ -1,7 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- For specs of corun.sqlite: databases in folders of their own, other processes that use them, and
 -- what the loop does meanwhile.
-local corun = require "corun"
 local fs = require "corun.fs"
 local process = require "corun.process"
 local sqlite = require "corun.sqlite"
@@ -22,14 +21,6 @@ support.endless = "with recursive c(x) as (values(1) union all select x + 1 from
 function support.numbers(n)
   return ("with recursive c(x) as (values(1) union all select x + 1 from c where x < %d) " ..
     "select x, 'row ' || x as name from c"):format(n)
-end
-
----Wait until `condition` holds.
-function support.eventually(condition)
-  assert(corun.timeout(20, function()
-    while not condition() do corun.sleep(0.001) end
-    return true
-  end))
 end
 
 ---Python code with the database at `path` as `db`, run to its end; its output.

@@ -3,7 +3,7 @@
 local codec = require "corun.codec"
 local net = require "corun.net"
 local http = require "corun.http"
-local eventually = require("tests.spec.support.http").eventually
+local eventually = require("tests.spec.support.eventually")
 
 local support = {eventually = eventually}
 
