@@ -2,8 +2,6 @@
 -- Answer each request with a small JSON text, which is encoded for it. Usage: json.lua PORT
 local http = require "corun.http"
 
-collectgarbage("generational") -- as in lua(1), and as docs/guide-serving.md has it
-
 local count = 0
 local server = assert(http.serve("127.0.0.1:" .. arg[1], function()
   count = count + 1

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Failures of a scope: the errors of its body and children, and the async children that failed and
-// have not been awaited yet (S3, S5). The first hundred of each kind are kept in Lua tables, the rest
-// counted. Runs on the loop thread, inside a protected call.
+// have not been awaited yet (S3, S5). The first hundred of each kind are kept in Lua tables, the
+// rest counted. Runs on the loop thread, inside a protected call.
 #ifndef CORE_FAILURES_H
 #define CORE_FAILURES_H
 

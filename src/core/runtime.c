@@ -27,13 +27,6 @@
 
 #define BATCH 256  // steps between two polls, so that neither starves
 
-// How long the collector rests (S40): of small heaps a cycle costs more than the garbage that it
-// finds, of large ones more than the memory that it saves.
-#define GC_SMALL ((size_t)1 << 20)
-#define GC_LARGE ((size_t)64 << 20)
-#define GC_PAUSE 200
-#define GC_PAUSE_OTHER 400
-
 // --- Making ----------------------------------------------------------------------------------
 
 static int make_table(lua_State *L, const char *mode) {
@@ -45,6 +38,7 @@ static int l_open(lua_State *L) {
   rt *r = rt_of(L);
   bytes_open(L);
   luaL_openlibs(L);
+  collector_open(L);
   if (r->opts.output) output_bind(L);
   err_open(L);
   coroutine_open(L);
@@ -182,7 +176,7 @@ static int open_lua(rt *r) {
   if (!L) return UV_ENOMEM;
   *(rt **)lua_getextraspace(L) = r;
   lua_setwarnf(L, on_warning, r);
-  lua_gc(L, LUA_GCINC, GC_PAUSE, 0, 0);
+  collector_init(r);
   lua_pushcfunction(L, l_open);
   return lua_checkstack(L, 64) && lua_pcall(L, 0, 0, 0) == LUA_OK ? 0 : UV_ENOMEM;
 }
@@ -334,12 +328,6 @@ static int wait_for_events(rt *r) {
   return 1;
 }
 
-static void pace_collector(rt *r) {
-  size_t held = r->alloc.held;
-  int is_middling = held > GC_SMALL && held <= GC_LARGE;
-  lua_gc(r->L, LUA_GCSETPAUSE, is_middling ? GC_PAUSE : GC_PAUSE_OTHER);
-}
-
 // Nothing can wake any task: say so, and cancel what waits in vain.
 static void end_deadlock(rt *r) {
   scope *s = r->fence && !r->fence->by ? r->fence : r->root;
@@ -427,7 +415,7 @@ int rt_turn(rt *r, int may_sleep) {
   run_ready(r);
   atomic_store(&r->intr.busy, 0);
   if (task_ended(r->main)) return 0;
-  pace_collector(r);
+  collector_pace(r);
   poll_events(r, may_sleep);
   while (!may_sleep && !wakeup_sleep(&r->wakeup)) {  // whoever wakes it makes the loop readable
     wakeup_rise(&r->wakeup);

@@ -16,6 +16,7 @@
 #include "base/list.h"
 #include "base/queue.h"
 #include "core/alloc.h"
+#include "core/collector.h"
 #include "core/interrupt.h"
 #include "core/site.h"
 #include "core/thread.h"
@@ -101,6 +102,7 @@ struct rt {
   rt_options opts;
   rt_stats stats;
   interrupt intr;
+  collector gc;
   void *role;                // what this runtime is to others: a worker of a pool (pool/worker.h)
   void (*on_wakeup)(rt *r);  // the role's part in a wake-up by another thread; must not run Lua
   const struct luaL_Reg *modules;  // those in C that require finds

@@ -266,6 +266,7 @@ void task_step(rt *r, task *t) {
     t->flags &= (uint16_t)~TASK_FRESH;
   }
   begin_step(r, t);
+  if (r->gc.due) collector_run(r);
   if (t->flags & TASK_EXPOSED) coroutine_unmark(co);
   int status = lua_resume(co, r->L, nargs, &nresults);
   end_step(r, co);
@@ -295,6 +296,8 @@ int task_comes_first(const void *p, const void *q, void *arg) {
 task *task_spawn(lua_State *L, scope *s, task_kind kind, int nargs) {
   rt *r = rt_of(L);
   int fn = lua_gettop(L) - nargs;
+  collector_pace(r);  // one step may start a million
+  if (r->gc.due && r->current) collector_run(r);
   task *t = lua_newuserdatauv(L, sizeof *t, 1);
   memset(t, 0, sizeof *t);
   lua_rawgeti(L, LUA_REGISTRYINDEX, r->refs.task_mt);

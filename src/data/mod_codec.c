@@ -139,7 +139,7 @@ static int l_decode(lua_State *L) {
 // Give the new recoder on top of the stack. The collector does not see what it holds: let it work
 // as if that had been allocated in Lua.
 static int give(lua_State *L, const recoder *r) {
-  if (lua_gc(L, LUA_GCISRUNNING)) lua_gc(L, LUA_GCSTEP, r->cls->weight);
+  collector_weigh(L, (size_t)r->cls->weight << 10);
   interrupt_closable(L);
   return 1;
 }

@@ -3,7 +3,6 @@
 #include "pool/shared.h"
 
 #include <lauxlib.h>
-#include <limits.h>
 
 #include "core/args.h"
 #include "core/error.h"
@@ -63,12 +62,6 @@ void shared_register(lua_State *L, const shared_type *type) {
   lua_rawsetp(L, LUA_REGISTRYINDEX, type);
 }
 
-// Let the collector see what a new userdata keeps, as if Lua had made it.
-static void weigh(lua_State *L, size_t bytes) {
-  size_t kb = bytes >> 10;
-  if (kb && lua_gc(L, LUA_GCISRUNNING)) lua_gc(L, LUA_GCSTEP, kb < INT_MAX ? (int)kb : INT_MAX);
-}
-
 void shared_push(lua_State *L, shared *s) {
   luaL_checkstack(L, 6, NULL);
   if (s->type->push_own && s->type->push_own(L, s)) return;
@@ -86,7 +79,7 @@ void shared_push(lua_State *L, shared *s) {
     if (s->type->bind) s->type->bind(L, s);
     lua_pushvalue(L, -1);
     lua_rawsetp(L, -3, s);
-    if (s->type->weight) weigh(L, s->type->weight(s));
+    if (s->type->weight) collector_weigh(L, s->type->weight(s));
   }
   lua_remove(L, -2);
 }

@@ -38,7 +38,7 @@ describe("the disk", function()
   local function logged(code, ...)
     local out, lines = run("DISK_LOG=" .. log, code, ...)
     assert.equal("", out)
-    return lines
+    return (lines:gsub("rename DIR/file.part.json\n", "")) -- notes come when a second is over
   end
 
   local function download(url, o)

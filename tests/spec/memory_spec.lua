@@ -25,28 +25,89 @@ describe("memory", function()
     end)
   end)
 
-  it("S40 the pause of the collector follows the size of the heap", function()
+  -- What code prints in a program of its own, in which `grow(n)` keeps n times about 190 bytes and
+  -- lets the loop turn.
+  local function printed(code)
     local r = dofile("tests/fixtures/cli/program.lua").code([[
       local corun = require "corun"
-      for _, n in ipairs{300000, 100000} do
-        local hold = {}
+      local hold = {}
+      local function grow(n)
+        hold = {}
         for i = 1, n do hold[i] = {i, {}, {}} end
         collectgarbage()
         corun.sleep(0)
-        local pause, memory = collectgarbage("setpause", 100), corun.debug.stats().memory
-        assert(#hold == n)
-        print(pause, memory > 64 << 20, memory > 4 << 20)
-      end]])
-    assert.equal("400\ttrue\ttrue\n200\tfalse\ttrue\n", r.out)
+      end
+      local function memory() return corun.debug.stats().memory end
+    ]] .. code)
     assert.equal("", r.err)
+    return r.out
+  end
+
+  it("S40 the mode of the collector follows the size of the heap", function()
+    for n, expected in pairs{[0] = "generational\tsmall\n", [60000] = "incremental\tlarge\n"} do
+      assert.equal(expected, printed(([[
+        grow(%d)
+        print(collectgarbage("incremental"), memory() > 4 << 20 and "large" or "small")
+      ]]):format(n)))
+    end
+    assert.equal("generational\ttrue\n", printed([[ -- and back
+      grow(60000)
+      local was_large = memory() > 4 << 20
+      grow(0)
+      print(collectgarbage("incremental"), was_large)]]))
+    assert.equal("incremental\tfalse\ttrue\n", printed([[ -- not at once
+      grow(60000)
+      grow(14000)
+      print(collectgarbage("incremental"), memory() > 4 << 20, memory() > 2 << 20)]]))
   end)
 
-  it("the collector stays in the mode that a script has chosen", function()
-    collectgarbage("generational")
-    corun.sleep(0)
-    assert.equal("generational", collectgarbage("incremental"))
-    corun.sleep(0)
-    assert.equal("incremental", collectgarbage("incremental"))
+  it("S40 so does its pause", function()
+    for n, expected in pairs{[300000] = "400\ttrue\ttrue\n", [100000] = "200\tfalse\ttrue\n"} do
+      assert.equal(expected, printed(([[
+        grow(%d)
+        print(collectgarbage("setpause", 100), memory() > 64 << 20, memory() > 4 << 20)
+      ]]):format(n)))
+    end
+  end)
+
+  it("S40 what a script sets stays as it is", function()
+    assert.equal("generational\n", printed([[
+      collectgarbage("generational")
+      grow(60000)
+      print(collectgarbage("incremental"))]]))
+    assert.equal("incremental\n", printed([[
+      collectgarbage("incremental")
+      grow(60000)
+      grow(0)
+      print(collectgarbage("incremental"))]]))
+    assert.equal("100\n", printed([[
+      collectgarbage("setpause", 100)
+      grow(300000)
+      print(collectgarbage("setpause", 100))]]))
+    assert.equal("false\nbad argument #1 to 'collectgarbage' (invalid option 'pause')\n", printed([[
+      local ok, why = pcall(collectgarbage, "pause")
+      print(ok) print(why)]]))
+  end)
+
+  it("S40 what has lived for some time is collected soon after it was dropped", function()
+    assert.equal("true\n", printed([[
+      local gone = false
+      local old = {setmetatable({}, {__gc = function() gone = true end})}
+      for _ = 1, 5 do collectgarbage("step") end
+      old[1] = nil
+      local give_up = corun.now() + 30
+      repeat corun.sleep(0.05) until gone or corun.now() > give_up
+      print(gone)]]))
+  end)
+
+  it("a collector that a script has stopped collects nothing, whatever the size", function()
+    assert.equal("true\ttrue\n", printed([[
+      local weak = setmetatable({{}}, {__mode = "v"})
+      collectgarbage("stop")
+      local big = {}
+      for i = 1, 60000 do big[i] = {i, {}, {}} end
+      corun.sleep(0)
+      print(weak[1] ~= nil, memory() > 4 << 20 and #big == 60000)]]))
   end)
 
   it("out of memory is an error, and cleanup runs #faults", function()
