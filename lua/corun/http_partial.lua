@@ -105,10 +105,13 @@ local function is_note(note, name)
     and are_ranges(note.missing, note.length)
 end
 
--- What is missing of the file now, by a note; nil if nothing says so.
+-- What is missing of the file now, by a note, as ranges of their own; nil if nothing says so.
 local function still_missing(self, note)
   if note.boot and note.boot == boot_id(self) then return note.missing end
-  return are_ranges(note.unsynced, note.length) and note.unsynced or nil
+  if not are_ranges(note.unsynced, note.length) then return nil end
+  local list = {}
+  for i, r in ipairs(note.unsynced) do list[i] = {from = r.from, to = r.to} end
+  return list
 end
 
 ---What an earlier download by this name has left: a table of etag or modified, coding, length (nil:

@@ -56,6 +56,11 @@ void collector_open(lua_State *L) {
   lua_setglobal(L, "collectgarbage");
 }
 
+// Whether it may work: no script has stopped it, and this is no finalizer.
+static int is_running(lua_State *L) {
+  return lua_gc(L, LUA_GCISRUNNING) == 1;
+}
+
 static void collect_all(rt *r, lua_State *L) {
   r->gc.outside = 0;
   r->gc.full_at = uv_now(&r->loop);
@@ -65,7 +70,7 @@ static void collect_all(rt *r, lua_State *L) {
 void collector_weigh(lua_State *L, size_t bytes) {
   rt *r = rt_of(L);
   size_t kb = bytes >> 10;
-  if (!kb || !lua_gc(L, LUA_GCISRUNNING)) return;
+  if (!kb || !is_running(L)) return;
   r->gc.outside += bytes;
   if (r->gc.is_generational && r->gc.outside > OUTSIDE)
     collect_all(r, L);
@@ -94,7 +99,7 @@ void collector_run(rt *r) {
   collector_work due = r->gc.due;
   r->gc.due = COLLECTOR_NONE;
   // To change the mode is to collect, also where the script has stopped the collector.
-  if (r->gc.is_taken || !lua_gc(r->L, LUA_GCISRUNNING)) return;
+  if (r->gc.is_taken || !is_running(r->L)) return;
   if (due == COLLECTOR_ALL) {
     collect_all(r, r->L);
     return;
