@@ -173,7 +173,7 @@ local function save(d)
   return d.part:save(d, missing(d))
 end
 
--- Bring to the disk what was written.
+-- Bring to the disk what was written. Afterwards `unsynced` is what is missing there.
 local function sync(d)
   local list = missing(d)
   d.written, d.synced = 0, now()
@@ -313,6 +313,7 @@ end
 
 local function fetch(d, res)
   local fault
+  -- saved, synced: when a note was written, when the file was brought to the disk
   d.next, d.saved, d.synced, d.written, d.is_due = 1, now(), now(), 0, event()
   if d.on_progress then d.on_progress(d.bytes, d.length) end
   task.scope(function(s)
