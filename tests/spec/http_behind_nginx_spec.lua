@@ -15,7 +15,7 @@ daemon off; master_process off; pid pid; error_log stderr crit;
 events { worker_connections 2048; }
 http { access_log off; client_body_temp_path b; proxy_temp_path p; fastcgi_temp_path f;
   uwsgi_temp_path u; scgi_temp_path s; client_max_body_size 8m;
-  upstream app { server APP; keepalive 64; keepalive_timeout 60s; }
+  upstream app { server APP; keepalive 256; keepalive_timeout 60s; }
   server { listen unix:DIR/front backlog=1024; keepalive_requests 100000;
     location / {
       proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection "";
