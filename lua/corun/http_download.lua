@@ -436,12 +436,18 @@ local function finish(d)
   return d.length
 end
 
+-- Note what there is at the end; what was noted before stays true.
+local function save_last(d)
+  local ok = not d.fsync or sync(d)
+  return ok and save(d) or d.part.noted
+end
+
 -- It ends without success: keep what can be gone on with.
 local function leave(d)
   if not d.begun then return end
   task.shield(function()
     local is_kept = d.resume and is_resumable(d) and d.ranges and not d.is_stale and d.bytes > 0
-      and ((not d.fsync or sync(d)) and save(d) or d.part.noted)
+      and save_last(d)
     if not is_kept then d.part:discard() end
   end)
 end

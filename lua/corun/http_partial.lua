@@ -92,7 +92,7 @@ end
 
 -- What tells this run of the system from others; nil where the system does not say.
 local function boot_id(self)
-  self.boot = self.boot or fs.read(BOOT) or nil
+  self.boot = self.boot or fs.read(BOOT)
   return self.boot
 end
 

@@ -100,14 +100,17 @@ void collector_run(rt *r) {
   r->gc.due = COLLECTOR_NONE;
   // To change the mode is to collect, also where the script has stopped the collector.
   if (r->gc.is_taken || !is_running(r->L)) return;
-  if (due == COLLECTOR_ALL) {
-    collect_all(r, r->L);
-    return;
-  }
-  r->gc.is_generational = due == COLLECTOR_GENERATIONAL;
-  if (due == COLLECTOR_GENERATIONAL) lua_gc(r->L, LUA_GCGEN, 0, 0);
-  if (due == COLLECTOR_INCREMENTAL) {
-    lua_gc(r->L, LUA_GCINC, 0, 0, 0);
-    set_pause(r);
+  switch (due) {
+    case COLLECTOR_NONE: break;
+    case COLLECTOR_ALL: collect_all(r, r->L); break;
+    case COLLECTOR_GENERATIONAL:
+      lua_gc(r->L, LUA_GCGEN, 0, 0);
+      r->gc.is_generational = 1;
+      break;
+    case COLLECTOR_INCREMENTAL:
+      lua_gc(r->L, LUA_GCINC, 0, 0, 0);
+      r->gc.is_generational = 0;
+      set_pause(r);
+      break;
   }
 }

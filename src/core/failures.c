@@ -40,11 +40,9 @@ static lua_Integer compact(lua_State *L) {
       continue;
     }
     live++;
-    if (lua_isuserdata(L, -1)) {
-      lua_pushvalue(L, -1);
-      lua_pushinteger(L, live);
-      lua_rawset(L, -4);
-    }
+    lua_pushvalue(L, -1);
+    lua_pushinteger(L, live);
+    lua_rawset(L, -4);
     lua_rawseti(L, -2, live);
   }
   for (lua_Integer i = live + 1; i <= n; i++) {
@@ -61,13 +59,13 @@ static lua_Integer place(lua_State *L) {
   return n < KEPT ? n + 1 : 0;
 }
 
-// With the table on top: push the weak table of pending tasks that were only counted.
-static void push_counted(lua_State *L) {
-  if (lua_rawgeti(L, -1, COUNTED) == LUA_TTABLE) return;
+// With the table on top: push the table that stands at `key`, which is made at first, with `mode`.
+static void push_part(lua_State *L, int key, const char *mode) {
+  if (lua_rawgeti(L, -1, key) == LUA_TTABLE) return;
   lua_pop(L, 1);
-  weak_newtable(L, "k");
+  weak_newtable(L, mode);
   lua_pushvalue(L, -1);
-  lua_rawseti(L, -3, COUNTED);
+  lua_rawseti(L, -3, key);
 }
 
 void failures_note(lua_State *L, scope *s) {
@@ -76,12 +74,7 @@ void failures_note(lua_State *L, scope *s) {
   lua_insert(L, -2);
   lua_rawseti(L, -2, 1);
   push_table(L, s, 1);
-  if (lua_rawgeti(L, -1, NOTED) != LUA_TTABLE) {
-    lua_pop(L, 1);
-    lua_newtable(L);
-    lua_pushvalue(L, -1);
-    lua_rawseti(L, -3, NOTED);
-  }
+  push_part(L, NOTED, NULL);
   lua_Integer n = (lua_Integer)lua_rawlen(L, -1);
   if (n < KEPT) {
     lua_pushvalue(L, -3);
@@ -105,7 +98,7 @@ void failures_pend(lua_State *L, scope *s, int idx) {
     lua_pushvalue(L, idx);
     lua_rawseti(L, -2, at);
   } else {
-    push_counted(L);
+    push_part(L, COUNTED, "k");
     lua_pushvalue(L, idx);
     lua_pushboolean(L, 1);
     lua_rawset(L, -3);
@@ -125,7 +118,7 @@ void failures_deliver(lua_State *L, scope *s, int idx) {
   lua_pushvalue(L, idx);
   if (lua_rawget(L, -2) != LUA_TNUMBER) {
     lua_pop(L, 1);
-    push_counted(L);
+    push_part(L, COUNTED, "k");
     lua_pushvalue(L, idx);
     lua_pushnil(L);
     lua_rawset(L, -3);

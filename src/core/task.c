@@ -296,8 +296,10 @@ int task_comes_first(const void *p, const void *q, void *arg) {
 task *task_spawn(lua_State *L, scope *s, task_kind kind, int nargs) {
   rt *r = rt_of(L);
   int fn = lua_gettop(L) - nargs;
-  collector_pace(r);  // one step may start a million
-  if (r->gc.due && r->current) collector_run(r);
+  if (r->gc.is_generational && r->current) {  // one step may start a million
+    collector_pace(r);
+    if (r->gc.due) collector_run(r);
+  }
   task *t = lua_newuserdatauv(L, sizeof *t, 1);
   memset(t, 0, sizeof *t);
   lua_rawgeti(L, LUA_REGISTRYINDEX, r->refs.task_mt);

@@ -4,8 +4,6 @@
 // fs_copy.c.
 #include "sys/fs_path.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -76,12 +74,11 @@ static int sync_name(const char *path) {
   while (len && path[len - 1] != '/') len--;
   char *dir = len ? strndup(path, len) : strdup(".");
   if (!dir) return UV_ENOMEM;
-  int fd, tries = 0;
-  do fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  while (fd < 0 && fs_tries_again(&tries));
-  int rc = fd < 0 ? uv_translate_sys_error(errno) : fs_sync_names(fd);
-  if (fd >= 0) close(fd);
+  int fd = fs_open_dir(dir);
   free(dir);
+  if (fd < 0) return fd;
+  int rc = fs_sync_names(fd);
+  close(fd);
   return rc;
 }
 

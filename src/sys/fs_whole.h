@@ -71,6 +71,10 @@ void fs_open_drop(fs_op *o);
 // error; `done` tells how much was written.
 int fs_write_all(int fd, const char *p, size_t n, int64_t offset, size_t *done);
 
+// Open a directory, for what is done with the names in it. [pool] The descriptor or a negative
+// error.
+int fs_open_dir(const char *path);
+
 // Bring the names in a directory to the disk, where its file system can. [pool] 0 or an error.
 int fs_sync_names(int dir);
 

@@ -71,6 +71,13 @@ static char *resolve(const char *path, int *error) {
   return NULL;
 }
 
+int fs_open_dir(const char *path) {
+  int fd, tries = 0;
+  do fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  while (fd < 0 && fs_tries_again(&tries));
+  return fd < 0 ? last_error() : fd;
+}
+
 // Open the directory of the file and keep its name in there.
 static int open_dir(fs_write *p) {
   int rc;
@@ -85,14 +92,9 @@ static int open_dir(fs_write *p) {
   }
   if (!*name) rc = *path ? UV_EISDIR : UV_ENOENT;
   if (slash) slash[slash == path] = 0;
-  int tries = 0;
-  if (rc == 0) {
-    do p->dir = open(slash ? path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    while (p->dir < 0 && fs_tries_again(&tries));
-  }
-  if (rc == 0 && p->dir < 0) rc = last_error();
+  if (rc == 0) p->dir = fs_open_dir(slash ? path : ".");
   free(path);
-  return rc;
+  return rc == 0 && p->dir < 0 ? p->dir : rc;
 }
 
 static int open_temp(fs_write *p, mode_t mode) {
