@@ -82,16 +82,23 @@ local function save(job)
   })
   if not bytes then return nil, err end
   local seconds, fetched = corun.now() - start, math.max(0, bytes - before)
-  corun.stdout:write(("%s: %.1f MB in %.1f s, %.1f MB/s%s\n"):format(job.path, fetched / 1e6,
-    seconds, fetched / 1e6 / seconds, opt.sha256 and ", SHA-256 as it should be" or ""))
+  corun.stdout:write(("%s: %.1f MB%s in %.1f s, %.1f MB/s%s\n"):format(job.path, bytes / 1e6,
+    before > 0 and (", the last %.1f MB"):format(fetched / 1e6) or "", seconds,
+    fetched / 1e6 / seconds, opt.sha256 and ", SHA-256 as it should be" or ""))
   return true
+end
+
+-- An error, with the URL once.
+local function explain(job, err)
+  local is_of_url = err.target == job.url
+  return ("%s: %s"):format(job.url, is_of_url and ("%s (%s)"):format(err.message, err.code) or err)
 end
 
 local failed = false
 for job, ok, err in corun.each(plan(), save, {limit = opt.jobs}) do
   if not ok then
     failed = true
-    corun.stderr:write(("download: %s: %s\n"):format(job.url, err))
+    corun.stderr:write("download: ", explain(job, err), "\n")
   end
 end
 if failed then corun.exit(1) end

@@ -19,6 +19,7 @@ local now = task.now
 local BLOCKS, LEAST_BLOCK = 1 << 20, 64 << 10 -- received and written at once, by all connections
 local SYNC_EVERY = 64 << 20 -- bytes: with `fsync` they reach the disk while more is received
 local SYNC_AFTER = 30 -- seconds: so much is lost of a download by a power cut, as Linux writes then
+local NO_SYNC = {EINVAL = true, ENOSYS = true, ENOTSUP = true}
 local PIECE = 1 << 20 -- bytes of the least range of several
 local SHARE = 4 -- ranges for each connection, so that a slow one has fewer
 local SAVE_EVERY = 1 -- seconds: so much is lost of a download that is killed
@@ -173,13 +174,14 @@ local function save(d)
   return d.part:save(d, missing(d))
 end
 
--- Bring to the disk what was written. Afterwards `unsynced` is what is missing there.
+-- Bring to the disk what was written. Afterwards `unsynced` is what is missing there. A file system
+-- that cannot do this is an error where it was asked for.
 local function sync(d)
   local list = missing(d)
   d.written, d.synced = 0, now()
   local ok, err = d.part:sync()
   if ok then d.unsynced = list end
-  return ok, err
+  return ok or not d.fsync and NO_SYNC[err.code], err
 end
 
 local function write(d, file, range, piece)

@@ -13,6 +13,7 @@ local json = require "corun.json"
 local task = require "corun.task"
 
 local MOST_NOTE = 1 << 20
+local MOST_LINKS = 40 -- one after the other, as Linux follows (path_resolution(7))
 local VERSION = 2
 local BOOT = "/proc/sys/kernel/random/boot_id"
 
@@ -23,17 +24,28 @@ local function failure(self, code, message)
   return nil, task.err(code, message, {op = "download", target = self.target})
 end
 
+-- Where symbolic links lead, also to nothing, as for open(2); and what is there. What loops is the
+-- error of stat.
+local function follow(path)
+  local at, st, err = path, fs.stat(path, {follow = false})
+  for _ = 1, MOST_LINKS do
+    if not st or st.kind ~= "link" then return at, st, err end
+    local to
+    to, err = fs.readlink(at)
+    if not to then return at, nil, err end
+    at = to:find("^/") and to or at:match("^(.-)[^/]*$") .. to
+    st, err = fs.stat(at, {follow = false})
+  end
+  return path, fs.stat(path)
+end
+
 ---Find out where a download to `path` goes; nil and an error where there can be no file.
 ---@param path string
 ---@param mode string|integer? of the target (default: what it has)
 function partial.of(path, mode)
-  local self = setmetatable({target = path, mode = mode}, partial)
-  local st, err = fs.stat(path, {follow = false})
-  if st and st.kind == "link" then
-    self.target, err = fs.realpath(path)
-    if not self.target then return nil, err end
-    st, err = fs.stat(self.target)
-  end
+  local self = setmetatable({mode = mode}, partial)
+  local st, err
+  self.target, st, err = follow(path)
   if not st and err.code ~= "ENOENT" then return nil, err end
   if st and st.kind ~= "file" then
     return failure(self, st.kind == "directory" and "EISDIR" or "EINVAL",
@@ -69,10 +81,17 @@ local function is_count(n)
   return math.type(n) == "integer" and n >= 0
 end
 
+local function is_list(value)
+  if type(value) ~= "table" then return false end
+  local n = 0
+  for _ in pairs(value) do n = n + 1 end
+  return n == #value
+end
+
 -- Whether these are ranges in order of a file of `length` bytes. Only the last, and only where the
 -- length is not known, may be without an end.
 local function are_ranges(list, length)
-  if type(list) ~= "table" then return false end
+  if not is_list(list) then return false end
   local at = 0
   for i, r in ipairs(list) do
     if type(r) ~= "table" or not is_count(r.from) or r.from < at then return false end
@@ -207,16 +226,26 @@ function partial:discard()
   if self:find() then drop(self) end
 end
 
+-- Whether the file has the target's name, although an error came: this download gave it that,
+-- unless another went on with the same file.
+local function is_placed(self, err)
+  local st = err.code ~= "ENOENT" and fs.stat(self.target)
+  return st and st.ino == self.ino and st.dev == self.dev
+end
+
 -- Cancelled between the two it would leave a note of nothing.
 local function place(self, is_synced)
   local ok, err = fs.rename(self.path, self.target, {fsync = is_synced})
-  if not ok then return lost(self, err) end
+  if not ok and not is_placed(self, err) then return lost(self, err) end
   fs.remove(self.note)
   fs.remove(self.draft)
-  return true
+  self.noted = false
+  if ok then return true end
+  return failure(self, err.code, "the file is saved, but its name may not outlive a power cut")
 end
 
----Put the file, which is whole, in the target's place.
+---Put the file, which is whole, in the target's place. It is there too after the error that its
+---name could not be brought to the disk.
 ---@param length integer
 ---@param is_synced boolean? wait until both the file and its name are on the disk
 function partial:commit(length, is_synced)

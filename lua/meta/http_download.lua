@@ -42,11 +42,13 @@ local http = {}
 ---   `ESTALE` when the server changed the file again and again; `EPROTO` for bytes that were not
 ---   asked for; `EOF` for an answer that is cut; `EMSGSIZE` for a file longer than `max_body`;
 ---   `EBUSY` when another download to the same path took over; `EISDIR`, `EINVAL` when there is
----   something else than a file; `ENOSPC`, `EACCES` ... The target is then as it was.
+---   something else than a file; `ENOSPC`, `EACCES` ... The target is then as it was, but for one
+---   error: with `fsync` what the disk says of the new name, when the file has it already; the
+---   message says so.
 --- - Source: RFC 9110, 13 and 14.
 ---@async
 ---@param url string
----@param path string a symbolic link stays, what it leads to is replaced
+---@param path string a symbolic link stays, what it leads to is made or replaced
 ---@param o? corun.http.download_options
 ---@return integer? bytes of the file
 ---@return corun.err? err

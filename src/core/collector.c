@@ -41,13 +41,16 @@ static int is_setting(const char *option) {
   return 0;
 }
 
+// What fails or is refused, as in a finalizer, sets nothing.
 static int l_collectgarbage(lua_State *L) {
   const char *option = lua_tostring(L, 1);
+  int results = lua_tocfunction(L, lua_upvalueindex(1))(L);  // in this frame, for its messages
+  if (!option || !is_setting(option) || lua_isnil(L, -1)) return results;
   collector *c = &rt_of(L)->gc;
-  if (option && is_setting(option)) c->is_taken = 1;
-  if (option && strcmp(option, "generational") == 0) c->is_generational = 1;
-  if (option && strcmp(option, "incremental") == 0) c->is_generational = 0;
-  return lua_tocfunction(L, lua_upvalueindex(1))(L);  // in this frame, for its messages
+  c->is_taken = 1;
+  if (strcmp(option, "generational") == 0) c->is_generational = 1;
+  if (strcmp(option, "incremental") == 0) c->is_generational = 0;
+  return results;
 }
 
 void collector_open(lua_State *L) {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Preloaded by a spec: writes down what is brought to the disk, in order with what is renamed, a
-// line each into the file that DISK_LOG names. DISK_FULL is the end of a name: files that end so
-// say when they are closed that they could not be written, as on a network.
+// line each into the file that DISK_LOG names. Others are the end of a name: of files that say when
+// they are closed that they could not be written, as on a network (DISK_FULL); of those that are
+// not brought to the disk, because it is broken (DISK_BROKEN) or the file system cannot
+// (DISK_UNABLE).
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -31,10 +33,20 @@ static const char *name_of(int fd, char name[4096]) {
   return name;
 }
 
+// Whether a name ends as the environment says in `setting`.
+static int ends(const char *name, const char *setting) {
+  const char *end = getenv(setting);
+  size_t n = strlen(name), m = end ? strlen(end) : 0;
+  return m && n >= m && strcmp(name + n - m, end) == 0;
+}
+
 int fsync(int fd) {
   char name[4096];
   note("fsync", name_of(fd, name));
-  return NEXT(fsync)(fd);
+  int error = ends(name, "DISK_BROKEN") ? EIO : ends(name, "DISK_UNABLE") ? EINVAL : 0;
+  if (!error) return NEXT(fsync)(fd);
+  errno = error;
+  return -1;
 }
 
 int rename(const char *from, const char *to) {
@@ -43,11 +55,9 @@ int rename(const char *from, const char *to) {
 }
 
 int close(int fd) {
-  const char *full = getenv("DISK_FULL");
   char name[4096];
-  size_t n = full ? strlen(name_of(fd, name)) : 0;
-  int is_written = full && (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
-  int is_full = is_written && n >= strlen(full) && strcmp(name + n - strlen(full), full) == 0;
+  int is_full =
+    ends(name_of(fd, name), "DISK_FULL") && (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
   int rc = NEXT(close)(fd);
   if (!is_full) return rc;
   errno = EDQUOT;

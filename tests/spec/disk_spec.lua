@@ -195,6 +195,44 @@ describe("the disk", function()
     server:close()
   end)
 
+  it("that is broken: an error says whether the file is in place", function()
+    local it = {text = TEXT, etag = '"1"'}
+    local server <close>, url = file_server(it)
+    local out = run("DISK_BROKEN=/d", [[
+      print(require("corun.http").download(%q, %q, {fsync = true}))]], url, path)
+    assert.equal("nil\tdownload " .. path .. ": the file is saved, but its name may not outlive a "
+      .. "power cut (EIO)\n", out)
+    assert.is_true(fs.read(path) == TEXT, "the file is another one")
+    assert.same({"file"}, fs.list(dir))
+    assert(fs.write(path, "old"))
+    out = run("DISK_BROKEN=.part", [[
+      print(require("corun.http").download(%q, %q, {fsync = true}))]], url, path)
+    assert.matches("^nil\t.*%(EIO%)\n$", out)
+    assert.equal("old", fs.read(path))
+    server:close()
+  end)
+
+  it("that cannot be waited for is an error where that was asked for", function()
+    local it = {text = TEXT, etag = '"1"', slow = 0.001}
+    local server <close>, url = file_server(it)
+    local code = [[
+      local task = require "corun.task"
+      local real, ahead = task.now, 0
+      function task.now() return real() + ahead end
+      print(require("corun.http").download(%q, %q, {fsync = %s, on_progress = function(bytes)
+        if bytes > 2000000 then ahead = 31 end
+      end}))]]
+    local out, lines = run("DISK_UNABLE=.part DISK_LOG=" .. log, code, url, path, "false")
+    assert.equal("4800000\n", out)
+    assert.matches("fsync DIR/file.part\n", lines, 1, true)
+    check_whole(url)
+    assert(fs.write(path, "old"))
+    out = run("DISK_UNABLE=.part", code, url, path, "true")
+    assert.matches("^nil\t.*%(EINVAL%)\n$", out)
+    assert.equal("old", fs.read(path))
+    server:close()
+  end)
+
   it("has a note of a download by another version of this program: it is begun anew", function()
     local it = {text = TEXT, etag = '"1"'}
     local server <close>, url = file_server(it)

@@ -146,6 +146,15 @@ describe("http.download", function()
       note.missing = {{from = 4000000, to = #TEXT - 1}} -- more than there is
       assert(fs.write(path .. ".part.json", json.encode(note)))
     end)
+    for _, missing in ipairs{'{"a":1}', '{"from":3}', '{"1":{"from":3}}', "[3]", '"all"', "null",
+      '[{"from":0}]', '[{"from":-1,"to":4799999}]', '[{"from":0.5,"to":4799999}]',
+      '[{"from":5,"to":9},{"from":8,"to":4799999}]', '[{"from":5,"to":4800000}]'} do
+      again(function() -- no list of ranges of it
+        local note = json.decode(assert(fs.read(path .. ".part.json")))
+        note.missing = "MISSING"
+        assert(fs.write(path .. ".part.json", (json.encode(note):gsub('"MISSING"', missing))))
+      end)
+    end
   end)
 
   it("keeps nothing without a validator, or with resume = false", function()
@@ -347,8 +356,20 @@ describe("http.download", function()
     assert.equal(6, download(url))
     assert.equal("link", fs.stat(path, {follow = false}).kind)
     assert.equal("linked", fs.read(target))
-    path = folder:path()
+    assert(fs.mkdir(folder:path() .. "/sub"))
+    assert(fs.symlink("sub/../link2", folder:path() .. "/link1"))
+    assert(fs.symlink(folder:path() .. "/sub/new", folder:path() .. "/link2"))
+    path = folder:path() .. "/link1"
+    assert.equal(6, download(url)) -- which leads to nothing yet
+    assert.equal("linked", fs.read(folder:path() .. "/sub/new"))
+    assert.same({"new"}, fs.list(folder:path() .. "/sub"))
+    path = folder:path() .. "/loop"
+    assert(fs.symlink("loop", path))
     local n, err = download(url)
+    assert.is_nil(n)
+    assert.equal("ELOOP", err.code)
+    path = folder:path()
+    n, err = download(url)
     assert.is_nil(n)
     assert.equal("EISDIR", err.code)
     path = folder:path() .. "/no/file"

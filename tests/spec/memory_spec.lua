@@ -89,6 +89,20 @@ describe("memory", function()
       print(ok) print(why)]]))
   end)
 
+  it("S40 what a script cannot set changes nothing", function()
+    assert.equal("nil\tincremental\n", printed([[ -- in a finalizer
+      local mode = "none"
+      setmetatable({}, {__gc = function() mode = collectgarbage("generational") end})
+      grow(0)
+      local answer = mode
+      grow(60000)
+      print(answer, collectgarbage("incremental"))]]))
+    assert.equal("false\tincremental\n", printed([[
+      local ok = pcall(collectgarbage, "generational", "much")
+      grow(60000)
+      print(ok, collectgarbage("incremental"))]]))
+  end)
+
   it("S40 what has lived for some time is collected soon after it was dropped", function()
     assert.equal("true\n", printed([[
       local gone = false

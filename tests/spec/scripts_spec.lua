@@ -507,6 +507,7 @@ describe("scripts/download.lua", function()
     r = run(folder, "--retries=0", url)
     assert.equal(0, r.code, r.stderr)
     assert.is_true(o.sent < #text) -- what was there did not come again
+    assert.matches("^file.bin: 3.2 MB, the last [012]%.%d MB in ", r.stdout)
     assert.is_true(fs.read(folder:path() .. "/file.bin") == text)
     server:close()
   end)
@@ -518,7 +519,11 @@ describe("scripts/download.lua", function()
     local r = run(folder, "-q", url .. "none", url .. "x.txt")
     assert.equal(1, r.code)
     assert.matches("^x.txt: ", r.stdout)
-    assert.matches("^download: http://.*/a/none: .*the server answered 404.*\n$", r.stderr)
+    assert.equal(("download: %snone: the server answered 404 (EHTTP)\n"):format(url),
+      r.stderr)
+    r = run(folder, "-q", "-o", "x.txt/y", url .. "x.txt")
+    assert.equal(1, r.code)
+    assert.matches(("^download: %sx.txt: .*x.txt/y.*%%(E%%u+%%)\n$"):format(url), r.stderr)
     assert.same({"x.txt"}, fs.list(folder:path()))
     for message, words in pairs{
       ["--sha256 is for one file"] = {"--sha256=" .. ("0"):rep(64), url .. "a", url .. "b"},
