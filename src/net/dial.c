@@ -14,6 +14,9 @@
 #include "io/pipe.h"
 
 #define ATTEMPT_DELAY 0.25  // seconds; RFC 8305, section 5: Connection Attempt Delay
+#define FULL_DELAY 0.001    // seconds until a Unix socket is tried again whose queue is full
+#define FULL_DELAY_MAX 0.05
+#define UNIX "unix:"
 
 typedef struct attempt {
   uv_connect_t req;
@@ -29,6 +32,7 @@ typedef struct dial {
   int rc, at, pending;  // the error so far, addresses begun with, attempts under way
   stream *winner;
   timer_call delay;
+  double full_delay;  // 0: this is no Unix socket
   dial_options o;
   address_list hosts;
   char target[ADDRESS_TEXT];  // what is tried now, for the task tree
@@ -112,8 +116,47 @@ static void advance(dial *d) {
     timer_arm(d->r, &d->delay.tm, timer_after(d->r, ATTEMPT_DELAY));
 }
 
+static void try_path(dial *d) {
+  attempt *a = &d->attempts[0];
+  pipe_stream *conn;
+  int rc = pipe_new(d->r, d->io, &unix_transport, d->target, &conn);
+  if (rc < 0) {
+    settle(d, rc);
+    return;
+  }
+  a->d = d;
+  a->req.data = a;
+  a->conn = &conn->base.s;
+  d->at = d->pending = 1;
+  d->refs++;
+  uv_pipe_connect(&a->req, &conn->uv, d->target + strlen(UNIX), on_connect);
+}
+
+// Where a connect(2) that blocks would wait for room in the server's queue, one that does not is
+// told EAGAIN, and nothing tells when there is room (unix(7)).
+static void try_path_later(dial *d) {
+  int rc = timer_arm(d->r, &d->delay.tm, timer_after(d->r, d->full_delay));
+  d->full_delay = d->full_delay < FULL_DELAY_MAX / 2 ? d->full_delay * 2 : FULL_DELAY_MAX;
+  if (rc < 0) settle(d, UV_EAGAIN);
+}
+
 static void on_delay(timer_call *c) {
-  advance(list_entry(c, dial, delay));
+  dial *d = list_entry(c, dial, delay);
+  if (d->full_delay > 0)
+    try_path(d);
+  else
+    advance(d);
+}
+
+// An attempt has failed.
+static void fail(dial *d, int rc) {
+  if (!d->t) return;
+  if (d->full_delay > 0 && rc == UV_EAGAIN) {
+    try_path_later(d);
+  } else {
+    note(d, rc);
+    advance(d);
+  }
 }
 
 static void on_connect(uv_connect_t *req, int status) {
@@ -127,8 +170,7 @@ static void on_connect(uv_connect_t *req, int status) {
     settle(d, 0);
   } else if (s) {
     stream_close(s, 0);
-    note(d, status);
-    if (d->t) advance(d);
+    fail(d, status);
   }
   unref(d);
 }
@@ -198,19 +240,8 @@ int dial_begin(lua_State *L, const address_list *hosts, const dial_options *o, u
 int dial_begin_path(lua_State *L, const char *path, uint64_t when, const wait_ops *ops) {
   wait_check(L);
   dial *d = make(L, 1);
-  pipe_stream *conn;
-  attempt *a = &d->attempts[0];
-  a->d = d;
-  a->req.data = a;
-  snprintf(d->target, sizeof d->target, "unix:%s", path);
-  int rc = pipe_new(d->r, d->io, &unix_transport, d->target, &conn);
-  if (rc < 0) {
-    settle(d, rc);
-  } else {
-    a->conn = &conn->base.s;
-    d->at = d->pending = 1;
-    d->refs++;
-    uv_pipe_connect(&a->req, &conn->uv, path, on_connect);
-  }
+  snprintf(d->target, sizeof d->target, UNIX "%s", path);
+  d->full_delay = FULL_DELAY;
+  try_path(d);
   return wait_begin_until(L, ops, d, when);
 }

@@ -48,6 +48,42 @@ describe("unix sockets", function()
     end)
   end)
 
+  it("are waited for while the server's queue is full", function()
+    local path, folder = temporary()
+    local _ <close> = folder
+    path = "unix:" .. path
+    local l <close> = assert(net.listen(path, {backlog = 1}))
+    local fill = {}
+    local function fill_queue()
+      local c, err
+      repeat
+        c, err = net.connect(path, {timeout = 0.02})
+        fill[#fill + 1] = c
+      until not c
+      return err
+    end
+    local err = fill_queue()
+    assert.equal("ETIMEDOUT", err.code, tostring(err))
+    err = select(2, corun.timeout(0.01, net.connect, path))
+    assert.equal("timeout", err.op)
+    local clients = {}
+    for i = 1, 50 do clients[i] = corun.async(net.connect, path) end
+    for _ = 1, #fill + 50 do
+      local c <close> = assert(l:accept())
+      assert(c:write("hello"))
+    end
+    for _, t in ipairs(clients) do
+      local c <close> = assert(t:await())
+      assert.equal("hello", c:read("a"))
+    end
+    fill_queue()
+    local late = waiting(net.connect, path)
+    l:close()
+    err = select(2, late:await())
+    assert.equal("ENOENT", err.code, tostring(err)) -- the server's file has gone with it
+    for _, c in ipairs(fill) do c:close() end
+  end)
+
   it("move large amounts with backpressure", function()
     local path, folder = temporary()
     local _ <close> = folder
@@ -141,11 +177,11 @@ socket.socket(socket.AF_UNIX).bind(sys.argv[1])' %s]]):format(path)))
       local address, waiting, full = "unix:%s", {}
       local l = assert(net.listen(address, {backlog = 1}))
       repeat
-        waiting[#waiting + 1], full = net.connect(address)
+        waiting[#waiting + 1], full = net.connect(address, {timeout = 0.05})
       until full
       print(full.code, select(2, net.listen(address)).code)']]):format(path))
     assert.equal("", r.err)
-    assert.equal("EAGAIN\tEADDRINUSE\n", r.out)
+    assert.equal("ETIMEDOUT\tEADDRINUSE\n", r.out)
   end)
 
   it("have the permissions they are given", function()
