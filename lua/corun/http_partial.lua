@@ -47,7 +47,12 @@ function partial.of(path, mode)
   local st, err
   self.target, st, err = follow(path)
   if not st and err.code ~= "ENOENT" then return nil, err end
-  if st and st.kind ~= "file" then
+  if not st then
+    local folder = self.target:match("^.*/") or "."
+    local is_there, why = fs.exists(folder)
+    if is_there == nil then return nil, why end
+    if not is_there then return failure(self, "ENOENT", "there is no folder " .. folder) end
+  elseif st.kind ~= "file" then
     return failure(self, st.kind == "directory" and "EISDIR" or "EINVAL",
       "there is something else than a file: " .. st.kind)
   end

@@ -373,9 +373,12 @@ describe("http.download", function()
     assert.is_nil(n)
     assert.equal("EISDIR", err.code)
     path = folder:path() .. "/no/file"
+    it.seen = {}
     n, err = download(url)
     assert.is_nil(n)
     assert.equal("ENOENT", err.code)
+    assert.equal("there is no folder " .. folder:path() .. "/no/", err.message)
+    assert.same({}, it.seen)
     server:close()
   end)
 
