@@ -138,23 +138,22 @@ static int attempt_count(lua_State *L, stream *s) {
   return wait_for(L, s, n ? n : 1);
 }
 
-// Read what the transport has into memory that becomes the string, when that is much: it saves a
-// copy of it. Answers 0 when it is to be read into the buffer as ever.
+// Read what the transport has into memory that becomes the string, which saves a copy of it.
+// Answers 0 when nothing came.
 static int take_direct(lua_State *L, stream *s) {
-  ssize_t there = s->t->read_now(s, NULL, 0);
-  size_t n = there > 0 ? (size_t)there : 0, head = bytes_head(rt_of(L));
-  if (n > s->rq.n) n = s->rq.n;
-  if (n > IO_BLOCK) n = IO_BLOCK;
+  size_t n = s->rq.n < IO_BLOCK ? s->rq.n : IO_BLOCK, head = bytes_head(rt_of(L));
   char *block = n >= DIRECT ? malloc(head + n + BYTES_TAIL) : NULL;
   if (!block) return 0;
   ssize_t got = s->t->read_now(s, block + head, n);
   if (got <= 0) {
     free(block);
+    if (got != UV_EAGAIN) stream_ended(s, (int)got);
     return 0;
   }
   s->many = got >= (ssize_t)DIRECT;
   s->bytes_in += (uint64_t)got;
-  bytes_push(L, block, head, (size_t)got);
+  char *fit = (size_t)got < n ? realloc(block, head + (size_t)got + BYTES_TAIL) : NULL;
+  bytes_push(L, fit ? fit : block, head, (size_t)got);
   return 1;
 }
 
@@ -165,8 +164,8 @@ static int attempt_some(lua_State *L, stream *s) {
     s->many = len >= DIRECT;
     return give(L, s, len < s->rq.n ? len : s->rq.n, 0);
   }
+  if (!s->in_rc && stream_is_ready(s) && take_direct(L, s)) return 1;
   if (s->in_rc) return give_end(L, s);
-  if (stream_is_ready(s) && take_direct(L, s)) return 1;
   if (!s->many || !s->t->read_now) return wait_for(L, s, 1);
   s->many = 0;
   return stream_wait_direct(L, s, s->rq.when, on_more, NULL);

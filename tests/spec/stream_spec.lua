@@ -668,6 +668,16 @@ describe("large pieces, which are read straight into the string", function()
       b:close()
       assert_error("ECLOSED", "recv", reading:await())
     end)
+    with_pair(function(a, b)
+      b:write("nobody reads this, so that a's close resets the connection")
+      a:write(("x"):rep(60000))
+      local got = 0
+      repeat got = got + #b:recv() until got == 60000
+      local reading = waiting(b.recv, b)
+      a:close()
+      assert_error("ECONNRESET", "recv", reading:await())
+      assert_error("ECONNRESET", "recv", b:recv())
+    end)
   end)
 end)
 
