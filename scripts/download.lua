@@ -77,21 +77,23 @@ local function save(job)
         before = done
         bar = corun.progress.bar{label = job.name, unit = "bytes", done = done, quiet = opt.quiet}
       end
+      before = math.min(before, done) -- it may be begun anew
       bar:set(done, length)
     end,
   })
   if not bytes then return nil, err end
   local seconds, fetched = corun.now() - start, math.max(0, bytes - before)
   corun.stdout:write(("%s: %.1f MB%s in %.1f s, %.1f MB/s%s\n"):format(job.path, bytes / 1e6,
-    before > 0 and (", the last %.1f MB"):format(fetched / 1e6) or "", seconds,
+    before > 0 and (" (%.1f MB were missing)"):format(fetched / 1e6) or "", seconds,
     fetched / 1e6 / seconds, opt.sha256 and ", SHA-256 as it should be" or ""))
   return true
 end
 
--- An error, with the URL once.
+-- An error, with the URL once and without its login.
 local function explain(job, err)
-  local is_of_url = err.target == job.url
-  return ("%s: %s"):format(job.url, is_of_url and ("%s (%s)"):format(err.message, err.code) or err)
+  local shown = job.url:gsub("^(%a[%w+.-]*://)[^/?#]*@", "%1")
+  return err.target == shown and ("%s: %s (%s)"):format(shown, err.message, err.code)
+    or ("%s: %s"):format(shown, err)
 end
 
 local failed = false

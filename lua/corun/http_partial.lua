@@ -24,19 +24,29 @@ local function failure(self, code, message)
   return nil, task.err(code, message, {op = "download", target = self.target})
 end
 
--- Where symbolic links lead, also to nothing, as for open(2); and what is there. What loops is the
--- error of stat.
-local function follow(path)
-  local at, st, err = path, fs.stat(path, {follow = false})
-  for _ = 1, MOST_LINKS do
-    if not st or st.kind ~= "link" then return at, st, err end
-    local to
-    to, err = fs.readlink(at)
-    if not to then return at, nil, err end
+-- The name that symbolic links lead to where there is nothing. nil and an error when they were
+-- changed to a loop meanwhile.
+local function last_name(path)
+  local at = path
+  for _ = 0, MOST_LINKS do
+    local to = fs.readlink(at)
+    if not to then return at end
     at = to:find("^/") and to or at:match("^(.-)[^/]*$") .. to
-    st, err = fs.stat(at, {follow = false})
   end
-  return path, fs.stat(path)
+  return failure({target = path}, "ELOOP", "too many symbolic links")
+end
+
+-- Where a path leads, and what is there (nil: nothing); nil and an error. The system is asked
+-- first: there are links that it does not follow (proc(5), protected_symlinks).
+local function follow(path)
+  local st, err = fs.stat(path, {follow = false})
+  local is_link = st and st.kind == "link"
+  if is_link then st, err = fs.stat(path) end
+  if not st and err.code ~= "ENOENT" then return nil, err end
+  if not is_link then return path, st end
+  if not st then return last_name(path) end
+  path, err = fs.realpath(path)
+  return path, path and st or err
 end
 
 ---Find out where a download to `path` goes; nil and an error where there can be no file.
@@ -44,9 +54,9 @@ end
 ---@param mode string|integer? of the target (default: what it has)
 function partial.of(path, mode)
   local self = setmetatable({mode = mode}, partial)
-  local st, err
-  self.target, st, err = follow(path)
-  if not st and err.code ~= "ENOENT" then return nil, err end
+  local st
+  self.target, st = follow(path)
+  if not self.target then return nil, st end
   if not st then
     local folder = self.target:match("^.*/") or "."
     local is_there, why = fs.exists(folder)

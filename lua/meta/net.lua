@@ -23,8 +23,8 @@ local net = {}
 ---
 --- The addresses that a name has are tried as Happy Eyeballs does (RFC 8305): families alternating,
 --- the next one 250 ms after the one before or as soon as that has failed; the first connection
---- that stands wins. At a Unix socket it waits, as connect(2) does, while the queue of connections
---- that the server has yet to accept is full.
+--- that stands wins. A Unix socket whose server has a full queue of connections to accept is tried
+--- again and again (on Linux; other systems say `ECONNREFUSED`), without `timeout` for ever.
 ---
 --- With `tls` the connection is ready when the peer has proved who it is: its certificate must be
 --- for the host in `addr` (RFC 9525) and lead to an authority that the system trusts.

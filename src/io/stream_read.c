@@ -138,8 +138,8 @@ static int attempt_count(lua_State *L, stream *s) {
   return wait_for(L, s, n ? n : 1);
 }
 
-// Read what the transport has into memory that becomes the string, which saves a copy of it.
-// Answers 0 when nothing came.
+// Read what the transport has into memory that becomes the string, when that may be much: it saves
+// a copy of it. Answers 0 when it is to be read into the buffer as ever, or an error came.
 static int take_direct(lua_State *L, stream *s) {
   size_t n = s->rq.n < IO_BLOCK ? s->rq.n : IO_BLOCK, head = bytes_head(rt_of(L));
   char *block = n >= DIRECT ? malloc(head + n + BYTES_TAIL) : NULL;
@@ -152,7 +152,7 @@ static int take_direct(lua_State *L, stream *s) {
   }
   s->many = got >= (ssize_t)DIRECT;
   s->bytes_in += (uint64_t)got;
-  char *fit = (size_t)got < n ? realloc(block, head + (size_t)got + BYTES_TAIL) : NULL;
+  char *fit = s->many ? realloc(block, head + (size_t)got + BYTES_TAIL) : NULL;
   bytes_push(L, fit ? fit : block, head, (size_t)got);
   return 1;
 }

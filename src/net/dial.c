@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Connecting. See dial.h. Invariant: the object lives until the task has let go of it and the
-// callback of each attempt has run; a stream in `conn` of an attempt is not closed yet.
+// Connecting. See dial.h. Invariant: the object lives until the task has let go of it, the callback
+// of each attempt has run, and the timer of a Unix socket's is closed; a stream in `conn` of an
+// attempt is not closed yet.
 #include "net/dial.h"
 
 #include <lauxlib.h>
@@ -14,8 +15,7 @@
 #include "io/pipe.h"
 
 #define ATTEMPT_DELAY 0.25  // seconds; RFC 8305, section 5: Connection Attempt Delay
-#define FULL_DELAY 0.001    // seconds until a Unix socket is tried again whose queue is full
-#define FULL_DELAY_MAX 0.05
+#define LONGEST_PAUSE 16    // milliseconds between two attempts at a Unix socket
 #define UNIX "unix:"
 
 typedef struct attempt {
@@ -32,7 +32,9 @@ typedef struct dial {
   int rc, at, pending;  // the error so far, addresses begun with, attempts under way
   stream *winner;
   timer_call delay;
-  double full_delay;  // 0: this is no Unix socket
+  uv_timer_t retry;  // of a Unix socket: in the world's time, also under a virtual clock
+  int is_path;
+  unsigned pause;  // milliseconds at most, once its queue was full
   dial_options o;
   address_list hosts;
   char target[ADDRESS_TEXT];  // what is tried now, for the task tree
@@ -52,9 +54,15 @@ static void note(dial *d, int rc) {
   if (is_vague) d->rc = rc;
 }
 
+static void on_retry_closed(uv_handle_t *h) {
+  unref(h->data);
+}
+
 // Close what has not won. The callbacks still come, with UV_ECANCELED.
 static void drop_attempts(dial *d) {
+  uv_handle_t *retry = (uv_handle_t *)&d->retry;
   timer_disarm(d->r, &d->delay.tm);
+  if (d->is_path && !uv_is_closing(retry)) uv_close(retry, on_retry_closed);
   for (int i = 0; i < d->at; i++) {
     stream *s = d->attempts[i].conn;
     d->attempts[i].conn = NULL;
@@ -132,26 +140,26 @@ static void try_path(dial *d) {
   uv_pipe_connect(&a->req, &conn->uv, d->target + strlen(UNIX), on_connect);
 }
 
+static void on_retry(uv_timer_t *t) {
+  try_path(t->data);
+}
+
 // Where a connect(2) that blocks would wait for room in the server's queue, one that does not is
-// told EAGAIN, and nothing tells when there is room (unix(7)).
+// told EAGAIN, and nothing tells when there is room. Those who wait come at different times, so
+// that the server can run between them.
 static void try_path_later(dial *d) {
-  int rc = timer_arm(d->r, &d->delay.tm, timer_after(d->r, d->full_delay));
-  d->full_delay = d->full_delay < FULL_DELAY_MAX / 2 ? d->full_delay * 2 : FULL_DELAY_MAX;
-  if (rc < 0) settle(d, UV_EAGAIN);
+  if (d->pause < LONGEST_PAUSE) d->pause = d->pause ? d->pause * 2 : 1;
+  uv_timer_start(&d->retry, on_retry, 1 + rt_random(d->r) % d->pause, 0);
 }
 
 static void on_delay(timer_call *c) {
-  dial *d = list_entry(c, dial, delay);
-  if (d->full_delay > 0)
-    try_path(d);
-  else
-    advance(d);
+  advance(list_entry(c, dial, delay));
 }
 
 // An attempt has failed.
 static void fail(dial *d, int rc) {
   if (!d->t) return;
-  if (d->full_delay > 0 && rc == UV_EAGAIN) {
+  if (d->is_path && rc == UV_EAGAIN) {
     try_path_later(d);
   } else {
     note(d, rc);
@@ -188,7 +196,8 @@ wait_answer dial_cancel(task *t, void *arg) {
 
 void dial_describe(const task *t, const void *arg, char *buf, size_t n) {
   (void)t;
-  snprintf(buf, n, "%s", ((const dial *)arg)->target);
+  const dial *d = arg;
+  snprintf(buf, n, "%s%s", d->target, d->pause ? ", whose queue is full" : "");
 }
 
 int dial_take(void *arg, stream **out) {
@@ -241,7 +250,10 @@ int dial_begin_path(lua_State *L, const char *path, uint64_t when, const wait_op
   wait_check(L);
   dial *d = make(L, 1);
   snprintf(d->target, sizeof d->target, UNIX "%s", path);
-  d->full_delay = FULL_DELAY;
+  d->is_path = 1;
+  uv_timer_init(&d->r->loop, &d->retry);
+  d->retry.data = d;
+  d->refs++;
   try_path(d);
   return wait_begin_until(L, ops, d, when);
 }

@@ -24,7 +24,8 @@ typedef struct dial_options {
 int dial_begin(lua_State *L, const address_list *hosts, const dial_options *o, uint64_t when,
                const wait_ops *ops);
 
-// The same for the Unix socket at `path`. [loop] Raises on out of memory.
+// The same for the Unix socket at `path`; as long as its server's queue is full it is tried again.
+// [loop] Raises on out of memory.
 int dial_begin_path(lua_State *L, const char *path, uint64_t when, const wait_ops *ops);
 
 // Take the connection, a tcp or a pipe_stream; its reference is the caller's. [loop] Answers 0 or

@@ -149,7 +149,10 @@ describe("http.download", function()
     for _, missing in ipairs{'{"a":1}', '{"from":3}', '{"1":{"from":3}}', "[3]", '"all"', "null",
       '[{"from":0}]', '[{"from":-1,"to":4799999}]', '[{"from":0.5,"to":4799999}]',
       '[{"from":5,"to":9},{"from":8,"to":4799999}]', '[{"from":5,"to":4800000}]'} do
-      again(function() -- no list of ranges of it
+      again(function() -- no list of ranges of it, and the file as long as all of it
+        local file <close> = assert(fs.open(path .. ".part", "r+"))
+        assert(file:seek("set", #TEXT - 1))
+        assert(file:write("x"))
         local note = json.decode(assert(fs.read(path .. ".part.json")))
         note.missing = "MISSING"
         assert(fs.write(path .. ".part.json", (json.encode(note):gsub('"MISSING"', missing))))
@@ -363,11 +366,26 @@ describe("http.download", function()
     assert.equal(6, download(url)) -- which leads to nothing yet
     assert.equal("linked", fs.read(folder:path() .. "/sub/new"))
     assert.same({"new"}, fs.list(folder:path() .. "/sub"))
-    path = folder:path() .. "/loop"
-    assert(fs.symlink("loop", path))
-    local n, err = download(url)
-    assert.is_nil(n)
-    assert.equal("ELOOP", err.code)
+    for i = 3, 42 do assert(fs.symlink("link" .. i - 1, folder:path() .. "/link" .. i)) end
+    it.text = "longer"
+    for n = 40, 41 do -- as many links, less one: 40 are followed
+      for _, is_there in ipairs{true, false} do
+        if is_there then assert(fs.write(folder:path() .. "/sub/new", "old")) end
+        path = folder:path() .. "/link" .. n
+        assert.equal(6, download(url))
+        assert.equal("link", fs.stat(path, {follow = false}).kind)
+        assert.equal("longer", fs.read(folder:path() .. "/sub/new"))
+        assert(fs.remove(folder:path() .. "/sub/new"))
+      end
+    end
+    assert(fs.symlink("loop", folder:path() .. "/loop"))
+    local n, err
+    for _, name in ipairs{"link42", "loop"} do
+      path = folder:path() .. "/" .. name
+      n, err = download(url)
+      assert.is_nil(n)
+      assert.equal("ELOOP", err.code)
+    end
     path = folder:path()
     n, err = download(url)
     assert.is_nil(n)

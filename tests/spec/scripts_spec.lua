@@ -448,9 +448,9 @@ describe("scripts/download.lua", function()
     o.has_cut = first > 0
     local body = text:sub(first + 1, last + 1)
     o.sent = (o.sent or 0) + #body
-    return ("HTTP/1.1 %d X\r\netag: \"1\"\r\ncontent-range: bytes %d-%d/%d\r\n"
-      .. "content-length: %d\r\n\r\n%s"):format(range and 206 or 200, first, last, #text, #body,
-      o.is_cut and first > 0 and body:sub(1, -2) or body)
+    return ("HTTP/1.1 %d X\r\netag: \"%d\"\r\ncontent-range: bytes %d-%d/%d\r\n"
+      .. "content-length: %d\r\n\r\n%s"):format(range and 206 or 200, o.version or 1, first, last,
+      #text, #body, o.is_cut and first > 0 and body:sub(1, -2) or body)
   end
 
   -- A server that gives ranges of /a/file.bin; without the last byte while `o.is_cut`.
@@ -507,8 +507,14 @@ describe("scripts/download.lua", function()
     r = run(folder, "--retries=0", url)
     assert.equal(0, r.code, r.stderr)
     assert.is_true(o.sent < #text) -- what was there did not come again
-    assert.matches("^file.bin: 3.2 MB, the last %d%.%d MB in ", r.stdout)
+    assert.matches("^file.bin: 3.2 MB %(%d%.%d MB were missing%) in ", r.stdout)
     assert.is_true(fs.read(folder:path() .. "/file.bin") == text)
+    o.is_cut = true
+    assert.equal(1, run(folder, "--retries=0", "-q", url).code)
+    o.is_cut, o.version = false, 2 -- all of it comes again
+    r = run(folder, "--retries=0", "-q", url)
+    assert.equal(0, r.code, r.stderr)
+    assert.matches("^file.bin: 3.2 MB in ", r.stdout)
     server:close()
   end)
 
@@ -516,7 +522,7 @@ describe("scripts/download.lua", function()
     local server <close>, url = serve({})
     local folder <close> = assert(fs.temp{dir = true})
     url = url .. "/a/"
-    local r = run(folder, "-q", url .. "none", url .. "x.txt")
+    local r = run(folder, "-q", (url:gsub("//", "//bob:secret@")) .. "none", url .. "x.txt")
     assert.equal(1, r.code)
     assert.matches("^x.txt: ", r.stdout)
     assert.equal(("download: %snone: the server answered 404 (EHTTP)\n"):format(url),

@@ -2,6 +2,7 @@
 -- Unix sockets: the stream methods, the socket's file, peers in Python and nginx's absence of TCP.
 local corun = require "corun"
 local net = require "corun.net"
+local eventually = require "tests.spec.support.eventually"
 local outcomes = dofile("tests/spec/support/outcomes.lua")
 local program = dofile("tests/fixtures/cli/program.lua")
 
@@ -53,22 +54,14 @@ describe("unix sockets", function()
     local _ <close> = folder
     path = "unix:" .. path
     local l <close> = assert(net.listen(path, {backlog = 1}))
-    local fill = {}
-    local function fill_queue()
-      local c, err
-      repeat
-        c, err = net.connect(path, {timeout = 0.02})
-        fill[#fill + 1] = c
-      until not c
-      return err
-    end
-    local err = fill_queue()
-    assert.equal("ETIMEDOUT", err.code, tostring(err))
-    err = select(2, corun.timeout(0.01, net.connect, path))
+    local a <close> = assert(net.connect(path)) -- Linux takes one more than the backlog
+    local b <close> = assert(net.connect(path))
+    assert_error("ETIMEDOUT", "connect", net.connect(path, {timeout = 0.05}))
+    local _, err = corun.timeout(0.01, net.connect, path)
     assert.equal("timeout", err.op)
     local clients = {}
     for i = 1, 50 do clients[i] = corun.async(net.connect, path) end
-    for _ = 1, #fill + 50 do
+    for _ = 1, 52 do
       local c <close> = assert(l:accept())
       assert(c:write("hello"))
     end
@@ -76,12 +69,44 @@ describe("unix sockets", function()
       local c <close> = assert(t:await())
       assert.equal("hello", c:read("a"))
     end
-    fill_queue()
+    assert.equal("hellohello", a:read("a") .. b:read("a"))
+  end)
+
+  it("whose queue is full and that end are gone", function()
+    local path, folder = temporary()
+    local _ <close> = folder
+    path = "unix:" .. path
+    local l <close> = assert(net.listen(path, {backlog = 1}))
+    local a <close> = assert(net.connect(path))
+    local b <close> = assert(net.connect(path))
     local late = waiting(net.connect, path)
+    eventually("it has seen that", function()
+      local tasks = table.concat(corun.debug.tasks(), "\n")
+      return tasks:find(path .. ", whose queue is full", 1, true)
+    end)
     l:close()
-    err = select(2, late:await())
-    assert.equal("ENOENT", err.code, tostring(err)) -- the server's file has gone with it
-    for _, c in ipairs(fill) do c:close() end
+    assert_error("ENOENT", "connect", late:await()) -- the server's file has gone with it
+    for _, c in ipairs{a, b} do assert_error("ECONNRESET", "recv", c:recv()) end
+  end)
+
+  it("are waited for in the world's time, also under a virtual clock", function()
+    local path, folder = temporary()
+    local _ <close> = folder
+    local r = program.sh(([[timeout -s KILL 20 "$CORUN" -e '
+      local corun, net = require "corun", require "corun.net"
+      local address = "unix:%s"
+      local l = assert(net.listen(address, {backlog = 1}))
+      corun.debug.virtual(true)
+      local start = corun.now()
+      corun.scope(function(s)
+        s:spawn(function() for _ = 1, 9 do assert(l:accept()):close() end end)
+        for _ = 1, 9 do
+          s:spawn(function() assert(net.connect(address, {timeout = 1})):close() end)
+        end
+      end)
+      print(corun.now() - start)']]):format(path))
+    assert.equal("", r.err)
+    assert.equal("0.0\n", r.out)
   end)
 
   it("move large amounts with backpressure", function()
