@@ -81,6 +81,13 @@ void collector_weigh(lua_State *L, size_t bytes) {
     lua_gc(L, LUA_GCSTEP, kb < INT_MAX ? (int)kb : INT_MAX);
 }
 
+void collector_make_room(lua_State *L, size_t bytes) {
+  int kb = bytes < (size_t)INT_MAX << 10 ? (int)(bytes >> 10) : INT_MAX;
+  if (!kb || !is_running(L)) return;
+  lua_gc(L, LUA_GCSTEP, kb);
+  lua_gc(L, LUA_GCSTEP, -kb);
+}
+
 static void set_pause(rt *r) {
   lua_gc(r->L, LUA_GCSETPAUSE, r->alloc.held > LARGE ? PAUSE_LARGE : PAUSE);
 }

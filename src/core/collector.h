@@ -36,6 +36,11 @@ void collector_open(lua_State *L);
 // Raises as an allocation does.
 void collector_weigh(lua_State *L, size_t bytes);
 
+// Collect now, if that will be due when `bytes` more are allocated, and not once they are: so they
+// may take the memory of what was last used, which the processor's cache still has. [loop] Raises
+// as an allocation does.
+void collector_make_room(lua_State *L, size_t bytes);
+
 // Follow the size of the heap: say what is due. For between two turns of the loop, and where a step
 // makes much. [loop] Does not raise and runs no finalizer.
 void collector_pace(rt *r);

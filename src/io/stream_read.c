@@ -10,6 +10,7 @@
 
 #include "core/args.h"
 #include "core/bytes.h"
+#include "core/collector.h"
 #include "core/error.h"
 #include "core/options.h"
 #include "core/runtime.h"
@@ -328,6 +329,7 @@ static int l_recv(lua_State *L) {
   } else if (s->timeout > 0) {
     q.when = stream_limit(L, s, 0, q.op);
   }
+  if (s->many) collector_make_room(L, IO_BLOCK + 1024);
   return begin(L, s, &q);
 }
 

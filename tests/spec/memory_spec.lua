@@ -124,6 +124,45 @@ describe("memory", function()
       print(weak[1] ~= nil, memory() > 4 << 20 and #big == 60000)]]))
   end)
 
+  -- Run `prepare` in a task that has received a large piece, and let it wait for the next one,
+  -- which is more than the collector lets the heap grow by; `look` runs meanwhile. Prints what the
+  -- wait came to.
+  local function receiving(prepare, look)
+    return printed(([[
+      local net = require("corun.net")
+      local listener <close> = assert(net.listen("127.0.0.1:0"))
+      local accepting = corun.async(listener.accept, listener)
+      local from <close> = assert(net.connect(listener:address()))
+      local to <close> = assert(accepting:await())
+      local weak, piece = setmetatable({}, {__mode = "v"}), ("x"):rep(32 << 10)
+      assert(from:write(piece))
+      assert(#to:recv() == #piece)
+      local receiver = corun.async(function()
+        collectgarbage("generational", 1)
+        collectgarbage("step")
+        %s
+        local data, err = to:recv()
+        return data and #data or err.code
+      end)
+      corun.yield()
+      %s
+      from:write(piece)
+      print(receiver:await())]]):format(prepare, look))
+  end
+
+  it("S40 garbage goes before a task waits for a large piece, not once that has come", function()
+    assert.equal("true\n32768\n", receiving("weak[1] = {}", "print(weak[1] == nil)"))
+  end)
+
+  it("S40 a finaliser may close the stream of the recv in which it runs", function()
+    assert.equal("ECLOSED\n", receiving("setmetatable({}, {__gc = function() to:close() end})", ""))
+  end)
+
+  it("a collector that was stopped is not run by recv either", function()
+    assert.equal("false\n32768\n", receiving('collectgarbage("stop") weak[1] = {}',
+      "print(weak[1] == nil)"))
+  end)
+
   it("out of memory is an error, and cleanup runs #faults", function()
     local code = [[
       local corun = require "corun"
