@@ -452,8 +452,8 @@ describe("tls streams", function()
   end)
 
   it("carry bytes of every size, both ways at once", function()
-    local c, s, _ <close> = pair()
-    local sizes = {1, 2, 100, 16383, 16384, 16385, 65535, 65536, 65537, 200000, 3000000}
+    local sizes = {1, 2, 100, 16383, 16384, 16385, 65535, 65536, 65537, 200000, 3000000,
+      512, 513, 1, 16384, 512, 200000, 7, 8, 9} -- short ones after long ones, and by turns
     local function send(stream, tag)
       for i, n in ipairs(sizes) do assert(stream:write((tag .. i):rep(n):sub(1, n))) end
     end
@@ -462,8 +462,11 @@ describe("tls streams", function()
         assert.is_true((tag .. i):rep(n):sub(1, n) == stream:read_exactly(n))
       end
     end
-    corun.gather(function() send(c, "c") end, function() send(s, "s") end,
-      function() receive(c, "s") end, function() receive(s, "c") end)
+    for _, version in ipairs{"1.2", "1.3"} do
+      local c, s, _ <close> = pair({max = version})
+      corun.gather(function() send(c, "c") end, function() send(s, "s") end,
+        function() receive(c, "s") end, function() receive(s, "c") end)
+    end
   end)
 
   it("join small pieces into records, and write large ones as they are", function()
