@@ -121,7 +121,6 @@
   X(SSL_set_read_ahead)                 \
   X(SSL_set_session)                    \
   X(SSL_shutdown)                       \
-  X(SSL_version)                        \
   X(SSL_write)                          \
   X(TLS_client_method)                  \
   X(TLS_server_method)

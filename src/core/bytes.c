@@ -57,13 +57,16 @@ static char *take_block(buffer *b, size_t head, size_t n) {
   return block;
 }
 
-void bytes_take(lua_State *L, buffer *b, size_t n, size_t cut) {
+int bytes_take(lua_State *L, buffer *b, size_t n, size_t cut) {
   size_t head = rt_of(L)->alloc.head;
   char *block = take_block(b, head, n);
   if (block) {
     bytes_push(L, block, head, n - cut);
-    return;
+    return 1;
   }
+  const buffer before = *b;
   lua_pushlstring(L, n ? buffer_bytes(b) : "", n - cut);
+  if (b->data != before.data || b->start != before.start || b->end != before.end) return 0;
   buffer_consume(b, n);
+  return 1;
 }

@@ -27,7 +27,8 @@ void bytes_push(lua_State *L, char *block, size_t head, size_t n);
 
 // Push the first `n` bytes of a buffer, less the last `cut` of them, as a string, and drop them.
 // Many bytes at the start of a block with room in front (buffer_begin with bytes_head) are not
-// copied. [loop] Raises on out of memory.
-void bytes_take(lua_State *L, buffer *b, size_t n, size_t cut);
+// copied. [loop] Raises on out of memory. Answers whether they were dropped: not if the buffer was
+// changed meanwhile, by a finaliser.
+int bytes_take(lua_State *L, buffer *b, size_t n, size_t cut);
 
 #endif

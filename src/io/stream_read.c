@@ -58,9 +58,16 @@ static int fail_with(lua_State *L, const stream *s, const char *code, const char
   return give_error(L, s);
 }
 
-// Give `n` bytes from the front without the last `cut` of them.
+// Give `n` bytes from the front without the last `cut` of them. To make the string may run
+// finalisers; if one has read from this stream, or closed it, the request begins anew.
 static int give(lua_State *L, stream *s, size_t n, size_t cut) {
-  bytes_take(L, &s->in, n, cut);
+  stream_request asked = s->rq;
+  if (!bytes_take(L, &s->in, n, cut)) {
+    lua_pop(L, 1);
+    asked.scanned = 0;
+    s->rq = asked;
+    return attempt(L, s);
+  }
   stream_consumed(s);
   return 1;
 }

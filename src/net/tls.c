@@ -168,6 +168,7 @@ static int may_have_more(const tls *x) {
 // Let OpenSSL take short input at once, and not the head of each record first. Of longer input it
 // would move to and fro the begin of a record that its buffer does not hold.
 static void set_pace(tls *x) {
+  x = outermost(x);
   unsigned is_short = x->input_left <= TLS_RECORD;
   if (x->takes_all == is_short) return;
   x->takes_all = is_short;

@@ -50,7 +50,6 @@ struct tls {
   unsigned cut : 1;        // what went wrong is that the connection below has ended
   unsigned heard : 1;      // the peer has sent data
   unsigned takes_all : 1;  // OpenSSL reads as much as it can
-  unsigned brief : 1;      // it makes short records only
   unsigned lingers : 1;    // closing: drops what comes until the peer's end
 };
 

@@ -12,7 +12,6 @@
 #include "core/runtime.h"
 #include "net/tls_error.h"
 
-#define SHORTEST 512              // bytes, of the limits of a record that OpenSSL allows
 #define BATCH ((size_t)64 << 10)  // plaintext that is encrypted before the system gets it
 
 static uv_stream_t *uv_of(const tls *x) {
@@ -85,21 +84,10 @@ void tls_send(tls *x) {
 
 // --- Plaintext -------------------------------------------------------------------------------
 
-// OpenSSL allocates a buffer for each write that holds the longest record there may be. That of a
-// short one comes from where malloc is quick. Not in TLS 1.2: there a warning may leave a buffer
-// behind, which must do for the next record.
-static void set_longest(tls *x, size_t n) {
-  unsigned brief = n <= SHORTEST && x->f->SSL_version(x->ssl) >= TLS1_3_VERSION;
-  if (x->brief == brief) return;
-  x->brief = brief;
-  x->f->SSL_ctrl(x->ssl, SSL_CTRL_SET_MAX_SEND_FRAGMENT, brief ? SHORTEST : TLS_RECORD, NULL);
-}
-
 // Encrypt `n` bytes into `to`. 0 or an error.
 static int encrypt(tls *x, const char *p, size_t n, buffer *to) {
   if (buffer_reserve(to, n + (n / TLS_RECORD + 1) * 64) < 0) return UV_ENOMEM;
   x->output = to;
-  set_longest(x, n);
   int rc = x->f->SSL_write(x->ssl, p, (int)n);
   x->output = &x->out;
   if (rc == (int)n) return 0;  // what others have left in the queue of errors is before this one's

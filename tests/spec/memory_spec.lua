@@ -167,6 +167,46 @@ describe("memory", function()
     assert.equal("ECLOSED\n", receiving("setmetatable({}, {__gc = function() to:close() end})", ""))
   end)
 
+  it("what a finaliser reads is given once, also within a read of the same stream", function()
+    for _, read in ipairs{"recv()", "recv(99)", "read(1)", 'read("l")', 'read_until("9")'} do
+      assert.equal("true\ttrue\n", printed(([[
+        local net = require("corun.net")
+        local listener <close> = assert(net.listen("127.0.0.1:0"))
+        local accepting = corun.async(listener.accept, listener)
+        local from <close> = assert(net.connect(listener:address()))
+        local to <close> = assert(accepting:await())
+        local sent, given, thefts = {}, {}, 0
+        local function trap()
+          setmetatable({}, {__gc = function()
+            local ok, data = pcall(to.recv, to)
+            if ok and data then
+              given[#given + 1] = data
+              thefts = thefts + 1
+            end
+            trap()
+          end})
+        end
+        trap()
+        corun.async(function()
+          for i = 1, 2000 do
+            if thefts >= 3 then break end
+            sent[i] = ("%%d "):format(i):rep(500) .. "\n"
+            from:write(sent[i])
+            corun.yield()
+          end
+          from:shutdown()
+        end)
+        while true do
+          local data = to:%s
+          if not data then break end
+          given[#given + 1] = data
+        end
+        given[#given + 1] = to:read("a")
+        local function joined(all) return (table.concat(all):gsub("\n", "")) end
+        print(thefts > 0, joined(sent) == joined(given))]]):format(read)))
+    end
+  end)
+
   it("a collector that was stopped is not run by recv either", function()
     assert.equal("false\n32768\n", receiving('collectgarbage("stop") weak[1] = {}',
       "print(weak[1] == nil)"))
