@@ -158,6 +158,7 @@ void stream_expect(stream *s, size_t n) {
 }
 
 void stream_consume(stream *s, size_t n) {
+  if (s->closed) return;  // meanwhile, by a finaliser: nothing is left of what was read
   buffer_consume(&s->in, n);
   stream_consumed(s);
 }
