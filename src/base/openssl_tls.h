@@ -108,8 +108,8 @@
   X(SSL_get_servername)                 \
   X(SSL_get_shutdown)                   \
   X(SSL_get_version)                    \
-  X(SSL_has_pending)                    \
   X(SSL_new)                            \
+  X(SSL_pending)                        \
   X(SSL_read)                           \
   X(SSL_rstate_string)                  \
   X(SSL_session_reused)                 \
@@ -118,7 +118,6 @@
   X(SSL_set_bio)                        \
   X(SSL_set_connect_state)              \
   X(SSL_set_ex_data)                    \
-  X(SSL_set_read_ahead)                 \
   X(SSL_set_session)                    \
   X(SSL_shutdown)                       \
   X(SSL_write)                          \

@@ -46,15 +46,15 @@ static void note_cut(tls *x, const char *why) {
 
 // --- OpenSSL's other side --------------------------------------------------------------------
 
-// The outer connection is entered while OpenSSL is in the inner one, so what went wrong goes to
-// `why`. 0: more must arrive first; -1: never.
+// The outer connection is entered while OpenSSL is in the inner one, which must find no error there
+// but the one in `why`. 0: more must arrive first; -1: never.
 static int outer_failed(tls *x, int rc) {
   char text[256];
   switch (x->f->SSL_get_error(x->outer->ssl, rc)) {
     case SSL_ERROR_WANT_READ: return 0;
     case SSL_ERROR_ZERO_RETURN: note_cut(x, "the connection around this one has ended"); return -1;
     default:
-      tls_explain_failure(x->f, x->f->ERR_peek_last_error(), 0, text, sizeof text);
+      tls_explain_failure(x->f, 0, text, sizeof text);
       if (!x->why) x->why = strdup(text);
       return -1;
   }
@@ -136,13 +136,13 @@ int tls_on_session(SSL *ssl, SSL_SESSION *session) {
 // --- Reading ---------------------------------------------------------------------------------
 
 static void shake(tls *x) {
-  x->f->ERR_clear_error();
+  tls_forget_errors(x->f);
   int rc = x->f->SSL_do_handshake(x->ssl);
   if (rc == 1) {
     x->state = TLS_READY;
     stream_wake(x->s);
   } else if (x->f->SSL_get_error(x->ssl, rc) != SSL_ERROR_WANT_READ) {
-    tls_fail(x, x->f->ERR_peek_error());
+    tls_fail(x);
   }
 }
 
@@ -162,28 +162,11 @@ static void release(const tls *x) {
 // Whether a further call may find something. What an outer connection has decrypted and not given
 // out yet shows when it is asked.
 static int may_have_more(const tls *x) {
-  return x->outer || x->input_left || x->f->SSL_has_pending(x->ssl);
-}
-
-// Let OpenSSL take short input at once, and not the head of each record first. Of longer input it
-// would move to and fro the begin of a record that its buffer does not hold.
-static void set_pace(tls *x) {
-  x = outermost(x);
-  unsigned is_short = x->input_left <= TLS_RECORD;
-  if (x->takes_all == is_short) return;
-  x->takes_all = is_short;
-  x->f->SSL_set_read_ahead(x->ssl, (int)is_short);
-}
-
-// Empty OpenSSL's error queue, which others may have left something in, and which tells a failure
-// from the peer's close. Looking costs less than clearing.
-static void forget_errors(const tls *x) {
-  if (x->f->ERR_peek_error()) x->f->ERR_clear_error();
+  return x->outer || x->input_left || x->f->SSL_pending(x->ssl);
 }
 
 static void decrypt(tls *x) {
   stream *s = x->s;
-  set_pace(x);
   while (!s->in_rc) {
     uv_buf_t room;
     stream_room(s, &room);
@@ -191,18 +174,19 @@ static void decrypt(tls *x) {
       rest(x);
       return;
     }
-    forget_errors(x);
+    tls_forget_errors(x->f);
     int n = x->f->SSL_read(x->ssl, room.base, room.len < INT_MAX ? (int)room.len : INT_MAX);
     if (n > 0) {
       x->heard = 1;
       stream_fed(s, room.base, (size_t)n);
       if (may_have_more(x)) continue;
+      release(x);
       return;
     }
     switch (x->f->SSL_get_error(x->ssl, n)) {
       case SSL_ERROR_WANT_READ: release(x); return;
       case SSL_ERROR_ZERO_RETURN: stream_ended(s, UV_EOF); return;
-      default: tls_fail(x, x->f->ERR_peek_error()); return;
+      default: tls_fail(x); return;
     }
   }
 }
@@ -223,9 +207,16 @@ static size_t digest(tls *x, const char *base, size_t n) {
   if (!was_ready && x->state == TLS_READY) tls_advance(x);
   if (buffer_len(&x->out) > CHATTER && x->state != TLS_FAILED) {
     if (!x->why) x->why = strdup("the peer asks for answers that it does not take");
-    tls_fail(x, 0);
+    tls_fail(x);
   }
   return n - left;
+}
+
+static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf) {
+  const stream *s = h->data;
+  (void)suggested;
+  buf->base = io_raw_block(s->io);
+  buf->len = buf->base ? IO_RAW : 0;
 }
 
 // Nothing will arrive any more, and OpenSSL was not told so by the peer.
@@ -235,42 +226,23 @@ static void cut(tls *x, int rc) {
                                         : "the connection was cut without close_notify");
     rc = UV_EPROTO;
   }
-  stream_ended(x->s, rc);
+  stream_ended(x->s, rc == UV_ENOBUFS ? UV_ENOMEM : rc);
   if (x->state == TLS_READY) return;
   x->state = TLS_FAILED;
   tls_advance(x);
 }
 
-// Read what has come, once, and deliver what is in it.
-static void pull(stream *s) {
-  tls *x = tls_of(s);
-  char *block = io_raw_block(s->io);
-  ssize_t n = block ? x->layer.under->read_now(s, block, IO_RAW) : UV_ENOMEM;
-  if (n == UV_EAGAIN) return;
-  if (n < 0) {
-    cut(x, (int)n);
-    return;
-  }
-  size_t taken = digest(x, block, (size_t)n);
-  if (taken < (size_t)n && !s->in_rc && !s->closed &&
-      buffer_append(&x->in, block + taken, (size_t)n - taken) < 0)
-    stream_ended(s, UV_ENOMEM);
-}
-
-// The ciphertext is read from here: to libuv there is never room.
-static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf) {
-  (void)h;
-  (void)suggested;
-  *buf = uv_buf_init(NULL, 0);
-}
-
 static void on_read(uv_stream_t *h, ssize_t n, const uv_buf_t *buf) {
   stream *s = h->data;
-  (void)buf;
-  if (n == UV_ENOBUFS)
-    pull(s);
-  else if (n < 0)
-    cut(tls_of(s), (int)n);
+  tls *x = tls_of(s);
+  if (n < 0) {
+    cut(x, (int)n);
+  } else if (n > 0) {
+    size_t taken = digest(x, buf->base, (size_t)n);
+    if (taken < (size_t)n && !s->in_rc && !s->closed &&
+        buffer_append(&x->in, buf->base + taken, (size_t)n - taken) < 0)
+      stream_ended(s, UV_ENOMEM);
+  }
 }
 
 static int start(stream *s) {
