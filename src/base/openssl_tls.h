@@ -84,6 +84,7 @@
   X(SSL_CTX_set_alpn_select_cb)         \
   X(SSL_CTX_set_cipher_list)            \
   X(SSL_CTX_set_ciphersuites)           \
+  X(SSL_CTX_set_info_callback)          \
   X(SSL_CTX_set_options)                \
   X(SSL_CTX_set_security_level)         \
   X(SSL_CTX_set_session_id_context)     \
@@ -108,8 +109,8 @@
   X(SSL_get_servername)                 \
   X(SSL_get_shutdown)                   \
   X(SSL_get_version)                    \
+  X(SSL_has_pending)                    \
   X(SSL_new)                            \
-  X(SSL_pending)                        \
   X(SSL_read)                           \
   X(SSL_rstate_string)                  \
   X(SSL_session_reused)                 \
@@ -118,6 +119,7 @@
   X(SSL_set_bio)                        \
   X(SSL_set_connect_state)              \
   X(SSL_set_ex_data)                    \
+  X(SSL_set_read_ahead)                 \
   X(SSL_set_session)                    \
   X(SSL_shutdown)                       \
   X(SSL_write)                          \

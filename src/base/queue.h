@@ -5,6 +5,7 @@
 #define BASE_QUEUE_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 typedef struct queue {
   void **ring;
@@ -39,9 +40,9 @@ static inline void *queue_shift_at(queue *q, size_t i) {
   return queue_shift(q);
 }
 
-// Sort the pointers from the place `from` on (0 is the oldest). `comes_first` answers whether `a`
-// belongs before `b`; of two different pointers one must.
-void queue_sort(queue *q, size_t from, int (*comes_first)(const void *a, const void *b, void *arg),
-                void *arg);
+// Sort the pointers from the place `from` on (0 is the oldest) by their keys, the least first;
+// those with equal keys come in any order.
+void queue_sort(queue *q, size_t from, uint64_t (*key)(const void *p, const void *arg),
+                const void *arg);
 
 #endif

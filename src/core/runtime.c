@@ -89,7 +89,7 @@ static void turn(rt *r, uv_run_mode mode) {
   size_t before = r->ready.count;
   if (!list_empty(&r->unwatched)) descriptor_look(r);
   uv_run(&r->loop, mode);
-  if (!r->opts.seed) queue_sort(&r->ready, before, task_comes_first, r);
+  if (!r->opts.seed) queue_sort(&r->ready, before, task_turn, r);
   if (wakeup_rise(&r->wakeup)) look(r);
 }
 

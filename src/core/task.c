@@ -282,13 +282,12 @@ void task_step(rt *r, task *t) {
   }
 }
 
-int task_comes_first(const void *p, const void *q, void *arg) {
+uint64_t task_turn(const void *p, const void *arg) {
   const rt *r = arg;
-  const task *a = p, *b = q;
-  unsigned age = (unsigned)r->stats.steps - a->tm.own, other = (unsigned)r->stats.steps - b->tm.own;
-  age &= TASK_STEPS;
-  other &= TASK_STEPS;
-  return age != other ? age > other : a->id - b->id > UINT32_MAX / 2;
+  const task *t = p;
+  uint32_t age = ((uint32_t)r->stats.steps - t->tm.own) & TASK_STEPS;
+  uint32_t youth = (uint32_t)r->next_id - t->id;
+  return (uint64_t)(TASK_STEPS - age) << 32 | (UINT32_MAX - youth);
 }
 
 // --- Starting --------------------------------------------------------------------------------

@@ -82,9 +82,9 @@ task *task_spawn(lua_State *L, scope *s, task_kind kind, int nargs);
 // Run one step of a task: resume it until it waits or ends. [loop, from rt_run only]
 void task_step(rt *r, task *t);
 
-// For queue_sort, with the runtime as `arg`: whether the task `a` ran longer ago than `b`, or was
-// started earlier if neither ran.
-int task_comes_first(const void *a, const void *b, void *arg);
+// For queue_sort, with the runtime as `arg`: the less, the longer ago the task ran, or was started
+// if it has not.
+uint64_t task_turn(const void *task, const void *arg);
 
 // Raise the cancellation that concerns the running task, if there is one (S13). [loop]
 void task_checkpoint(lua_State *L);

@@ -46,25 +46,32 @@ static void note_cut(tls *x, const char *why) {
 
 // --- OpenSSL's other side --------------------------------------------------------------------
 
-// The outer connection is entered while OpenSSL is in the inner one, which must find no error there
-// but the one in `why`. 0: more must arrive first; -1: never.
-static int outer_failed(tls *x, int rc) {
-  char text[256];
-  switch (x->f->SSL_get_error(x->outer->ssl, rc)) {
-    case SSL_ERROR_WANT_READ: return 0;
-    case SSL_ERROR_ZERO_RETURN: note_cut(x, "the connection around this one has ended"); return -1;
-    default:
-      tls_explain_failure(x->f, 0, text, sizeof text);
-      if (!x->why) x->why = strdup(text);
-      return -1;
-  }
+// Read what has been encrypted for us. What others have left in OpenSSL's queue of errors must not
+// matter, and emptying that costs: so this goes by what the BIO and the peer have said. A number of
+// bytes; 0: more must arrive first; UV_EOF: the peer has sent all; UV_EPROTO: see the last error.
+static int read_plain(tls *x, char *p, int n) {
+  x->starved = 0;
+  int rc = x->f->SSL_read(x->ssl, p, n);
+  if (rc > 0) return rc;
+  if (x->starved) return 0;
+  return x->is_over ? UV_EOF : UV_EPROTO;
 }
 
-// What the outer connection has had in it: a number of bytes, or as outer_failed.
+// OpenSSL is in the inner connection while it is entered for the outer one, so what went wrong
+// there goes to `why`.
+static void note_outer_failure(tls *x) {
+  char text[256];
+  tls_explain_failure(x->f, x->f->ERR_peek_last_error(), 0, text, sizeof text);
+  if (!x->why) x->why = strdup(text);
+}
+
+// What the outer connection has had in it; answers as read_plain.
 static int read_outer(tls *x, char *p, int n) {
   x->outer->output = x->output;  // for its own answers, to be sent in their order
-  int rc = x->f->SSL_read(x->outer->ssl, p, n);
-  return rc > 0 ? rc : outer_failed(x, rc);
+  int rc = read_plain(x->outer, p, n);
+  if (rc == UV_EOF) note_cut(x, "the connection around this one has ended");
+  if (rc == UV_EPROTO) note_outer_failure(x);
+  return rc;
 }
 
 // What has come from the network: a number of bytes, 0: none.
@@ -82,14 +89,16 @@ static int on_bio_read(BIO *bio, char *p, int n) {
   tls *x = f->BIO_get_data(bio);
   f->BIO_clear_flags(bio, BIO_FLAGS_RWS | BIO_FLAGS_SHOULD_RETRY);
   int rc = x->outer ? read_outer(x, p, n) : read_input(x, p, n);
-  if (rc == 0) f->BIO_set_flags(bio, BIO_FLAGS_READ | BIO_FLAGS_SHOULD_RETRY);
-  return rc > 0 ? rc : -1;
+  if (rc > 0) return rc;
+  x->starved = rc == 0;
+  if (x->starved) f->BIO_set_flags(bio, BIO_FLAGS_READ | BIO_FLAGS_SHOULD_RETRY);
+  return -1;
 }
 
 static int write_outer(tls *x, const char *p, int n) {
   x->outer->output = x->output;
   int rc = x->f->SSL_write(x->outer->ssl, p, n);
-  if (rc != n) outer_failed(x, rc);
+  if (rc != n) note_outer_failure(x);
   return rc == n ? n : -1;
 }
 
@@ -128,6 +137,12 @@ int tls_on_verify(int ok, X509_STORE_CTX *v) {
   return 0;
 }
 
+void tls_on_info(const SSL *ssl, int where, int alert) {
+  tls *x = openssl_tls_load()->SSL_get_ex_data(ssl, 0);
+  x->stirred = 1;
+  if (where == SSL_CB_READ_ALERT) x->is_over = (alert & 0xff) == SSL_AD_CLOSE_NOTIFY;
+}
+
 int tls_on_session(SSL *ssl, SSL_SESSION *session) {
   tls *x = openssl_tls_load()->SSL_get_ex_data(ssl, 0);
   return x->key ? tls_session_put(x->ctx, x->key, session) : 0;
@@ -136,13 +151,13 @@ int tls_on_session(SSL *ssl, SSL_SESSION *session) {
 // --- Reading ---------------------------------------------------------------------------------
 
 static void shake(tls *x) {
-  tls_forget_errors(x->f);
+  x->f->ERR_clear_error();
   int rc = x->f->SSL_do_handshake(x->ssl);
   if (rc == 1) {
     x->state = TLS_READY;
     stream_wake(x->s);
   } else if (x->f->SSL_get_error(x->ssl, rc) != SSL_ERROR_WANT_READ) {
-    tls_fail(x);
+    tls_fail(x, x->f->ERR_peek_error());
   }
 }
 
@@ -152,21 +167,35 @@ static void rest(tls *x) {
   while (x->s->reading) stream_refused(x->s);
 }
 
-// OpenSSL keeps its buffer of 16 KB after a session ticket. Between two records it may go; in the
-// middle of one, SSL_free_buffers of older releases would take it away too (CVE-2024-4741).
-static void release(const tls *x) {
+// OpenSSL has two buffers of 16 KB while it handles a message of the handshake, and keeps them. A
+// session ticket is one. Between two records they may go; in the middle of one, SSL_free_buffers of
+// older releases would take it away too (CVE-2024-4741).
+static void release(tls *x) {
   if (x->outer) release(x->outer);
-  if (strcmp(x->f->SSL_rstate_string(x->ssl), "RH") == 0) x->f->SSL_free_buffers(x->ssl);
+  if (x->stirred && strcmp(x->f->SSL_rstate_string(x->ssl), "RH") == 0 &&
+      x->f->SSL_free_buffers(x->ssl))
+    x->stirred = 0;
 }
 
 // Whether a further call may find something. What an outer connection has decrypted and not given
 // out yet shows when it is asked.
 static int may_have_more(const tls *x) {
-  return x->outer || x->input_left || x->f->SSL_pending(x->ssl);
+  return x->outer || x->input_left || x->f->SSL_has_pending(x->ssl);
+}
+
+// Let OpenSSL take short input at once, and not the head of each record first. Of longer input it
+// would move to and fro the begin of a record that its buffer does not hold.
+static void set_pace(tls *x) {
+  x = outermost(x);
+  unsigned is_short = x->input_left <= TLS_RECORD;
+  if (x->takes_all == is_short) return;
+  x->takes_all = is_short;
+  x->f->SSL_set_read_ahead(x->ssl, (int)is_short);
 }
 
 static void decrypt(tls *x) {
   stream *s = x->s;
+  set_pace(x);
   while (!s->in_rc) {
     uv_buf_t room;
     stream_room(s, &room);
@@ -174,20 +203,19 @@ static void decrypt(tls *x) {
       rest(x);
       return;
     }
-    tls_forget_errors(x->f);
-    int n = x->f->SSL_read(x->ssl, room.base, room.len < INT_MAX ? (int)room.len : INT_MAX);
+    int n = read_plain(x, room.base, room.len < INT_MAX ? (int)room.len : INT_MAX);
     if (n > 0) {
       x->heard = 1;
       stream_fed(s, room.base, (size_t)n);
       if (may_have_more(x)) continue;
+    }
+    if (n == UV_EPROTO)
+      tls_fail(x, x->f->ERR_peek_last_error());
+    else if (n < 0)
+      stream_ended(s, n);
+    else
       release(x);
-      return;
-    }
-    switch (x->f->SSL_get_error(x->ssl, n)) {
-      case SSL_ERROR_WANT_READ: release(x); return;
-      case SSL_ERROR_ZERO_RETURN: stream_ended(s, UV_EOF); return;
-      default: tls_fail(x); return;
-    }
+    return;
   }
 }
 
@@ -207,16 +235,9 @@ static size_t digest(tls *x, const char *base, size_t n) {
   if (!was_ready && x->state == TLS_READY) tls_advance(x);
   if (buffer_len(&x->out) > CHATTER && x->state != TLS_FAILED) {
     if (!x->why) x->why = strdup("the peer asks for answers that it does not take");
-    tls_fail(x);
+    tls_fail(x, 0);
   }
   return n - left;
-}
-
-static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf) {
-  const stream *s = h->data;
-  (void)suggested;
-  buf->base = io_raw_block(s->io);
-  buf->len = buf->base ? IO_RAW : 0;
 }
 
 // Nothing will arrive any more, and OpenSSL was not told so by the peer.
@@ -226,23 +247,42 @@ static void cut(tls *x, int rc) {
                                         : "the connection was cut without close_notify");
     rc = UV_EPROTO;
   }
-  stream_ended(x->s, rc == UV_ENOBUFS ? UV_ENOMEM : rc);
+  stream_ended(x->s, rc);
   if (x->state == TLS_READY) return;
   x->state = TLS_FAILED;
   tls_advance(x);
 }
 
-static void on_read(uv_stream_t *h, ssize_t n, const uv_buf_t *buf) {
-  stream *s = h->data;
+// Read what has come, once, and deliver what is in it.
+static void pull(stream *s) {
   tls *x = tls_of(s);
+  char *block = io_raw_block(s->io);
+  ssize_t n = block ? x->layer.under->read_now(s, block, IO_RAW) : UV_ENOMEM;
+  if (n == UV_EAGAIN) return;
   if (n < 0) {
     cut(x, (int)n);
-  } else if (n > 0) {
-    size_t taken = digest(x, buf->base, (size_t)n);
-    if (taken < (size_t)n && !s->in_rc && !s->closed &&
-        buffer_append(&x->in, buf->base + taken, (size_t)n - taken) < 0)
-      stream_ended(s, UV_ENOMEM);
+    return;
   }
+  size_t taken = digest(x, block, (size_t)n);
+  if (taken < (size_t)n && !s->in_rc && !s->closed &&
+      buffer_append(&x->in, block + taken, (size_t)n - taken) < 0)
+    stream_ended(s, UV_ENOMEM);
+}
+
+// The ciphertext is read from here: to libuv there is never room.
+static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf) {
+  (void)h;
+  (void)suggested;
+  *buf = uv_buf_init(NULL, 0);
+}
+
+static void on_read(uv_stream_t *h, ssize_t n, const uv_buf_t *buf) {
+  stream *s = h->data;
+  (void)buf;
+  if (n == UV_ENOBUFS)
+    pull(s);
+  else if (n < 0)
+    cut(tls_of(s), (int)n);
 }
 
 static int start(stream *s) {

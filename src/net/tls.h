@@ -3,9 +3,9 @@
 // on its libuv handle. What arrives goes through OpenSSL, which has a BIO in memory on its other
 // side, into the stream's buffer; what is written the other way round. The stream keeps its
 // userdata, its reader and writers and its rules; an idle connection holds an SSL without buffers.
-// Runs on the loop thread. Invariants: OpenSSL is only entered from here, with its error queue
-// empty; no callback of it runs Lua or closes the stream; ciphertext leaves in the order in which
-// OpenSSL made it.
+// Runs on the loop thread. Invariants: OpenSSL is only entered from here, and not trusted to find
+// its error queue empty; no callback of it runs Lua or closes the stream; ciphertext leaves in the
+// order in which OpenSSL made it.
 #ifndef NET_TLS_H
 #define NET_TLS_H
 
@@ -40,16 +40,20 @@ struct tls {
   uint32_t site;       // where the handshake was begun
   int out_rc;          // sending has failed
   int state;
-  timer_call give_up;    // ends `lingers`
-  unsigned ahead : 1;    // the first byte of the next slice was sent already
-  unsigned busy : 1;     // libuv writes
-  unsigned writing : 1;  // the stream waits for stream_written
-  unsigned full : 1;     // stopped reading for want of room
-  unsigned flushed : 1;  // the runtime ends: `sending` and `out` were written
-  unsigned broken : 1;   // what was queued did not get out
-  unsigned cut : 1;      // what went wrong is that the connection below has ended
-  unsigned heard : 1;    // the peer has sent data
-  unsigned lingers : 1;  // closing: drops what comes until the peer's end
+  timer_call give_up;      // ends `lingers`
+  unsigned ahead : 1;      // the first byte of the next slice was sent already
+  unsigned busy : 1;       // libuv writes
+  unsigned writing : 1;    // the stream waits for stream_written
+  unsigned full : 1;       // stopped reading for want of room
+  unsigned flushed : 1;    // the runtime ends: `sending` and `out` were written
+  unsigned broken : 1;     // what was queued did not get out
+  unsigned cut : 1;        // what went wrong is that the connection below has ended
+  unsigned heard : 1;      // the peer has sent data
+  unsigned takes_all : 1;  // OpenSSL reads as much as it can
+  unsigned starved : 1;    // its last read found nothing
+  unsigned is_over : 1;    // the peer's last alert was close_notify
+  unsigned stirred : 1;    // it has sent or read something that is not data, and may hold buffers
+  unsigned lingers : 1;    // closing: drops what comes until the peer's end
 };
 
 enum { TLS_SHAKING, TLS_READY, TLS_FAILED };
@@ -83,6 +87,7 @@ void tls_let_go(tls *x);
 
 BIO_METHOD *tls_bio_new(const openssl_tls *f);
 int tls_on_verify(int ok, X509_STORE_CTX *v);
+void tls_on_info(const SSL *ssl, int where, int alert);
 int tls_on_session(SSL *ssl, SSL_SESSION *session);
 
 #endif

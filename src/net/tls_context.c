@@ -290,6 +290,7 @@ static int set_parameters(making *m, tls_context *c) {
   f->SSL_CTX_set_options(m->ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
   f->SSL_CTX_ctrl(m->ctx, SSL_CTRL_MODE,
                   SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER, NULL);
+  f->SSL_CTX_set_info_callback(m->ctx, tls_on_info);
   f->SSL_CTX_set_security_level(m->ctx, 2);  // 112 bits: RSA from 2048 on, no SHA-1
   f->SSL_CTX_ctrl(m->ctx, SSL_CTRL_SET_MIN_PROTO_VERSION, set->min ? set->min : TLS1_2_VERSION,
                   NULL);

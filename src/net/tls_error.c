@@ -194,8 +194,8 @@ static const char *common(int reason, int in_handshake) {
   }
 }
 
-void tls_explain_failure(const openssl_tls *f, int in_handshake, char *buf, size_t n) {
-  unsigned long e = f->ERR_peek_error();
+void tls_explain_failure(const openssl_tls *f, unsigned long e, int in_handshake, char *buf,
+                         size_t n) {
   const char *text = f->ERR_reason_error_string(e);
   int is_ssl = ERR_GET_LIB(e) == ERR_LIB_SSL, reason = ERR_GET_REASON(e);
   if (is_ssl && reason > SSL_AD_REASON_OFFSET && reason < SSL_AD_REASON_OFFSET + 256)
@@ -205,5 +205,4 @@ void tls_explain_failure(const openssl_tls *f, int in_handshake, char *buf, size
   else
     snprintf(buf, n, "%s failed: %s", in_handshake ? "the handshake" : "TLS",
              text ? text : "unknown error");
-  f->ERR_clear_error();
 }

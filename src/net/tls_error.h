@@ -12,8 +12,9 @@
 void tls_explain_certificate(const openssl_tls *f, X509_STORE_CTX *v, const char *name,
                              int of_client, char *buf, size_t n);
 
-// Say why the last call failed, from OpenSSL's error queue, which is emptied. [loop]
-void tls_explain_failure(const openssl_tls *f, int in_handshake, char *buf, size_t n);
+// Say why a call failed, from the error that OpenSSL has put into its queue. [loop]
+void tls_explain_failure(const openssl_tls *f, unsigned long error, int in_handshake, char *buf,
+                         size_t n);
 
 // Write the names that a certificate is for into `buf`, separated by commas; at most `most`, 0:
 // all, and only as many as there is room for. [loop] Answers how many it has.

@@ -20,11 +20,11 @@ static uv_stream_t *uv_of(const tls *x) {
 
 // --- Failures --------------------------------------------------------------------------------
 
-void tls_fail(tls *x) {
+void tls_fail(tls *x, unsigned long error) {
   int in_handshake = x->state == TLS_SHAKING;
   if (!x->why) {
     char text[256];
-    tls_explain_failure(x->f, in_handshake, text, sizeof text);
+    tls_explain_failure(x->f, error, in_handshake, text, sizeof text);
     x->why = strdup(text);
   }
   x->f->ERR_clear_error();
@@ -88,11 +88,10 @@ void tls_send(tls *x) {
 static int encrypt(tls *x, const char *p, size_t n, buffer *to) {
   if (buffer_reserve(to, n + (n / TLS_RECORD + 1) * 64) < 0) return UV_ENOMEM;
   x->output = to;
-  tls_forget_errors(x->f);
   int rc = x->f->SSL_write(x->ssl, p, (int)n);
   x->output = &x->out;
-  if (rc == (int)n) return 0;
-  tls_fail(x);
+  if (rc == (int)n) return 0;  // what others have left in the queue of errors is before this one's
+  tls_fail(x, x->f->ERR_peek_last_error());
   return UV_EPROTO;
 }
 

@@ -12,20 +12,15 @@ void tls_send(tls *x);
 // run Lua.
 void tls_advance(tls *x);
 
-// OpenSSL has failed: note why, tell the peer, end both directions. [loop] Must not run Lua.
-void tls_fail(tls *x);
+// OpenSSL has failed with an error that was in its queue, 0: none. Note why, tell the peer, end
+// both directions. [loop] Must not run Lua.
+void tls_fail(tls *x, unsigned long error);
 
 // Everything that was written has been sent, and the peer may be told that this is all. [loop]
 int tls_is_clean(const tls *x);
 
 // The runtime ends: tell the peer that this is all, here and now. [loop]
 void tls_farewell_now(tls *x);
-
-// Empty OpenSSL's error queue, which others may have left something in. Looking costs less than
-// clearing. [loop]
-static inline void tls_forget_errors(const openssl_tls *f) {
-  if (f->ERR_peek_error()) f->ERR_clear_error();
-}
 
 // The functions of the transport.
 int tls_try_write(stream *s, const uv_buf_t *bufs, unsigned n);

@@ -36,6 +36,24 @@ local function with_pair(fn, client_o)
   end)
 end
 
+-- A function that damages the first byte in each record of what it is given piece by piece,
+-- once `is_armed()`.
+local function damager(is_armed)
+  local head, left, first = "", 0, false
+  return function(data)
+    return (data:gsub(".", function(c)
+      if left == 0 then
+        head = head .. c
+        if #head == 5 then head, left, first = "", (">I2"):unpack(head, 4), true end
+        return nil
+      end
+      local hurt = first and is_armed()
+      left, first = left - 1, false
+      return hurt and string.char(c:byte() ~ 1) or nil
+    end))
+  end
+end
+
 -- The client's end of a connection through a relay, and the server's.
 local function with_relay(o, fn)
   local accepted = corun.channel(1)
@@ -265,24 +283,6 @@ describe("what is not tls", function()
     assert.matches("the peer does not speak TLS", errors)
   end)
 
-  -- A function that damages the first byte in each record of what it is given piece by piece,
-  -- once `is_armed()`.
-  local function damager(is_armed)
-    local head, left, first = "", 0, false
-    return function(data)
-      return (data:gsub(".", function(c)
-        if left == 0 then
-          head = head .. c
-          if #head == 5 then head, left, first = "", (">I2"):unpack(head, 4), true end
-          return nil
-        end
-        local hurt = first and is_armed()
-        left, first = left - 1, false
-        return hurt and string.char(c:byte() ~ 1) or nil
-      end))
-    end
-  end
-
   it("bytes that are damaged on their way", function()
     for _, hurt in ipairs{"server", "client"} do
       local armed = false
@@ -303,12 +303,70 @@ describe("what is not tls", function()
   end)
 end)
 
+describe("an error that others have left in OpenSSL's queue", function()
+  if not support.has_openssl then return pending("openssl is not installed") end
+  local leave = require("openssl_error").leave
+  setup(prepare)
+  teardown(function() support.remove(folder) end)
+
+  -- Both ends of a connection through a relay that does `seen` to the bytes of the server.
+  local function with_errors(seen, fn, o)
+    with_relay({seen = function(data, from)
+      leave()
+      return from == "server" and seen(data) or data
+    end}, function(c, s)
+      leave()
+      assert(s:write("a", "b"))
+      leave()
+      assert.equal("ab", c:read_exactly(2))
+      return fn(c, s)
+    end, o)
+  end
+
+  it("is not taken for one of the connection", function()
+    with_errors(function() end, function(c, s)
+      for _ = 1, 3 do
+        leave()
+        assert(c:write(("x"):rep(100000)))
+        leave()
+        assert.equal(100000, #s:read_exactly(100000))
+      end
+      leave()
+      s:close()
+      leave()
+      assert.is_nil(c:recv())
+      assert.equal(0, select("#", select(3, c:recv())))
+    end)
+  end)
+
+  it("is not taken for the reason why one has failed", function()
+    local cut, armed = false, false
+    with_errors(function() return cut and "" end, function(c, s)
+      cut = true
+      s:close()
+      local data, err = c:recv()
+      assert_error("ETLS", "recv", data, err)
+      assert.equal("the connection was cut without close_notify", err.message)
+    end)
+    with_errors(damager(function() return armed end), function(c, s)
+      armed = true
+      s:write("forged?")
+      local data, err = c:recv()
+      assert_error("ETLS", "recv", data, err)
+      assert.equal("a record was damaged on its way", err.message)
+      leave()
+      local _, told = s:recv() -- the alert
+      assert.equal('the peer refused it with the alert "bad record mac"', told.message)
+    end)
+  end)
+end)
+
 describe("bytes before the handshake", function()
   if not support.has_openssl then return pending("openssl is not installed") end
   setup(prepare)
   teardown(function() support.remove(folder) end)
 
-  it("from a server are refused", function()
+  it("from a server are refused #prompt", function()
     with_plain(function(c, s)
       s:write("220 go ahead\n250 and something that was put in\n")
       assert.equal("220 go ahead", c:read("l"))
@@ -319,7 +377,7 @@ describe("bytes before the handshake", function()
     end)
   end)
 
-  it("from a client are refused, unless they are its handshake", function()
+  it("from a client are refused #prompt", function()
     with_plain(function(c, s)
       c:write("STARTTLS\nMAIL FROM:<evil>\n")
       assert.equal("STARTTLS", s:read("l"))
@@ -327,6 +385,9 @@ describe("bytes before the handshake", function()
       assert_error("ETLS", "starttls", value, err)
       assert.matches("^17 bytes came before the handshake", err.message)
     end)
+  end)
+
+  it("from a client are taken where they are its handshake", function()
     with_plain(function(c, s)
       c:write("tls now\n")
       local shaking = waiting(c.starttls, c, trust)

@@ -100,4 +100,54 @@ describe("tls faults", function()
     assert.is_true(tonumber(server) <= 25 * 1024, r.out)
     assert.is_true(tonumber(client) <= 25 * 1024, r.out)
   end)
+
+  it("an idle client costs no more when tickets came together with data #heavy", function()
+    local server <close> = support.echo({cert = folder .. "good.pem", key = folder .. "key.pem"},
+      function(s)
+        s:write("x")
+        s:recv()
+      end)
+    local flights, held = {}, {}
+    local relay <close> = support.relay(server:address(), {seen = function(data, from, client)
+      if from == "client" then
+        flights[client] = (flights[client] or 0) + 1 -- the second ends the handshake
+      elseif flights[client] > 1 then
+        held[client] = (held[client] or "") .. data
+        local at, records = 1, 0
+        while at + 5 <= #held[client] do
+          at = at + 5 + (">I2"):unpack(held[client], at + 3)
+          if at <= #held[client] + 1 then records = records + 1 end
+        end
+        if records < 3 then return "" end -- two tickets, and what is written
+        data, held[client] = held[client], nil
+        return data
+      end
+    end})
+    local script = ([[
+      local net = require "corun.net"
+      local function resident()
+        collectgarbage()
+        collectgarbage()
+        for line in io.lines("/proc/self/status") do
+          local kb = line:match("^VmRSS:%%s+(%%d+)")
+          if kb then return tonumber(kb) * 1024 end
+        end
+      end
+      local all = {}
+      local function connect()
+        local s = assert(net.connect(%q,
+          {tls = {ca = %q, server_name = "localhost", session = false}})) -- else it is one ticket
+        assert(s:recv() == "x")
+        all[#all + 1] = s
+      end
+      for _ = 1, 20 do connect() end
+      local before = resident()
+      for _ = 1, 400 do connect() end
+      print((resident() - before) // 400)
+      for _, s in ipairs(all) do s:close() end
+    ]]):format(relay:address(), folder .. "ca.pem")
+    local r = assert(corun.process.run{program.path, "-e", script, timeout = 60})
+    assert.equal("", r.stderr)
+    assert.is_true(tonumber(r.stdout) <= 25 * 1024, r.stdout)
+  end)
 end)

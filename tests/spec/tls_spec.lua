@@ -477,6 +477,27 @@ describe("tls streams", function()
     assert.is_true(("ab1%sc%sd"):format(big, big) == c:read("a"))
   end)
 
+  it("send long records, after short ones too", function()
+    local server <close> = support.echo(good, function(s)
+      for _, n in ipairs{1, 100000, 1, 100000} do s:write(("x"):rep(n)) end
+      s:recv()
+    end)
+    local text, lengths = {}, {}
+    local relay <close> = support.relay(server:address(), {seen = function(data, from)
+      if from == "server" then text[#text + 1] = data end
+    end})
+    local c <close> = assert(net.connect(relay:address(), {tls = with(trust,
+      {server_name = "localhost"})}))
+    c:read_exactly(200002)
+    local all, at = table.concat(text), 1
+    while at < #all do
+      local n = (">I2"):unpack(all, at + 3)
+      lengths[n] = (lengths[n] or 0) + 1
+      at = at + 5 + n
+    end
+    assert.equal(12, lengths[16384 + 17]) -- six for each: what is added is the kind and a tag
+  end)
+
   it("S19 a cancelled read loses no byte", function()
     local c, s, _ <close> = pair()
     for i = 1, 20 do

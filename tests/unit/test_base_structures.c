@@ -74,35 +74,35 @@ static void queue_is_first_in_first_out_while_it_grows(void **state) {
   queue_fini(&q);
 }
 
-// Before it comes what leaves a smaller rest; equal rests in their own order.
-static int by_rest(const void *a, const void *b, void *arg) {
-  uintptr_t n = *(uintptr_t *)arg, x = (uintptr_t)a % n, y = (uintptr_t)b % n;
-  return x != y ? x < y : (uintptr_t)a < (uintptr_t)b;
+// First comes what leaves a smaller rest; equal rests in their own order.
+static uint64_t by_rest(const void *p, const void *arg) {
+  uintptr_t n = *(const uintptr_t *)arg;
+  return (uint64_t)((uintptr_t)p % n) << 32 | (uintptr_t)p;
 }
 
 static void queue_sorts_those_behind_a_place_wherever_the_ring_begins(void **state) {
   (void)state;
-  for (size_t n = 0; n <= 64; n++) {
+  for (size_t n = 0; n <= 256; n++) {
     queue q;
     queue_init(&q);
-    assert_int_equal(0, queue_reserve(&q, 64));
+    assert_int_equal(0, queue_reserve(&q, 256));
     for (size_t i = 0; i < 3 * n; i++) {  // the ring begins somewhere else each time
       queue_push(&q, NULL);
       queue_shift(&q);
     }
     size_t kept = n / 4;
     uintptr_t modulus = n % 7 + 1, sum = 0;
-    for (uintptr_t i = 0; i < n; i++) queue_push(&q, (void *)(i * 37 % 64 + 1));
+    for (uintptr_t i = 0; i < n; i++) queue_push(&q, (void *)(i * 37 % 256 + 1));
     queue_sort(&q, kept, by_rest, &modulus);
     void *last = NULL;
     for (uintptr_t i = 0; i < n; i++) {
       void *p = queue_shift(&q);
-      if (i < kept) assert_int_equal(i * 37 % 64 + 1, (uintptr_t)p);
-      if (i > kept) assert_true(by_rest(last, p, &modulus));
+      if (i < kept) assert_int_equal(i * 37 % 256 + 1, (uintptr_t)p);
+      if (i > kept) assert_true(by_rest(last, &modulus) < by_rest(p, &modulus));
       sum += (uintptr_t)p;
       last = p;
     }
-    for (uintptr_t i = 0; i < n; i++) sum -= i * 37 % 64 + 1;
+    for (uintptr_t i = 0; i < n; i++) sum -= i * 37 % 256 + 1;
     assert_int_equal(0, sum);
     queue_fini(&q);
   }
