@@ -47,14 +47,16 @@ static void note_cut(tls *x, const char *why) {
 // --- OpenSSL's other side --------------------------------------------------------------------
 
 // Read what has been encrypted for us. What others have left in OpenSSL's queue of errors must not
-// matter, and emptying that costs: so this goes by what the BIO and the peer have said. A number of
-// bytes; 0: more must arrive first; UV_EOF: the peer has sent all; UV_EPROTO: see the last error.
+// matter, and emptying that costs: so it is only asked once there was an alert, which emptied it. A
+// number of bytes; 0: more must arrive first; UV_EOF: the peer has sent all; UV_EPROTO: see the
+// last error.
 static int read_plain(tls *x, char *p, int n) {
   x->starved = 0;
   int rc = x->f->SSL_read(x->ssl, p, n);
   if (rc > 0) return rc;
   if (x->starved) return 0;
-  return x->is_over ? UV_EOF : UV_EPROTO;
+  int is_end = x->alerted && x->f->SSL_get_error(x->ssl, rc) == SSL_ERROR_ZERO_RETURN;
+  return is_end ? UV_EOF : UV_EPROTO;
 }
 
 // OpenSSL is in the inner connection while it is entered for the outer one, so what went wrong
@@ -107,7 +109,9 @@ static int on_bio_write(BIO *bio, const char *p, int n) {
   tls *x = f->BIO_get_data(bio);
   f->BIO_clear_flags(bio, BIO_FLAGS_RWS | BIO_FLAGS_SHOULD_RETRY);
   if (x->outer) return write_outer(x, p, n);
-  return buffer_append(x->output, p, (size_t)n) < 0 ? -1 : n;
+  if (buffer_append(x->output, p, (size_t)n) == 0) return n;
+  if (!x->why) x->why = strdup("not enough memory");  // OpenSSL has no error for it
+  return -1;
 }
 
 static long on_bio_ctrl(BIO *bio, int command, long n, void *p) {
@@ -137,10 +141,14 @@ int tls_on_verify(int ok, X509_STORE_CTX *v) {
   return 0;
 }
 
-void tls_on_info(const SSL *ssl, int where, int alert) {
-  tls *x = openssl_tls_load()->SSL_get_ex_data(ssl, 0);
+void tls_on_info(const SSL *ssl, int where, int value) {
+  const openssl_tls *f = openssl_tls_load();
+  tls *x = f->SSL_get_ex_data(ssl, 0);
+  (void)value;
   x->stirred = 1;
-  if (where == SSL_CB_READ_ALERT) x->is_over = (alert & 0xff) == SSL_AD_CLOSE_NOTIFY;
+  if (where != SSL_CB_READ_ALERT) return;
+  x->alerted = 1;
+  f->ERR_clear_error();  // what OpenSSL makes of the alert comes after this
 }
 
 int tls_on_session(SSL *ssl, SSL_SESSION *session) {
@@ -209,12 +217,12 @@ static void decrypt(tls *x) {
       stream_fed(s, room.base, (size_t)n);
       if (may_have_more(x)) continue;
     }
-    if (n == UV_EPROTO)
+    if (n == UV_EPROTO) {
       tls_fail(x, x->f->ERR_peek_last_error());
-    else if (n < 0)
-      stream_ended(s, n);
-    else
-      release(x);
+      return;
+    }
+    if (n < 0) stream_ended(s, n);
+    release(x);
     return;
   }
 }

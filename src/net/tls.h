@@ -51,7 +51,7 @@ struct tls {
   unsigned heard : 1;      // the peer has sent data
   unsigned takes_all : 1;  // OpenSSL reads as much as it can
   unsigned starved : 1;    // its last read found nothing
-  unsigned is_over : 1;    // the peer's last alert was close_notify
+  unsigned alerted : 1;    // the peer has sent an alert, and OpenSSL's queue of errors was emptied
   unsigned stirred : 1;    // it has sent or read something that is not data, and may hold buffers
   unsigned lingers : 1;    // closing: drops what comes until the peer's end
 };
@@ -87,7 +87,7 @@ void tls_let_go(tls *x);
 
 BIO_METHOD *tls_bio_new(const openssl_tls *f);
 int tls_on_verify(int ok, X509_STORE_CTX *v);
-void tls_on_info(const SSL *ssl, int where, int alert);
+void tls_on_info(const SSL *ssl, int where, int value);
 int tls_on_session(SSL *ssl, SSL_SESSION *session);
 
 #endif
