@@ -37,6 +37,12 @@ static websocket *any(lua_State *L, int idx) {
   return &b->w;
 }
 
+static websocket *check(lua_State *L, int idx) {
+  websocket *w = any(L, idx);
+  if (!w->s) err_raise(L, "ECLOSED", NULL, NULL, "it was collected");  // in another's finaliser
+  return w;
+}
+
 // --- Making one --------------------------------------------------------------------------------
 
 // Read what was agreed on: {threshold=, send_bits=, send_takeover=, recv_takeover=}, or nil.
@@ -146,7 +152,7 @@ static void check_alone(lua_State *L, const websocket *w) {
 
 // ws:recv([{timeout=}])
 static int l_recv(lua_State *L) {
-  websocket *w = any(L, 1);
+  websocket *w = check(L, 1);
   uint64_t until = receive_until(L);
   task_checkpoint(L);
   check_alone(L, w);
@@ -156,7 +162,7 @@ static int l_recv(lua_State *L) {
 
 // ws(): the same, for loops.
 static int l_call(lua_State *L) {
-  websocket *w = any(L, 1);
+  websocket *w = check(L, 1);
   lua_settop(L, 1);
   task_checkpoint(L);
   check_alone(L, w);
@@ -183,7 +189,7 @@ static void check_message(lua_State *L, int idx, unsigned opcode) {
 
 // ws:send(data[, kind])
 static int l_send(lua_State *L) {
-  websocket *w = any(L, 1);
+  websocket *w = check(L, 1);
   unsigned opcode = opcode_of(L, 3);
   check_message(L, 2, opcode);
   task_checkpoint(L);
@@ -197,7 +203,7 @@ static int l_send(lua_State *L) {
 
 // ws:close([code[, why]])
 static int l_close(lua_State *L) {
-  websocket *w = any(L, 1);
+  websocket *w = check(L, 1);
   uint32_t state = 0;
   size_t n = 0;
   lua_Integer code = arg_opt_integer(L, 2, WEBSOCKET_NORMAL);
@@ -220,19 +226,19 @@ static int l_close(lua_State *L) {
 
 // leave(ws, code): begin to close it, without waiting.
 static int l_leave(lua_State *L) {
-  websocket_leave(any(L, 1), (unsigned)arg_integer(L, 2), GOODBYE);
+  websocket_leave(check(L, 1), (unsigned)arg_integer(L, 2), GOODBYE);
   return 0;
 }
 
 // is_open(ws)
 static int l_is_open(lua_State *L) {
-  lua_pushboolean(L, !any(L, 1)->s->closed);
+  lua_pushboolean(L, !check(L, 1)->s->closed);
   return 1;
 }
 
 // sent(ws): the bytes that went over its connection.
 static int l_sent(lua_State *L) {
-  lua_pushinteger(L, (lua_Integer)any(L, 1)->s->bytes_out);
+  lua_pushinteger(L, (lua_Integer)check(L, 1)->s->bytes_out);
   return 1;
 }
 
@@ -306,7 +312,7 @@ static int cast(lua_State *L) {
   lua_Integer n = (lua_Integer)lua_rawlen(L, LIST);
   for (lua_Integer i = lua_tointeger(L, NEXT); i <= n; i++) {
     lua_rawgeti(L, LIST, i);
-    websocket *w = any(L, -1);
+    websocket *w = check(L, -1);
     int rc = websocket_cast(w, b);
     if (rc == UV_EAGAIN && lua_toboolean(L, CLOSES)) websocket_leave(w, 1013, GOODBYE);
     lua_pop(L, 1);

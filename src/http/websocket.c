@@ -4,6 +4,7 @@
 
 #include <lauxlib.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/bytes.h"
 #include "core/runtime.h"
@@ -69,7 +70,7 @@ static void take_control(websocket *w, size_t head) {
 
 void websocket_attend(websocket *w) {
   size_t len, head;
-  while (!w->over && !w->s->closed && !w->in_frame && !w->unpacking) {
+  while (!w->over && !w->s->closed && !w->in_frame && !w->unpacking && !w->is_complete) {
     const unsigned char *p = (const unsigned char *)stream_peek(w->s, &len);
     if (len < 2 || !(p[0] & 8)) return;
     head = read_head(w, p, len);
@@ -83,9 +84,8 @@ void websocket_attend(websocket *w) {
 static const char not_text[] = "a text is not UTF-8";
 static const char too_big[] = "a message is too long";
 
-static int push_kind(lua_State *L, const websocket *w) {
-  lua_pushstring(L, w->opcode == WEBSOCKET_TEXT ? "text" : "binary");
-  return 2;
+static void push_kind(lua_State *L, unsigned opcode) {
+  lua_pushstring(L, opcode == WEBSOCKET_TEXT ? "text" : "binary");
 }
 
 static void empty(buffer *b) {
@@ -102,28 +102,70 @@ static void forget_message(websocket *w) {
   }
   w->opcode = 0;
   w->utf8 = 0;
-  w->is_packed = w->unpacking = 0;
+  w->is_packed = w->unpacking = w->is_complete = 0;
 }
 
-// Push the message that was gathered.
+// What a call that receives notes before it gives a message. To make a string may run finalisers,
+// which may receive, and it may fail. So until a message is counted as given it stays where it is,
+// for whoever receives next; and who finds that it was given meanwhile goes on without results.
+typedef struct giving {
+  uint64_t until;
+  unsigned given, raises;
+} giving;
+
+static giving begin_giving(const websocket *w) {
+  return (giving){w->until, w->given, w->raises};
+}
+
+// Drop `n` values: the message was given meanwhile. Answers the number of results.
+static int go_without(lua_State *L, websocket *w, const giving *g, int n) {
+  lua_pop(L, n);
+  w->until = g->until;
+  w->raises = g->raises != 0;
+  return 0;
+}
+
+// Give the message that was gathered. Answers the number of results. The bytes of a long one leave
+// the buffer before they are a string: then it is not for a finaliser, which goes on to the next.
 static int give_message(lua_State *L, websocket *w) {
-  bytes_take(L, &w->message, buffer_len(&w->message), 0);
-  int n = push_kind(L, w);
+  if (!w->is_complete) w->size = buffer_len(&w->message);
+  w->is_complete = 1;
+  const giving g = begin_giving(w);
+  push_kind(L, w->opcode);
+  if (w->given != g.given) return go_without(L, w, &g, 1);
+  size_t n = w->size;
+  if (buffer_len(&w->message) != n) {
+    w->given++;
+    forget_message(w);
+    return go_without(L, w, &g, 1);
+  }
+  int is_taken = bytes_take(L, &w->message, n, 0);
+  lua_insert(L, -2);
+  if (w->given != g.given) return is_taken && n ? 2 : go_without(L, w, &g, 2);
+  w->given++;
   forget_message(w);
-  return n;
+  return 2;
 }
 
-// Give a message that came in one frame, all of which is in the stream's buffer.
+// Give a message that came in one frame, all of which is in the stream's buffer. Answers the number
+// of results.
 static int give_frame(lua_State *L, websocket *w, unsigned char *p, size_t head) {
+  const giving g = begin_giving(w);
   size_t n = (size_t)w->head.length;
-  if (w->head.masked) websocket_mask(p, p, n, w->head.mask, 0);
-  if (w->opcode == WEBSOCKET_TEXT && (!websocket_utf8(&w->utf8, p, n) || w->utf8)) {
+  unsigned opcode = w->opcode;
+  w->opcode = 0;
+  if (w->head.masked) {
+    websocket_mask(p, p, n, w->head.mask, 0);
+    memset(p - sizeof w->head.mask, 0, sizeof w->head.mask);  // who reads it again unmasks nothing
+  }
+  if (opcode == WEBSOCKET_TEXT && (!websocket_utf8(&w->utf8, p, n) || w->utf8)) {
     websocket_fail(w, WEBSOCKET_NO_TEXT, not_text);
     return 0;
   }
   lua_pushlstring(L, (const char *)p, n);
-  push_kind(L, w);
-  w->opcode = 0;
+  push_kind(L, opcode);
+  if (w->given != g.given) return go_without(L, w, &g, 2);
+  w->given++;
   stream_consume(w->s, head + n);
   return 2;
 }
@@ -298,8 +340,10 @@ int websocket_go_on(lua_State *L, websocket *w) {
     if (w->discards && w->over && !w->s->closed && !stream_end(w->s))
       return throw_away(L, w, on_data);
     if (w->over || w->s->closed) return websocket_give_end(L, w);
-    if (w->discards && w->unpacking) forget_message(w);
-    if (w->unpacking)
+    if (w->discards && (w->unpacking || w->is_complete)) forget_message(w);
+    if (w->is_complete)
+      results = give_message(L, w);
+    else if (w->unpacking)
       results = unpack(L, w);
     else
       results = w->in_frame ? take_payload(L, w, &need) : take_frame(L, w, &need);

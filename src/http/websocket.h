@@ -32,6 +32,7 @@ typedef struct websocket {
   timer_call timer;            // looks for a sign of life; or ends the goodbye
   list closers;                // tasks that wait for the end while another one receives
   buffer message;              // what has come of a message in several pieces
+  size_t size;                 // of it, once it is complete
   websocket_head head;         // of the frame whose payload is coming
   uint64_t left;               // bytes of it that are still to come
   uint64_t max;                // most bytes of a message
@@ -43,22 +44,24 @@ typedef struct websocket {
   char *reason;                // the peer's, of reason_len bytes
   uint32_t utf8;               // state of the text that is coming
   int rc;                      // why the stream ended
+  unsigned given;              // messages; wraps around
   uint16_t code;               // that it ended with
   uint8_t reason_len;
   uint8_t opcode;  // of the message that has begun, 0: none
   unsigned is_server : 1;
-  unsigned in_frame : 1;    // its payload is coming
-  unsigned is_packed : 1;   // the message that has begun is compressed
-  unsigned unpacking : 1;   // all of it has come: it is being inflated
-  unsigned pinged : 1;      // the peer was asked
-  unsigned said_bye : 1;    // our close frame was sent
-  unsigned is_ours : 1;     // it was this side that wanted to end
-  unsigned is_shut : 1;     // the script has closed it
-  unsigned over : 1;        // nothing more is parsed
-  unsigned is_closing : 1;  // the timer ends the goodbye
-  unsigned discards : 1;    // who receives wants no messages but the end
-  unsigned resting : 1;     // who receives lets others run
-  unsigned raises : 1;      // who receives wants failures raised
+  unsigned in_frame : 1;     // its payload is coming
+  unsigned is_packed : 1;    // the message that has begun is compressed
+  unsigned unpacking : 1;    // all of it has come: it is being inflated
+  unsigned is_complete : 1;  // `message` is to be given
+  unsigned pinged : 1;       // the peer was asked
+  unsigned said_bye : 1;     // our close frame was sent
+  unsigned is_ours : 1;      // it was this side that wanted to end
+  unsigned is_shut : 1;      // the script has closed it
+  unsigned over : 1;         // nothing more is parsed
+  unsigned is_closing : 1;   // the timer ends the goodbye
+  unsigned discards : 1;     // who receives wants no messages but the end
+  unsigned resting : 1;      // who receives lets others run
+  unsigned raises : 1;       // who receives wants failures raised
 } websocket;
 
 // Make a WebSocket in place on a stream, a reference to which it takes over. [loop]

@@ -36,6 +36,9 @@ void websocket_fini(websocket *w) {
   if (w->deflate) websocket_deflate_fini(w->deflate);
   free(w->deflate);
   free(w->reason);
+  w->deflate = NULL;
+  w->reason = NULL;
+  w->reason_len = 0;
 }
 
 void websocket_hang_up(websocket *w) {

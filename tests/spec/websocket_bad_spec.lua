@@ -5,6 +5,7 @@
 local corun = require("corun")
 local http = require("corun.http")
 local net = require("corun.net")
+local program = dofile("tests/fixtures/cli/program.lua")
 local support = require("tests.spec.support.websocket")
 
 local fs = corun.fs
@@ -252,4 +253,98 @@ describe("memory that the peers of a WebSocket want", function()
     stream:close()
     server:close()
   end)
+end)
+
+-- A program in which finalisers receive from the WebSocket that is just giving a message. The
+-- client sends messages, then the server: both receive so. Prints for each whether a finaliser has
+-- got some, or there was none, and whether every message was given once.
+local ROBBED = [[
+  local corun, http = require "corun", require "corun.http"
+  local o, size, most = {deflate = %s}, %d, %d
+
+  local function receiver(ws)
+    local given, thefts = {}, 0
+    local function trap()
+      setmetatable({}, {__gc = function()
+        local ok, data = pcall(ws.recv, ws)
+        if ok and data then
+          given[#given + 1] = data
+          thefts = thefts + 1
+        end
+        if ok or data.code ~= "ECLOSED" then trap() end
+      end})
+    end
+    trap()
+    return function()
+      local data = ws:recv()
+      if data then given[#given + 1] = data end
+      return data
+    end, given, function() return thefts end
+  end
+
+  local function message(i) return ("x"):rep(size - 8) .. ("%%08d"):format(i) end
+
+  local function report(who, given, thefts, count)
+    table.sort(given) -- the finaliser may have got a later one first
+    local right = #given == count
+    for i = 1, #given do right = right and given[i] == message(i) end
+    print(who, thefts() > 0 or #given == most, right)
+  end
+
+  local sent, is_enough, server_done = 0, corun.event(), corun.event()
+  local server = http.serve("127.0.0.1:0", function(req)
+    local ws = req:upgrade(o)
+    local next_one, given, thefts = receiver(ws)
+    while next_one() do
+      if thefts() >= 3 then is_enough:set() end
+    end
+    report("server", given, thefts, sent)
+    server_done:set()
+  end)
+  local ws = http.websocket("ws://" .. server:address(), o)
+  while sent < most and not is_enough:is_set() do
+    sent = sent + 1
+    ws:send(message(sent), sent %% 2 == 0 and "text" or "binary")
+    corun.yield()
+  end
+  ws:close()
+  server_done:wait()
+  server:close()
+
+  server = http.serve("127.0.0.1:0", function(req)
+    local peer = req:upgrade(o)
+    sent, is_enough = 0, corun.event()
+    while sent < most and not is_enough:is_set() do
+      sent = sent + 1
+      peer:send(message(sent), sent %% 2 == 0 and "text" or "binary")
+      corun.yield()
+    end
+    peer:close()
+  end)
+  ws = http.websocket("ws://" .. server:address(), o)
+  local next_one, given, thefts = receiver(ws)
+  while next_one() do
+    if thefts() >= 3 then is_enough:set() end
+  end
+  report("client", given, thefts, sent)
+  ws:close()
+  server:close()
+]]
+
+describe("a WebSocket from which a finaliser receives", function()
+  local cases = {
+    whole = {false, 1000},
+    ["in pieces"] = {false, 70000},
+    compressed = {true, 1000},
+    ["compressed, in slices"] = {true, 200000},
+    long = {false, 600000}, -- its bytes are not copied
+    ["long, compressed"] = {true, 600000},
+  }
+  for name, case in pairs(cases) do
+    it("within a recv gives each message once: " .. name, function()
+      local r = program.code(ROBBED:format(case[1], case[2], case[2] < 300000 and 3000 or 100))
+      assert.equal("", r.err)
+      assert.equal("server\ttrue\ttrue\nclient\ttrue\ttrue\n", r.out)
+    end)
+  end
 end)
