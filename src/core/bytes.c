@@ -41,11 +41,12 @@ void bytes_push(lua_State *L, char *block, size_t head, size_t n) {
 }
 
 // Take the block with the first `n` bytes out of the buffer, which keeps the others in a new one.
-// NULL where they are better copied.
-static char *take_block(buffer *b, size_t head, size_t n) {
-  size_t rest = buffer_len(b) - n;
+// NULL where they are better copied, and where the limit of memory might refuse them.
+static char *take_block(const rt *r, buffer *b, size_t n) {
+  size_t rest = buffer_len(b) - n, head = r->alloc.head;
   buffer after;
   if (n < LARGE || !head || b->start != head || rest > n / 2) return NULL;
+  if (r->opts.memory && r->alloc.held + head + n + BYTES_TAIL > r->opts.memory) return NULL;
   buffer_init(&after);
   if (buffer_append(&after, buffer_bytes(b) + n, rest) < 0) return NULL;
   char *block = realloc(b->data, head + n + BYTES_TAIL);
@@ -57,13 +58,15 @@ static char *take_block(buffer *b, size_t head, size_t n) {
   return block;
 }
 
+int bytes_take_long(lua_State *L, buffer *b, size_t n, size_t cut) {
+  const rt *r = rt_of(L);
+  char *block = take_block(r, b, n);
+  if (block) bytes_push(L, block, r->alloc.head, n - cut);
+  return block != NULL;
+}
+
 int bytes_take(lua_State *L, buffer *b, size_t n, size_t cut) {
-  size_t head = rt_of(L)->alloc.head;
-  char *block = take_block(b, head, n);
-  if (block) {
-    bytes_push(L, block, head, n - cut);
-    return 1;
-  }
+  if (bytes_take_long(L, b, n, cut)) return 1;
   const buffer before = *b;
   lua_pushlstring(L, n ? buffer_bytes(b) : "", n - cut);
   if (b->data != before.data || b->start != before.start || b->end != before.end) return 0;

@@ -31,4 +31,8 @@ void bytes_push(lua_State *L, char *block, size_t head, size_t n);
 // changed meanwhile, by a finaliser.
 int bytes_take(lua_State *L, buffer *b, size_t n, size_t cut);
 
+// The same where the bytes are so many that they need not be copied: then they have left the buffer
+// before a finaliser can run. Else nothing is done. [loop] Answers whether it was done.
+int bytes_take_long(lua_State *L, buffer *b, size_t n, size_t cut);
+
 #endif

@@ -70,19 +70,24 @@ static void collect_all(rt *r, lua_State *L) {
   lua_gc(L, LUA_GCCOLLECT);
 }
 
+// What a step is told.
+static int kilobytes(size_t bytes) {
+  return bytes < (size_t)INT_MAX << 10 ? (int)(bytes >> 10) : INT_MAX;
+}
+
 void collector_weigh(lua_State *L, size_t bytes) {
   rt *r = rt_of(L);
-  size_t kb = bytes >> 10;
+  int kb = kilobytes(bytes);
   if (!kb || !is_running(L)) return;
   r->gc.outside += bytes;
   if (r->gc.is_generational && r->gc.outside > OUTSIDE)
     collect_all(r, L);
   else
-    lua_gc(L, LUA_GCSTEP, kb < INT_MAX ? (int)kb : INT_MAX);
+    lua_gc(L, LUA_GCSTEP, kb);
 }
 
 void collector_make_room(lua_State *L, size_t bytes) {
-  int kb = bytes < (size_t)INT_MAX << 10 ? (int)(bytes >> 10) : INT_MAX;
+  int kb = kilobytes(bytes);
   if (!kb || !is_running(L)) return;
   lua_gc(L, LUA_GCSTEP, kb);
   lua_gc(L, LUA_GCSTEP, -kb);

@@ -203,7 +203,7 @@ static int l_send(lua_State *L) {
 
 // ws:close([code[, why]])
 static int l_close(lua_State *L) {
-  websocket *w = check(L, 1);
+  websocket *w = any(L, 1);
   uint32_t state = 0;
   size_t n = 0;
   lua_Integer code = arg_opt_integer(L, 2, WEBSOCKET_NORMAL);
@@ -218,6 +218,10 @@ static int l_close(lua_State *L) {
   if (n > LONGEST_REASON) err_misuse(L, "the reason to close is longer than 123 bytes");
   if (!websocket_utf8(&state, (const unsigned char *)why, n) || state)
     err_misuse(L, "the reason to close is not UTF-8");
+  if (!w->s) {  // it was collected
+    lua_pushboolean(L, 1);
+    return 1;
+  }
   task_checkpoint(L);
   wait_check(L);
   w->is_shut = 1;
@@ -232,7 +236,8 @@ static int l_leave(lua_State *L) {
 
 // is_open(ws)
 static int l_is_open(lua_State *L) {
-  lua_pushboolean(L, !check(L, 1)->s->closed);
+  const websocket *w = any(L, 1);
+  lua_pushboolean(L, w->s && !w->s->closed);
   return 1;
 }
 
@@ -312,7 +317,7 @@ static int cast(lua_State *L) {
   lua_Integer n = (lua_Integer)lua_rawlen(L, LIST);
   for (lua_Integer i = lua_tointeger(L, NEXT); i <= n; i++) {
     lua_rawgeti(L, LIST, i);
-    websocket *w = check(L, -1);
+    websocket *w = any(L, -1);
     int rc = websocket_cast(w, b);
     if (rc == UV_EAGAIN && lua_toboolean(L, CLOSES)) websocket_leave(w, 1013, GOODBYE);
     lua_pop(L, 1);

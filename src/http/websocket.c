@@ -102,7 +102,7 @@ static void forget_message(websocket *w) {
   }
   w->opcode = 0;
   w->utf8 = 0;
-  w->is_packed = w->unpacking = w->is_complete = 0;
+  w->is_packed = w->unpacking = w->is_complete = w->is_spoiled = 0;
 }
 
 // What a call that receives notes before it gives a message. To make a string may run finalisers,
@@ -139,9 +139,10 @@ static int give_message(lua_State *L, websocket *w) {
     forget_message(w);
     return go_without(L, w, &g, 1);
   }
-  int is_taken = bytes_take(L, &w->message, n, 0);
+  int has_left = bytes_take_long(L, &w->message, n, 0);
+  if (!has_left) lua_pushlstring(L, n ? buffer_bytes(&w->message) : "", n);
   lua_insert(L, -2);
-  if (w->given != g.given) return is_taken && n ? 2 : go_without(L, w, &g, 2);
+  if (w->given != g.given) return has_left ? 2 : go_without(L, w, &g, 2);
   w->given++;
   forget_message(w);
   return 2;
@@ -215,6 +216,8 @@ static int unpack(lua_State *L, websocket *w) {
   int is_text = w->opcode == WEBSOCKET_TEXT;
   if (rc == UV_EMSGSIZE)
     websocket_fail(w, WEBSOCKET_TOO_BIG, too_big);
+  else if (rc == UV_ENOMEM)
+    websocket_lost(w, rc);
   else if (rc < 0)
     websocket_fail(w, WEBSOCKET_NO_TEXT, "a compressed message is damaged");
   else if (is_text && (!websocket_utf8(&w->utf8, p, buffer_len(&w->message)) || w->utf8))
@@ -275,10 +278,16 @@ static int take_frame(lua_State *L, websocket *w, size_t *need) {
   return 0;
 }
 
+// Nobody wants the message, or a part of it is missing. What is compressed may build on it.
+static void throw_message(websocket *w) {
+  if (w->is_packed && !w->is_complete && w->deflate->recv_takeover) w->is_out_of_step = 1;
+  forget_message(w);
+}
+
 // All of the message has come. Answers the number of results.
 static int end_message(lua_State *L, websocket *w) {
-  if (w->discards) {
-    forget_message(w);
+  if (w->discards || w->is_spoiled || (w->is_packed && w->is_out_of_step)) {
+    throw_message(w);
   } else if (w->is_packed) {
     if (begin_unpacking(w) < 0) websocket_lost(w, UV_ENOMEM);
   } else if (w->utf8) {
@@ -298,7 +307,8 @@ static int take_payload(lua_State *L, websocket *w, size_t *need) {
     *need = 1;
     return 0;
   }
-  if (!w->discards && n) {
+  if (w->discards && n) w->is_spoiled = 1;
+  if (!w->is_spoiled && n) {
     if (w->head.masked) websocket_mask(p, p, n, w->head.mask, w->head.length - w->left);
     int is_text = w->opcode == WEBSOCKET_TEXT && !w->is_packed;
     if (is_text && !websocket_utf8(&w->utf8, p, n)) {
@@ -340,7 +350,7 @@ int websocket_go_on(lua_State *L, websocket *w) {
     if (w->discards && w->over && !w->s->closed && !stream_end(w->s))
       return throw_away(L, w, on_data);
     if (w->over || w->s->closed) return websocket_give_end(L, w);
-    if (w->discards && (w->unpacking || w->is_complete)) forget_message(w);
+    if (w->discards && (w->unpacking || w->is_complete)) throw_message(w);
     if (w->is_complete)
       results = give_message(L, w);
     else if (w->unpacking)

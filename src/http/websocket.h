@@ -49,19 +49,21 @@ typedef struct websocket {
   uint8_t reason_len;
   uint8_t opcode;  // of the message that has begun, 0: none
   unsigned is_server : 1;
-  unsigned in_frame : 1;     // its payload is coming
-  unsigned is_packed : 1;    // the message that has begun is compressed
-  unsigned unpacking : 1;    // all of it has come: it is being inflated
-  unsigned is_complete : 1;  // `message` is to be given
-  unsigned pinged : 1;       // the peer was asked
-  unsigned said_bye : 1;     // our close frame was sent
-  unsigned is_ours : 1;      // it was this side that wanted to end
-  unsigned is_shut : 1;      // the script has closed it
-  unsigned over : 1;         // nothing more is parsed
-  unsigned is_closing : 1;   // the timer ends the goodbye
-  unsigned discards : 1;     // who receives wants no messages but the end
-  unsigned resting : 1;      // who receives lets others run
-  unsigned raises : 1;       // who receives wants failures raised
+  unsigned in_frame : 1;        // its payload is coming
+  unsigned is_packed : 1;       // the message that has begun is compressed
+  unsigned unpacking : 1;       // all of it has come: it is being inflated
+  unsigned is_complete : 1;     // `message` is to be given
+  unsigned is_spoiled : 1;      // a part of it was thrown away
+  unsigned is_out_of_step : 1;  // a compressed one was, on which others build
+  unsigned pinged : 1;          // the peer was asked
+  unsigned said_bye : 1;        // our close frame was sent
+  unsigned is_ours : 1;         // it was this side that wanted to end
+  unsigned is_shut : 1;         // the script has closed it
+  unsigned over : 1;            // nothing more is parsed
+  unsigned is_closing : 1;      // the timer ends the goodbye
+  unsigned discards : 1;        // who receives wants no messages but the end
+  unsigned resting : 1;         // who receives lets others run
+  unsigned raises : 1;          // who receives wants failures raised
 } websocket;
 
 // Make a WebSocket in place on a stream, a reference to which it takes over. [loop]

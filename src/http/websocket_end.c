@@ -223,8 +223,9 @@ int websocket_give_end(lua_State *L, websocket *w) {
     lua_pushnil(L);
     return 1;
   }
+  int raises = w->raises;  // of this call, and not of one that a finaliser makes
   int results = give_fault(L, w, "recv");
-  if (!w->raises) return results;
+  if (!raises) return results;
   err_where(L);
   lua_setfield(L, -2, "where");
   return lua_error(L);

@@ -39,23 +39,25 @@ static int attempt(lua_State *L, stream *s);
 // --- Results ---------------------------------------------------------------------------------
 
 // Give the error below the top of the stack as the request wants it.
-static int give_error(lua_State *L, const stream *s) {
-  if (!s->rq.raises) return 2;
+static int give_error(lua_State *L, int raises) {
+  if (!raises) return 2;
   err_where(L);
   lua_setfield(L, -2, "where");
   return lua_error(L);
 }
 
 static int fail(lua_State *L, const stream *s, int rc) {
+  int raises = s->rq.raises;  // of this call, and not of one that a finaliser makes
   stream_fail(L, s, rc, s->rq.op);
-  return give_error(L, s);
+  return give_error(L, raises);
 }
 
 static int fail_with(lua_State *L, const stream *s, const char *code, const char *message) {
   char target[128] = "";
+  int raises = s->rq.raises;
   s->t->describe(s, target, sizeof target);
   err_return(L, code, s->rq.op, target, "%s", message);
-  return give_error(L, s);
+  return give_error(L, raises);
 }
 
 // Give `n` bytes from the front without the last `cut` of them. To make the string may run

@@ -51,7 +51,7 @@ static void note_cut(tls *x, const char *why) {
 // number of bytes; 0: more must arrive first; UV_EOF: the peer has sent all; UV_EPROTO: see the
 // last error.
 static int read_plain(tls *x, char *p, int n) {
-  x->starved = 0;
+  x->starved = x->no_memory = 0;
   int rc = x->f->SSL_read(x->ssl, p, n);
   if (rc > 0) return rc;
   if (x->starved) return 0;
@@ -62,9 +62,7 @@ static int read_plain(tls *x, char *p, int n) {
 // OpenSSL is in the inner connection while it is entered for the outer one, so what went wrong
 // there goes to `why`.
 static void note_outer_failure(tls *x) {
-  char text[256];
-  tls_explain_failure(x->f, x->f->ERR_peek_last_error(), 0, text, sizeof text);
-  if (!x->why) x->why = strdup(text);
+  tls_note_failure(x, x->outer, x->f->ERR_peek_last_error());
 }
 
 // What the outer connection has had in it; answers as read_plain.
@@ -99,6 +97,7 @@ static int on_bio_read(BIO *bio, char *p, int n) {
 
 static int write_outer(tls *x, const char *p, int n) {
   x->outer->output = x->output;
+  x->outer->no_memory = 0;
   int rc = x->f->SSL_write(x->outer->ssl, p, n);
   if (rc != n) note_outer_failure(x);
   return rc == n ? n : -1;
@@ -109,9 +108,8 @@ static int on_bio_write(BIO *bio, const char *p, int n) {
   tls *x = f->BIO_get_data(bio);
   f->BIO_clear_flags(bio, BIO_FLAGS_RWS | BIO_FLAGS_SHOULD_RETRY);
   if (x->outer) return write_outer(x, p, n);
-  if (buffer_append(x->output, p, (size_t)n) == 0) return n;
-  if (!x->why) x->why = strdup("not enough memory");  // OpenSSL has no error for it
-  return -1;
+  x->no_memory = buffer_append(x->output, p, (size_t)n) < 0;
+  return x->no_memory ? -1 : n;
 }
 
 static long on_bio_ctrl(BIO *bio, int command, long n, void *p) {
@@ -159,6 +157,7 @@ int tls_on_session(SSL *ssl, SSL_SESSION *session) {
 // --- Reading ---------------------------------------------------------------------------------
 
 static void shake(tls *x) {
+  x->no_memory = 0;
   x->f->ERR_clear_error();
   int rc = x->f->SSL_do_handshake(x->ssl);
   if (rc == 1) {

@@ -52,6 +52,7 @@ struct tls {
   unsigned takes_all : 1;  // OpenSSL reads as much as it can
   unsigned starved : 1;    // its last read found nothing
   unsigned alerted : 1;    // the peer has sent an alert, and OpenSSL's queue of errors was emptied
+  unsigned no_memory : 1;  // for what OpenSSL wrote last; it has no error for that
   unsigned stirred : 1;    // it has sent or read something that is not data, and may hold buffers
   unsigned lingers : 1;    // closing: drops what comes until the peer's end
 };

@@ -20,13 +20,16 @@ static uv_stream_t *uv_of(const tls *x) {
 
 // --- Failures --------------------------------------------------------------------------------
 
+void tls_note_failure(tls *x, const tls *failed, unsigned long error) {
+  char text[256] = "not enough memory";
+  if (x->why) return;
+  if (!failed->no_memory)
+    tls_explain_failure(x->f, error, failed->state == TLS_SHAKING, text, sizeof text);
+  x->why = strdup(text);
+}
+
 void tls_fail(tls *x, unsigned long error) {
-  int in_handshake = x->state == TLS_SHAKING;
-  if (!x->why) {
-    char text[256];
-    tls_explain_failure(x->f, error, in_handshake, text, sizeof text);
-    x->why = strdup(text);
-  }
+  tls_note_failure(x, x, error);
   x->f->ERR_clear_error();
   x->state = TLS_FAILED;
   tls_send(x);  // the alert
@@ -88,6 +91,7 @@ void tls_send(tls *x) {
 static int encrypt(tls *x, const char *p, size_t n, buffer *to) {
   if (buffer_reserve(to, n + (n / TLS_RECORD + 1) * 64) < 0) return UV_ENOMEM;
   x->output = to;
+  x->no_memory = 0;
   int rc = x->f->SSL_write(x->ssl, p, (int)n);
   x->output = &x->out;
   if (rc == (int)n) return 0;  // what others have left in the queue of errors is before this one's

@@ -12,6 +12,10 @@ void tls_send(tls *x);
 // run Lua.
 void tls_advance(tls *x);
 
+// Keep for users why OpenSSL has failed, if it is the first failure: in `x` itself, or in the one
+// around it, with the error that was in its queue, 0: none. [loop]
+void tls_note_failure(tls *x, const tls *failed, unsigned long error);
+
 // OpenSSL has failed with an error that was in its queue, 0: none. Note why, tell the peer, end
 // both directions. [loop] Must not run Lua.
 void tls_fail(tls *x, unsigned long error);

@@ -38,6 +38,12 @@ describe("memory", function()
         corun.sleep(0)
       end
       local function memory() return corun.debug.stats().memory end
+      local function connection() -- both ends
+        local net = require("corun.net")
+        local listener <close> = assert(net.listen("127.0.0.1:0"))
+        local accepting = corun.async(listener.accept, listener)
+        return assert(net.connect(listener:address())), assert(accepting:await())
+      end
     ]] .. code)
     assert.equal("", r.err)
     return r.out
@@ -129,11 +135,7 @@ describe("memory", function()
   -- wait came to.
   local function receiving(prepare, look)
     return printed(([[
-      local net = require("corun.net")
-      local listener <close> = assert(net.listen("127.0.0.1:0"))
-      local accepting = corun.async(listener.accept, listener)
-      local from <close> = assert(net.connect(listener:address()))
-      local to <close> = assert(accepting:await())
+      local from, to = connection()
       local weak, piece = setmetatable({}, {__mode = "v"}), ("x"):rep(32 << 10)
       local last
       repeat -- the system may give less at a time
@@ -170,11 +172,7 @@ describe("memory", function()
   it("what a finaliser reads is given once, also within a read of the same stream", function()
     for _, read in ipairs{"recv()", "recv(99)", "read(1)", 'read("l")', 'read_until("9")'} do
       assert.equal("true\ttrue\n", printed(([[
-        local net = require("corun.net")
-        local listener <close> = assert(net.listen("127.0.0.1:0"))
-        local accepting = corun.async(listener.accept, listener)
-        local from <close> = assert(net.connect(listener:address()))
-        local to <close> = assert(accepting:await())
+        local from, to = connection()
         local sent, given, thefts = {}, {}, 0
         local function trap()
           setmetatable({}, {__gc = function()

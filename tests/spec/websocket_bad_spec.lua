@@ -347,4 +347,140 @@ describe("a WebSocket from which a finaliser receives", function()
       assert.equal("server\ttrue\ttrue\nclient\ttrue\ttrue\n", r.out)
     end)
   end
+
+  local function prints(expected, code)
+    local r = program.code([[
+      local corun, http = require "corun", require "corun.http"
+      local support = require "tests.spec.support.websocket"
+      local frame = support.frame
+    ]] .. code)
+    assert.equal("", r.err)
+    assert.equal(expected, r.out)
+  end
+
+  it("more than once gives no message twice, and no part of the next", function()
+    prints("true\ttrue\n", [[
+      local rounds, thefts, got = 200, 0, {}
+      local server <close>, url = support.raw_server(function(s)
+        for i = 1, rounds do
+          local first, second = ("A%07d"):format(i):rep(2500), ("B%07d"):format(i):rep(2500)
+          s:write(frame(0x02, first) .. frame(0x80) .. frame(0x02, second))
+          s:read_exactly(7)
+          s:write(frame(0x80, "end"))
+          s:read_exactly(7)
+        end
+      end)
+      local ws = assert(http.websocket(url, {deflate = false}))
+      local is_on = true
+      local function trap()
+        setmetatable({}, {__gc = function()
+          for _ = 1, 2 do -- the second one finds half a message, and fails
+            local ok, data = pcall(ws.recv, ws)
+            if not ok or not data then break end
+            got[#got + 1] = data
+            thefts = thefts + 1
+          end
+          if is_on then trap() end
+        end})
+      end
+      trap()
+      local right = true
+      for i = 1, rounds do
+        got = {}
+        for count = 1, 2 do
+          for _ = 1, 100 do -- a finaliser may have got it
+            local data = #got < count and ws:recv{timeout = 0.01}
+            if data then got[#got + 1] = data end
+          end
+          ws:send("x")
+        end
+        right = right and #got == 2 and got[1] == ("A%07d"):format(i):rep(2500) and
+          got[2] == ("B%07d"):format(i):rep(2500) .. "end"
+      end
+      is_on = false
+      print(thefts > 0, right)]])
+  end)
+
+  it("while another call fails takes it none of what it wants", function()
+    prints("true\ttrue\n", [[
+      local server <close>, url = support.raw_server(function(s) s:write(frame(0x83, "x")) end)
+      local ws = assert(http.websocket(url, {deflate = false}))
+      local runs, is_on = 0, true
+      local function trap()
+        setmetatable({}, {__gc = function()
+          runs = runs + 1
+          pcall(ws.recv, ws) -- gives an error
+          if is_on then trap() end
+        end})
+      end
+      trap()
+      local all_raised = true
+      for _ = 1, 20000 do all_raised = not pcall(ws) and all_raised end -- raises it
+      is_on = false
+      print(runs > 0, all_raised)]])
+  end)
+
+  it("and which is collected is closed: calls say so, broadcasts pass it over", function()
+    prints("true\t1\t0\tfalse\ttrue\ttrue\nhello\n", [[
+      local got = corun.channel(1)
+      local server <close> = http.serve("127.0.0.1:0", function(req)
+        for data in req:upgrade() do got:send(data) end
+      end)
+      local url = "ws://" .. server:address()
+      local holder = setmetatable({}, {__gc = function(o)
+        local ok, sent, left = pcall(http.broadcast, o, "hello")
+        local received, err = pcall(o[1].recv, o[1])
+        print(ok, sent, left, received, err.code == "ECLOSED", o[1]:close())
+      end})
+      local live <close> = assert(http.websocket(url))
+      holder[1], holder[2] = assert(http.websocket(url)), live
+      holder = nil
+      collectgarbage()
+      collectgarbage()
+      print(got:recv())]])
+  end)
+end)
+
+describe("a WebSocket", function()
+  it("whose close was given up gives no part of a message", function()
+    for _, deflate in ipairs{false, true} do
+      local given_up = corun.event()
+      local server, url = support.raw_server(function(s)
+        s:write(frame(0x82, ("A"):rep(1000), {length = 2000, form = 126}))
+        given_up:wait()
+        s:write(("B"):rep(1000) .. frame(0x82, "next") .. frame(CLOSE, goodbye(1000)))
+      end)
+      local ws = assert(http.websocket(url, {deflate = deflate}))
+      local _, err = corun.timeout(0.1, ws.close, ws)
+      assert.equal("ETIMEDOUT", err.code)
+      given_up:set()
+      assert.equal("next", (ws:recv{timeout = 10}))
+      assert.is_nil((ws:recv{timeout = 10}))
+      server:close()
+    end
+  end)
+
+  it("keeps a long message for which there is no memory", function()
+    local server <close> = http.serve("127.0.0.1:0", function(req)
+      local ws = req:upgrade()
+      for _, n in ipairs{1000000, 100} do ws:send(("x"):rep(n), "binary") end
+      ws:recv()
+    end)
+    local workers <close> = corun.pool.new{size = 1, memory = 8 << 20}
+    local failed, sizes = workers:run(function(url)
+      local ws <close> = assert(require("corun.http").websocket(url, {deflate = false}))
+      local ballast = {}
+      while (8 << 20) - collectgarbage("count") * 1024 > 150000 do
+        ballast[#ballast + 1] = ("b"):rep(20000 + #ballast)
+        collectgarbage()
+      end
+      local ok, why = pcall(ws.recv, ws)
+      for i = #ballast, 1, -1 do ballast[i] = nil end
+      collectgarbage()
+      local function size() return #(ws:recv{timeout = 10} or "") end
+      return not ok and why, {size(), size()}
+    end, "ws://" .. server:address())
+    assert.equal("not enough memory", failed)
+    assert.same({1000000, 100}, sizes)
+  end)
 end)
