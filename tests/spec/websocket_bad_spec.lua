@@ -291,42 +291,38 @@ local ROBBED = [[
     print(who, thefts() > 0 or #given == most, right)
   end
 
-  local sent, is_enough, server_done = 0, corun.event(), corun.event()
-  local server = http.serve("127.0.0.1:0", function(req)
-    local ws = req:upgrade(o)
+  local sent, is_enough
+
+  local function send_all(ws)
+    sent, is_enough = 0, corun.event()
+    while sent < most and not is_enough:is_set() do
+      sent = sent + 1
+      ws:send(message(sent), sent %% 2 == 0 and "text" or "binary")
+      corun.yield()
+    end
+    ws:close()
+  end
+
+  local function receive_all(who, ws)
     local next_one, given, thefts = receiver(ws)
     while next_one() do
       if thefts() >= 3 then is_enough:set() end
     end
-    report("server", given, thefts, sent)
+    report(who, given, thefts, sent)
+  end
+
+  local server_done = corun.event()
+  local server = http.serve("127.0.0.1:0", function(req)
+    receive_all("server", req:upgrade(o))
     server_done:set()
   end)
-  local ws = http.websocket("ws://" .. server:address(), o)
-  while sent < most and not is_enough:is_set() do
-    sent = sent + 1
-    ws:send(message(sent), sent %% 2 == 0 and "text" or "binary")
-    corun.yield()
-  end
-  ws:close()
+  send_all(http.websocket("ws://" .. server:address(), o))
   server_done:wait()
   server:close()
 
-  server = http.serve("127.0.0.1:0", function(req)
-    local peer = req:upgrade(o)
-    sent, is_enough = 0, corun.event()
-    while sent < most and not is_enough:is_set() do
-      sent = sent + 1
-      peer:send(message(sent), sent %% 2 == 0 and "text" or "binary")
-      corun.yield()
-    end
-    peer:close()
-  end)
-  ws = http.websocket("ws://" .. server:address(), o)
-  local next_one, given, thefts = receiver(ws)
-  while next_one() do
-    if thefts() >= 3 then is_enough:set() end
-  end
-  report("client", given, thefts, sent)
+  server = http.serve("127.0.0.1:0", function(req) send_all(req:upgrade(o)) end)
+  local ws = http.websocket("ws://" .. server:address(), o)
+  receive_all("client", ws)
   ws:close()
   server:close()
 ]]

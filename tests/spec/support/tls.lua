@@ -51,6 +51,17 @@ function support.read_record(s)
   return head and head .. s:read_exactly(((">I2"):unpack(head, 4)))
 end
 
+---The lengths, in a list, of the whole records that a text begins with.
+function support.record_lengths(text)
+  local lengths, at = {}, 1
+  while at + 4 <= #text do
+    local n = (">I2"):unpack(text, at + 3)
+    at = at + 5 + n
+    if at <= #text + 1 then lengths[#lengths + 1] = n end
+  end
+  return lengths
+end
+
 ---Pass on what two streams say to each other until both have ended. `o.cut`: close both once so
 ---many bytes have come from the server; `o.chunk`: so many bytes at a time; `o.seen`: called with
 ---what passes, its direction, and something that is the same for all of this connection.
