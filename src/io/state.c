@@ -27,6 +27,7 @@ io_state *io_state_of(lua_State *L) {
     *box = calloc(1, sizeof **box);
     if (!*box) luaL_error(L, "not enough memory");
     (*box)->refs = 1;
+    list_init(&(*box)->keepers);
     lua_pushvalue(L, -1);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &key);
     lua_remove(L, -2);

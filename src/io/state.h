@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/buffer.h"
+#include "base/list.h"
 #include "core/types.h"
 
 #define IO_BLOCK ((size_t)64 << 10)  // bytes that one read takes at most
@@ -21,6 +22,8 @@ typedef struct io_state {
   char *raw;             // where bytes are read to that a transport decodes at once
   int nspare;
   char *spare[16];
+  list keepers;  // what TLS keeps its buffers, see net/tls_buffers.h; the latest used is the last
+  unsigned nkeepers;
 } io_state;
 
 // The state of the runtime of `L`, made when first asked for. [loop] Raises on out of memory.

@@ -10,6 +10,7 @@
 #include "core/runtime.h"
 #include "core/site.h"
 #include "core/task.h"
+#include "net/tls_buffers.h"
 #include "net/tls_close.h"
 #include "net/tls_error.h"
 #include "net/tls_name.h"
@@ -174,16 +175,6 @@ static void rest(tls *x) {
   while (x->s->reading) stream_refused(x->s);
 }
 
-// OpenSSL has two buffers of 16 KB while it handles a message of the handshake, and keeps them. A
-// session ticket is one. Between two records they may go; in the middle of one, SSL_free_buffers of
-// older releases would take it away too (CVE-2024-4741).
-static void release(tls *x) {
-  if (x->outer) release(x->outer);
-  if (x->stirred && strcmp(x->f->SSL_rstate_string(x->ssl), "RH") == 0 &&
-      x->f->SSL_free_buffers(x->ssl))
-    x->stirred = 0;
-}
-
 // Whether a further call may find something. What an outer connection has decrypted and not given
 // out yet shows when it is asked.
 static int may_have_more(const tls *x) {
@@ -203,6 +194,7 @@ static void set_pace(tls *x) {
 static void decrypt(tls *x) {
   stream *s = x->s;
   set_pace(x);
+  tls_buffers_use(x);
   while (!s->in_rc) {
     uv_buf_t room;
     stream_room(s, &room);
@@ -221,7 +213,7 @@ static void decrypt(tls *x) {
       return;
     }
     if (n < 0) stream_ended(s, n);
-    release(x);
+    tls_buffers_release(x);
     return;
   }
 }
@@ -306,6 +298,7 @@ static int start(stream *s) {
 
 static void free_tls(tls *x) {
   if (x->outer) free_tls(x->outer);
+  tls_buffers_forget(x);
   if (x->ssl) x->f->SSL_free(x->ssl);
   x->f->ERR_clear_error();
   tls_context_unref(x->ctx);

@@ -2,7 +2,8 @@
 // TLS on a stream that is open already: the transport of the stream is replaced by one that stands
 // on its libuv handle. What arrives goes through OpenSSL, which has a BIO in memory on its other
 // side, into the stream's buffer; what is written the other way round. The stream keeps its
-// userdata, its reader and writers and its rules; an idle connection holds an SSL without buffers.
+// userdata, its reader and writers and its rules; a connection that rests holds an SSL without
+// buffers (tls_buffers.h).
 // Runs on the loop thread. Invariants: OpenSSL is only entered from here, and not trusted to find
 // its error queue empty; no callback of it runs Lua or closes the stream; ciphertext leaves in the
 // order in which OpenSSL made it.
@@ -41,6 +42,8 @@ struct tls {
   int out_rc;          // sending has failed
   int state;
   timer_call give_up;      // ends `lingers`
+  list keeping;            // one of the stream's io->keepers, while `keeps`
+  uint64_t used_at;        // uv_now at the last use of the SSL for data
   unsigned ahead : 1;      // the first byte of the next slice was sent already
   unsigned busy : 1;       // libuv writes
   unsigned writing : 1;    // the stream waits for stream_written
@@ -55,6 +58,8 @@ struct tls {
   unsigned no_memory : 1;  // for what OpenSSL wrote last; it has no error for that
   unsigned stirred : 1;    // it has sent or read something that is not data, and may hold buffers
   unsigned lingers : 1;    // closing: drops what comes until the peer's end
+  unsigned keeps : 1;      // the SSL keeps its buffers
+  unsigned uses : 5;       // of the SSL without a pause, while it does not
 };
 
 enum { TLS_SHAKING, TLS_READY, TLS_FAILED };

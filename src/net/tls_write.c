@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core/runtime.h"
+#include "net/tls_buffers.h"
 #include "net/tls_error.h"
 
 #define BATCH ((size_t)64 << 10)  // plaintext that is encrypted before the system gets it
@@ -90,6 +91,7 @@ void tls_send(tls *x) {
 // Encrypt `n` bytes into `to`. 0 or an error.
 static int encrypt(tls *x, const char *p, size_t n, buffer *to) {
   if (buffer_reserve(to, n + (n / TLS_RECORD + 1) * 64) < 0) return UV_ENOMEM;
+  tls_buffers_use(x);
   x->output = to;
   x->no_memory = 0;
   int rc = x->f->SSL_write(x->ssl, p, (int)n);

@@ -145,4 +145,75 @@ describe("tls faults", function()
     assert.equal("", r.stderr)
     assert.is_true(tonumber(r.stdout) <= 25 * 1024, r.stdout)
   end)
+
+  -- One that rests gives OpenSSL's buffers back; of those that are busy so many keep them.
+  describe("a connection that was busy", function()
+    local ECHOES = 24 -- without a pause: enough to keep buffers
+
+    it("loses nothing when it must make room in the middle of a record #heavy", function()
+      local server <close> = support.echo({cert = folder .. "good.pem", key = folder .. "key.pem"})
+      local o = {tls = {ca = folder .. "ca.pem", server_name = "localhost"}, timeout = 30}
+      local holds, held = false, {}
+      local relay <close> = support.relay(server:address(), {seen = function(data, from)
+        data = (held[from] or "") .. data
+        held[from] = holds and data:sub(-99) or nil
+        return holds and data:sub(1, -100) or data
+      end})
+      local function echo(s)
+        for i = 1, ECHOES do
+          assert(s:write(i .. "\n"))
+          assert.equal(tostring(i), s:read())
+        end
+      end
+      local first <close> = assert(net.connect(relay:address(), o))
+      echo(first)
+      holds = true
+      local line = ("x"):rep(3000) .. "\n"
+      assert(first:write(line))
+      repeat corun.sleep(0) until held.client
+      corun.sleep(0.15) -- after such a pause others come first
+      local others = {}
+      for i = 1, 300 do
+        others[i] = assert(net.connect(server:address(), o))
+        echo(others[i])
+      end
+      holds = false
+      assert(first:write("next\n"))
+      assert.equal(line, (assert(first:read("L"))))
+      assert.equal("next", first:read())
+      for _, s in ipairs(others) do s:close() end
+    end)
+
+    it("is one of a bounded number that keep their buffers #heavy", function()
+      local server <close> = support.echo({cert = folder .. "good.pem", key = folder .. "key.pem"})
+      local script = ([[
+        local net = require "corun.net"
+        local function resident()
+          collectgarbage()
+          collectgarbage()
+          for line in io.lines("/proc/self/status") do
+            local kb = line:match("^VmRSS:%%s+(%%d+)")
+            if kb then return tonumber(kb) * 1024 end
+          end
+        end
+        local all, line = {}, ("x"):rep(15999) .. "\n"
+        local function connect()
+          local s = assert(net.connect(%q, {tls = {ca = %q, server_name = "localhost"}}))
+          for _ = 1, %d do
+            assert(s:write(line))
+            assert(s:read("L") == line)
+          end
+          all[#all + 1] = s
+        end
+        for _ = 1, 20 do connect() end
+        local before = resident()
+        for _ = 1, 1000 do connect() end
+        print((resident() - before) // 1000)
+        for _, s in ipairs(all) do s:close() end
+      ]]):format(server:address(), folder .. "ca.pem", ECHOES)
+      local r = assert(corun.process.run{program.path, "-e", script, timeout = 120})
+      assert.equal("", r.stderr)
+      assert.is_true(tonumber(r.stdout) <= 36 * 1024, r.stdout) -- 50 KB if all kept theirs
+    end)
+  end)
 end)
