@@ -5,6 +5,12 @@
 #include <pthread.h>
 #include <signal.h>
 
+#ifdef __linux__
+#include <limits.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 int osthread_start(void *(*run)(void *), void *arg, int unblocked) {
   pthread_t thread;
   pthread_attr_t attr;
@@ -19,3 +25,23 @@ int osthread_start(void *(*run)(void *), void *arg, int unblocked) {
   pthread_sigmask(SIG_SETMASK, &old, NULL);
   return rc;
 }
+
+#ifdef SYS_close_range
+#define OWN_TABLE 2  // CLOSE_RANGE_UNSHARE of linux/close_range.h, which older systems do not have
+
+static void drop(unsigned first, unsigned last) {
+  if (first <= last) syscall(SYS_close_range, first, last, OWN_TABLE);
+}
+
+void osthread_keep_only(int fd, int other) {
+  unsigned low = (unsigned)(fd < other ? fd : other), high = (unsigned)(fd < other ? other : fd);
+  if (low > 0) drop(0, low - 1);
+  drop(low + 1, high - 1);
+  drop(high + 1, UINT_MAX);
+}
+#else
+void osthread_keep_only(int fd, int other) {
+  (void)fd;
+  (void)other;
+}
+#endif

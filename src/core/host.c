@@ -46,6 +46,7 @@ static struct {
   watched *list;
   _Atomic(rt *) owner;  // of the signals
   int started, pipe[2];
+  int kept;  // what the watchdog wakes the program's only runtime by, -1: it shares all descriptors
   atomic_int parked, stops, quits, signal;
   atomic_int has_pool;  // libuv's threads run, or can
   struct sigaction old_urg, old_int, old_term, old_hup, old_quit, old_pipe;
@@ -367,6 +368,7 @@ static int inspect_all(void) {
 
 static void *watch(void *arg) {
   (void)arg;
+  if (host.kept >= 0) osthread_keep_only(host.pipe[0], host.kept);
   struct pollfd p = {.fd = host.pipe[0], .events = POLLIN};
   char drop[64];
   int quiet = 0;
@@ -391,13 +393,14 @@ void host_unpark(void) {
 }
 
 // Start the watchdog thread, once in a process; without one there are only checkpoints.
-static int start(void) {
+static int start(const rt *r) {
   if (host.started) return 0;
   if (pipe(host.pipe) < 0) return -1;
   for (int i = 0; i < 2; i++) {
     fcntl(host.pipe[i], F_SETFD, FD_CLOEXEC);
     fcntl(host.pipe[i], F_SETFL, O_NONBLOCK);
   }
+  host.kept = r->opts.own_signals && !r->opts.is_embedded ? r->wakeup.out : -1;
   if (osthread_start(watch, NULL, 0) != 0) {
     close(host.pipe[0]);
     close(host.pipe[1]);
@@ -445,7 +448,7 @@ void host_enter(rt *r) {
   if (r->opts.no_interrupts) return;
   watched *w = calloc(1, sizeof *w);
   pthread_mutex_lock(&host.lock);
-  if (w && start() == 0) {
+  if (w && start(r) == 0) {
     w->r = r;
     w->thread = pthread_self();
 #ifndef __APPLE__

@@ -3,10 +3,12 @@
 #include "core/work.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <lauxlib.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/osthread.h"
 #include "core/error.h"
@@ -21,6 +23,10 @@
 
 #define LOOK_OUT_NS 10000  // about what it costs to fall asleep and to be woken
 #define PAUSES 16          // between two looks, which cost the loop a little
+
+// After so much idleness a thread ends: to start another costs 60 us. The last one gone, each call
+// of the loop's with a descriptor is 2 % faster (see osthread_keep_only).
+#define IDLE_NS 500000000
 
 enum { IDLE, QUEUED, RUNNING, LOST, ENDED };
 
@@ -110,31 +116,39 @@ static void look_out(work_pool *p) {
   lookout_end(&p->ahead, seen);
 }
 
-// Wait for work. The lock is held, but let go of meanwhile.
+static struct timespec end_of_idleness(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_REALTIME, &t);
+  t.tv_nsec += IDLE_NS;
+  t.tv_sec += t.tv_nsec / 1000000000;
+  t.tv_nsec %= 1000000000;
+  return t;
+}
+
+// Wait for work; NULL when none came for long. The lock is held, but let go of meanwhile.
 static work *sleep_for_work(work_pool *p) {
   work *w = shift(p);
   if (w) return w;
   p->idle++;
   look_out(p);
-  for (;;) {
+  struct timespec until = end_of_idleness();
+  for (int is_over = 0;;) {
     atomic_store(&p->is_calling, 1);  // before the last look
     w = shift(p);
-    if (w) break;
-    pthread_cond_wait(&p->more, &p->lock);
-    p->waking = 0;
+    if (w || is_over) break;
+    is_over = pthread_cond_timedwait(&p->more, &p->lock, &until) == ETIMEDOUT;
+    p->waking = 0;  // also if it was told just when the time was over
   }
   p->idle--;
   return w;
 }
 
-// Wait for work; NULL when the thread is one too many, since a lost one came back.
+// Wait for work; NULL when the thread is to end: none came for long, or it is one too many, since a
+// lost one came back.
 static work *await_work(work_pool *p) {
-  work *w = NULL;
   pthread_mutex_lock(&p->lock);
-  if (p->threads > most(p))
-    p->threads--;
-  else
-    w = sleep_for_work(p);
+  work *w = p->threads > most(p) ? NULL : sleep_for_work(p);
+  if (!w) p->threads--;
   unlock(p);
   return w;
 }
