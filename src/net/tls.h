@@ -2,8 +2,8 @@
 // TLS on a stream that is open already: the transport of the stream is replaced by one that stands
 // on its libuv handle. What arrives goes through OpenSSL, which has a BIO in memory on its other
 // side, into the stream's buffer; what is written the other way round. The stream keeps its
-// userdata, its reader and writers and its rules; a connection that rests holds an SSL without
-// buffers (tls_buffers.h).
+// userdata, its reader and writers and its rules; all but the busiest connections hold an SSL
+// without buffers (tls_buffers.h).
 // Runs on the loop thread. Invariants: OpenSSL is only entered from here, and not trusted to find
 // its error queue empty; no callback of it runs Lua or closes the stream; ciphertext leaves in the
 // order in which OpenSSL made it.

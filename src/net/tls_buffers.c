@@ -11,12 +11,14 @@
 #define PAUSE_MS 100  // after which it may have to make room for another
 
 // OpenSSL takes both buffers for each message of the handshake too, a session ticket for example,
-// and keeps the one for writing. Between two records they may go; in the middle of one,
-// SSL_free_buffers of older releases would take it away too (CVE-2024-4741).
+// and keeps the one for writing. Between two records they may go. SSL_free_buffers of older
+// releases would also take a record away of which only a part has come, or was read
+// (CVE-2024-4741).
 void tls_buffers_release(tls *x) {
+  const openssl_tls *f = x->f;
   if (x->outer) tls_buffers_release(x->outer);
-  if (x->stirred && !x->keeps && strcmp(x->f->SSL_rstate_string(x->ssl), "RH") == 0 &&
-      x->f->SSL_free_buffers(x->ssl))
+  if (x->stirred && !x->keeps && strcmp(f->SSL_rstate_string(x->ssl), "RH") == 0 &&
+      !f->SSL_has_pending(x->ssl) && f->SSL_free_buffers(x->ssl))
     x->stirred = 0;
 }
 
@@ -26,6 +28,7 @@ static void enter(tls *x) {
   io->nkeepers++;
   x->keeps = 1;
   x->f->SSL_ctrl(x->ssl, SSL_CTRL_CLEAR_MODE, SSL_MODE_RELEASE_BUFFERS, NULL);
+  x->f->SSL_ctrl(x->ssl, SSL_CTRL_MODE, 0, NULL);  // from OpenSSL 3.2 on only this tells its layers
 }
 
 void tls_buffers_forget(tls *x) {

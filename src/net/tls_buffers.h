@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// The two buffers of 17 KB that OpenSSL has for each connection. One that rests is without them, as
-// SSL_MODE_RELEASE_BUFFERS has it; but to take and to give back memory for every record takes time,
-// the more so as it wanders through the heap. So connections that are in use all the time keep
-// theirs, up to a number for each runtime. Runs on the loop thread.
+// The two buffers of 17 KB that OpenSSL has for each connection. Most are without them between two
+// records, as SSL_MODE_RELEASE_BUFFERS has it; but to take and to give back memory for every record
+// takes time, the more so as it wanders through the heap. So connections that are busy keep theirs,
+// up to a number for each runtime, until busier ones need the place. Runs on the loop thread.
 #ifndef NET_TLS_BUFFERS_H
 #define NET_TLS_BUFFERS_H
 

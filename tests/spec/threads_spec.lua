@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- The threads of a program of corun: when those for blocking work end, and what the watchdog has.
+local program = dofile("tests/fixtures/cli/program.lua")
 local programs = require("tests.spec.support.programs")
 
 -- Lists the threads, and how many descriptors each of them has.
@@ -8,7 +9,7 @@ local LIST = [[
   local function list()
     local all = {}
     local p <close> = io.popen(
-      "cd /proc/$PPID/task; for t in *; do echo $t $(ls $t/fd | wc -l); done")
+      "cd /proc/$PPID/task; for t in *; do echo $t $(ls $t/fd 2>&- | wc -l); done")
     for id, n in p:read("a"):gmatch("(%d+) (%d+)") do all[#all + 1] = {id, tonumber(n)} end
     return all
   end
@@ -21,16 +22,17 @@ describe("threads", function()
     local out, status = programs.run(LIST .. [[
       local before = #list()
       for _ = 1, 2 do
-        corun.codec.hash_file("LICENSE")
-        assert(#list() > before)
         corun.timeout(10, function()
-          while #list() > before do corun.sleep(0.05) end
+          repeat corun.codec.hash_file("LICENSE") until #list() > before
+          repeat corun.sleep(0.05) until #list() == before
         end)
         print(#list() - before)
       end]])
     assert.equal("0\n0\n", out)
     assert.equal(0, status)
   end)
+
+  if program.is_sanitized() then return end -- there they do
 
   it("share no descriptors with the watchdog", function()
     local out, status = programs.run(LIST .. [[
