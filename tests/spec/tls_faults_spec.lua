@@ -8,6 +8,18 @@ local support = dofile("tests/spec/support/tls.lua")
 
 local SCRIPT = "tests/fixtures/faults/tls_traffic.lua"
 
+-- For scripts that measure themselves.
+local RESIDENT = [[
+  local function resident()
+    collectgarbage()
+    collectgarbage()
+    for line in io.lines("/proc/self/status") do
+      local kb = line:match("^VmRSS:%s+(%d+)")
+      if kb then return tonumber(kb) * 1024 end
+    end
+  end
+]]
+
 local folder
 
 describe("tls faults", function()
@@ -118,16 +130,8 @@ describe("tls faults", function()
         return data
       end
     end})
-    local script = ([[
+    local script = RESIDENT .. ([[
       local net = require "corun.net"
-      local function resident()
-        collectgarbage()
-        collectgarbage()
-        for line in io.lines("/proc/self/status") do
-          local kb = line:match("^VmRSS:%%s+(%%d+)")
-          if kb then return tonumber(kb) * 1024 end
-        end
-      end
       local all = {}
       local function connect()
         local s = assert(net.connect(%q,
@@ -186,16 +190,8 @@ describe("tls faults", function()
 
     it("is one of a bounded number that keep their buffers #heavy", function()
       local server <close> = support.echo({cert = folder .. "good.pem", key = folder .. "key.pem"})
-      local script = ([[
+      local script = RESIDENT .. ([[
         local net = require "corun.net"
-        local function resident()
-          collectgarbage()
-          collectgarbage()
-          for line in io.lines("/proc/self/status") do
-            local kb = line:match("^VmRSS:%%s+(%%d+)")
-            if kb then return tonumber(kb) * 1024 end
-          end
-        end
         local all, line = {}, ("x"):rep(15999) .. "\n"
         local function connect()
           local s = assert(net.connect(%q, {tls = {ca = %q, server_name = "localhost"}}))
