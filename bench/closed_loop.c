@@ -30,7 +30,7 @@ void closed_loop_die(const char *what) {
   exit(1);
 }
 
-static _Noreturn void complain(const char *what) {
+void closed_loop_complain(const char *what) {
   fprintf(stderr, "load: %s\n", what);
   exit(1);
 }
@@ -74,10 +74,10 @@ static void pump(closed_loop *l, connection *c) {
     if (want > l->buffer_size) want = l->buffer_size;
     ssize_t n = l->read(c, l->buffer, want);
     if (n < 0 && errno == EAGAIN) return;
-    if (n == 0) complain("read: end of file");
+    if (n == 0) closed_loop_complain("read: end of file");
     if (n < 0) closed_loop_die("read");
     if (l->is_checked && memcmp(l->buffer, c->echo + c->got, (size_t)n))
-      complain("the server did not echo what it was sent");
+      closed_loop_complain("the server did not echo what it was sent");
     c->got += (size_t)n;
     if (c->got == c->echo_size) {
       l->echoes++;
@@ -98,10 +98,10 @@ static void dial(connection *c, int port) {
   setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 }
 
-static void connect_all(closed_loop *l, int ep, int port, int conns) {
-  connection *all = closed_loop_alloc((size_t)conns * sizeof *all);
-  for (int i = 0; i < conns; i++) {
-    connection *c = &all[i];
+static void connect_all(closed_loop *l, int ep, int port) {
+  l->connections = closed_loop_alloc((size_t)l->conns * sizeof *l->connections);
+  for (int i = 0; i < l->conns; i++) {
+    connection *c = &l->connections[i];
     struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = c};
     dial(c, port);
     l->greet(l, c, i);
@@ -118,7 +118,7 @@ static void run_for(closed_loop *l, int ep, double seconds) {
   int64_t end = read_clock(CLOCK_MONOTONIC) + (int64_t)(seconds * 1e9);
   while (read_clock(CLOCK_MONOTONIC) < end) {
     int n = epoll_wait(ep, events, 256, 1000);
-    if (n == 0) complain("no answer for a second");
+    if (n == 0) closed_loop_complain("no answer for a second");
     for (int i = 0; i < n; i++) pump(l, events[i].data.ptr);
   }
 }
@@ -132,6 +132,7 @@ static void measure(closed_loop *l, int ep, double seconds, clockid_t server) {
   cpu = read_clock(server) - cpu;
   own = read_clock(CLOCK_PROCESS_CPUTIME_ID) - own;
   wall = read_clock(CLOCK_MONOTONIC) - wall;
+  for (int i = 0; l->check && i < l->conns; i++) l->check(&l->connections[i]);
   printf("%llu %.6f %lld %lld\n", (unsigned long long)l->echoes, (double)wall / 1e9, (long long)cpu,
          (long long)own);
 }
@@ -141,16 +142,19 @@ int closed_loop_run(closed_loop *l, int argc, char **argv) {
     fputs("usage: load PORT CONNS SIZE WARM_SECONDS SECONDS SERVER_PID\n", stderr);
     return 2;
   }
+  double warm = atof(argv[4]), seconds = atof(argv[5]);
   int ep = epoll_create1(EPOLL_CLOEXEC);
   clockid_t server;
   if (ep < 0) closed_loop_die("epoll_create");
   if ((errno = clock_getcpuclockid(atoi(argv[6]), &server)))
     closed_loop_die("CPU clock of the server");
   l->size = (size_t)atol(argv[3]);
-  l->is_checked = 1;
+  l->conns = atoi(argv[2]);
+  l->seconds = warm + seconds;
   if (l->start) l->start(l);
-  connect_all(l, ep, atoi(argv[1]), atoi(argv[2]));
-  run_for(l, ep, atof(argv[4]));
-  measure(l, ep, atof(argv[5]), server);
+  l->is_checked = !l->check;
+  connect_all(l, ep, atoi(argv[1]));
+  run_for(l, ep, warm);
+  measure(l, ep, seconds, server);
   return 0;
 }

@@ -2,8 +2,8 @@
 // What the load generators of the echo benchmarks have in common: CONNS connections, each with one
 // message in flight at a time (a closed loop), one thread, epoll. It owns the measured window: it
 // reads the server's CPU clock itself, at the first and the last moment of it; all connections
-// stand before it begins. What comes back is compared while warming up. Invariant: each connection
-// has written at most one message more than it has read.
+// stand before it begins. What comes back is compared while warming up, or by `check` after the
+// window. Invariant: each connection has written at most one message more than it has read.
 #ifndef BENCH_CLOSED_LOOP_H
 #define BENCH_CLOSED_LOOP_H
 
@@ -20,8 +20,11 @@ typedef struct connection {
 } connection;
 
 typedef struct closed_loop {
-  size_t size;  // SIZE
-  // Make ready what all connections share; `size` is known. NULL: nothing.
+  size_t size;     // SIZE
+  int conns;       // CONNS
+  double seconds;  // WARM_SECONDS and SECONDS
+  // Make ready what all connections share, and what stands below; what stands above is known.
+  // NULL: nothing.
   void (*start)(struct closed_loop *l);
   // Shake hands over the socket c->fd, which still blocks, and give it what it sends; they are
   // numbered from 0.
@@ -29,11 +32,15 @@ typedef struct closed_loop {
   // As the system calls of these names; -1 with EAGAIN when the socket is not ready.
   ssize_t (*read)(connection *c, void *p, size_t n);
   ssize_t (*write)(connection *c, const void *p, size_t n);
+  // Compare all that came, after the window, or end the program. NULL: `read` gives what was
+  // received, and it is compared while warming up.
+  void (*check)(connection *c);
   int is_drained;  // by a read that comes back short
   int is_checked;
   size_t buffer_size;
   char *buffer;
   uint64_t echoes;
+  connection *connections;
 } closed_loop;
 
 // Greet without a handshake: each connection sends SIZE bytes of its own.
@@ -45,6 +52,9 @@ ssize_t closed_loop_write(connection *c, const void *p, size_t n);
 
 // Say what failed, with errno's sentence if it is set, and end the program.
 _Noreturn void closed_loop_die(const char *what);
+
+// Say what the server did wrong, and end the program.
+_Noreturn void closed_loop_complain(const char *what);
 
 // Allocate, or end the program.
 void *closed_loop_alloc(size_t n);
