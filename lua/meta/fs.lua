@@ -97,7 +97,8 @@ function fs.open(path, mode, o) end
 local file = {}
 
 --- Read by one or several formats, as Lua's `io` does: `"l"`, `"L"`, `"a"`, `"n"`, a number of
---- bytes. Options may come last.
+--- bytes. Options may come last. Where one of several finds nothing, or fails, the results end with
+--- its nil, or nil and the error; those of the formats before it come first.
 ---
 --- - Raises: `EBUSY` when another task is reading, `ECLOSED`.
 --- - Fails: `EBADF` when it is not open for reading; `EMSGSIZE` for a line, or a rest, longer than

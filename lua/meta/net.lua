@@ -86,11 +86,16 @@ local listener = {}
 --- Wait for the next connection. Several tasks may wait.
 ---
 --- - Raises: `ECLOSED`.
---- - Fails: `ECLOSED` when the listener was closed meanwhile (S20); the system's reason.
+--- - Fails: `ECLOSED` when the listener was closed meanwhile (S20); `ETIMEDOUT`; the system's
+---   reason.
 ---@async
+---@param o? corun.net.accept_options
 ---@return corun.tcp|corun.unix|nil stream
 ---@return corun.err? err
-function listener:accept() end
+function listener:accept(o) end
+
+---@class corun.net.accept_options
+---@field timeout? corun.seconds give up after so long
 
 --- The local address.
 ---@return string address `"127.0.0.1:8080"`

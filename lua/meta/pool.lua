@@ -157,20 +157,20 @@ function pool.new(o) end
 ---@class corun.pool.options
 ---@field size? integer workers at most (default: as many as there are cores)
 ---@field init? string|fun() each worker requires this module, or calls this function, before its
---- first job; if that fails, all jobs fail with `EWORKER`. Tasks that it starts go on while the
---- worker lives, which ends with them: start with `daemon` what has no end. In a process they
---- belong to `init` as to a job, which ends with them
+---  first job; if that fails, all jobs fail with `EWORKER`. Tasks that it starts go on while the
+---  worker lives, which ends with them: start with `daemon` what has no end. In a process they
+---  belong to `init` as to a job, which ends with them
 ---@field name? string for messages and the task tree
 ---@field memory? integer bytes that the Lua state of a worker may hold: a job that needs more fails
---- with `ENOMEM`, and the worker goes on (default: no limit)
+---  with `ENOMEM`, and the worker goes on (default: no limit)
 ---@field idle? corun.seconds after which a worker without a job ends (default 10)
 ---@field kind? "thread"|"process" what the workers are (default "thread"); the rest needs "process"
 ---@field max_jobs? integer after which a worker is replaced, between jobs: for C modules that leak
---- (default: never)
+---  (default: never)
 ---@field retries? integer how often a job is run again whose worker has died; never one that has
---- raised (default 0)
+---  raised (default 0)
 ---@field crash_limit? integer workers that may die in a row, no job answered: then all jobs
---- fail with `EWORKER` (default 10 and `size`)
+---  fail with `EWORKER` (default 10 and `size`)
 ---@field grace? corun.seconds from cancelling a job until its process is killed (default 5)
 ---@field program? string a corun program to run as worker (default: the one that runs now)
 
