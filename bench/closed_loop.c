@@ -150,6 +150,7 @@ int closed_loop_run(closed_loop *l, int argc, char **argv) {
     closed_loop_die("CPU clock of the server");
   l->size = (size_t)atol(argv[3]);
   l->conns = atoi(argv[2]);
+  if (!l->size || l->conns <= 0) closed_loop_complain("no connections, or nothing to send");
   l->seconds = warm + seconds;
   if (l->start) l->start(l);
   l->is_checked = !l->check;

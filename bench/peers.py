@@ -118,7 +118,8 @@ class Programs:
         os.makedirs(self.out, exist_ok=True)
         paths = [os.path.join(BENCH, path) for path in (source, *more)]
         target = os.path.join(self.out, source.replace("/", "_").replace(".", "_"))
-        newest = max(os.path.getmtime(path) for path in paths)
+        headers = [path[:-1] + "h" for path in paths if os.path.exists(path[:-1] + "h")]
+        newest = max(os.path.getmtime(path) for path in paths + headers)
         if not os.path.exists(target) or os.path.getmtime(target) < newest:
             subprocess.run(command + [target, *paths] + libraries, check=True)
         return target

@@ -13,8 +13,9 @@
 
 #include "../closed_loop.h"
 
-#define SHORT 1024          // bytes; the longest message that is sealed ahead
-#define MOST_RATE 200000    // echoes a second for which records are sealed ahead
+#define SHORT 128           // bytes; the longest message that is sealed ahead
+#define MOST_RATE 300000    // echoes a second for which records are sealed ahead
+#define MORE ((size_t)256)  // records that are sealed when those are sent
 #define HEAD ((size_t)5)    // bytes of a record's header (RFC 8446, section 5.1)
 #define EXTRA ((size_t)17)  // bytes of a record that are no data: its type and the tag
 
@@ -37,9 +38,9 @@ static _Noreturn void die(const char *what) {
   closed_loop_die(what);
 }
 
-static SSL *shake_hands(const closed_loop *l, connection *c, int number) {
-  closed_loop_greet((closed_loop *)l, c, number);
-  SSL *ssl = SSL_new(((const clients *)l)->context);
+static SSL *shake_hands(closed_loop *l, connection *c, int number) {
+  closed_loop_greet(l, c, number);
+  SSL *ssl = SSL_new(((clients *)l)->context);
   if (!ssl || !SSL_set_fd(ssl, c->fd) || SSL_connect(ssl) != 1) die("handshake");
   return ssl;
 }
@@ -65,12 +66,14 @@ static ssize_t write_live(connection *c, const void *p, size_t n) {
   return answer(c->secret, SSL_write(c->secret, p, (int)n));
 }
 
-static void receive_echo(SSL *ssl, const connection *c) {
+// Read so many bytes of data, which must be one echo after the other.
+static void receive_echoes(SSL *ssl, const connection *c, size_t size) {
   char got[SHORT];
-  for (size_t at = 0; at < c->echo_size;) {
-    int n = SSL_read(ssl, got, (int)(c->echo_size - at));
+  for (size_t at = 0; at < size;) {
+    size_t left = size - at, rest = c->echo_size - at % c->echo_size;
+    int n = SSL_read(ssl, got, (int)(left < rest ? left : rest));
     if (n <= 0) die("TLS");
-    if (memcmp(got, c->echo + at, (size_t)n))
+    if (memcmp(got, c->echo + at % c->echo_size, (size_t)n))
       closed_loop_complain("the server did not echo what it was sent");
     at += (size_t)n;
   }
@@ -86,6 +89,7 @@ static void seal(connection *c, size_t count) {
   s->out_size = (size_t)BIO_get_mem_data(out, &s->out);
   if (s->out_size != count * c->message_size) die("records of another size than expected");
   s->sent = 0;
+  c->message = s->out;
 }
 
 // Pages that nobody has touched would cost their faults in the window.
@@ -103,7 +107,7 @@ static void greet_sealed(closed_loop *l, connection *c, int number) {
   s->ssl = shake_hands(l, c, number);
   c->secret = s;
   if (SSL_write(s->ssl, c->echo, (int)c->echo_size) != (int)c->echo_size) die("TLS");
-  receive_echo(s->ssl, c);
+  receive_echoes(s->ssl, c, c->echo_size);
   BIO *out = BIO_new(BIO_s_mem());
   if (!out) die("start");
   SSL_set0_wbio(s->ssl, out);
@@ -115,7 +119,7 @@ static void greet_sealed(closed_loop *l, connection *c, int number) {
 static ssize_t write_sealed(connection *c, const void *p, size_t n) {
   sealed *s = c->secret;
   (void)p;
-  if (s->sent == s->out_size) seal(c, 1);
+  if (s->sent == s->out_size) seal(c, MORE);
   ssize_t k = send(c->fd, s->out + s->sent, n, MSG_NOSIGNAL);
   if (k > 0) s->sent += (size_t)k;
   return k;
@@ -154,7 +158,7 @@ static void check_sealed(connection *c) {
   BIO *in = BIO_new_mem_buf(s->in, (int)s->seen);
   if (!in) die("check");
   SSL_set0_rbio(s->ssl, in);
-  for (size_t n = s->data / c->echo_size; n; n--) receive_echo(s->ssl, c);
+  receive_echoes(s->ssl, c, s->data);
 }
 
 static void start(closed_loop *l) {
