@@ -23,8 +23,8 @@ io.stdout:setvbuf("line") -- in step with what the command prints
 local changed = corun.event()
 
 -- Tell of each change below the directory, but those that git makes for itself.
-local function watch()
-  for event in assert(fs.watch(opt.dir, {recursive = true})) do
+local function watch(events)
+  for event in events do
     if event.path:find(opt.pattern) and not event.path:find("/%.git/") then
       changed:set(event.path)
     end
@@ -38,8 +38,12 @@ local function run()
   print(("watch_run: %s after %.1f s"):format(r.signal or "exit status " .. r.code, r.duration))
 end
 
-corun.daemon(watch)
-corun.yield()
+local events, err = fs.watch(opt.dir, {recursive = true})
+if not events then
+  io.stderr:write("watch_run.lua: ", tostring(err), "\n")
+  corun.exit(1)
+end
+corun.daemon(watch, events)
 local count = 0
 while true do
   changed:clear()

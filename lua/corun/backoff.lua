@@ -13,6 +13,7 @@ local backoff_mt = {__index = methods, __name = "corun.backoff"}
 
 ---Start over: the next attempt is number 1 and comes at once, the pause after it is `min` again.
 function methods:reset()
+  options.self(self, backoff_mt, "reset")
   self.attempt, self.delay = 0, self.min
 end
 
@@ -54,8 +55,8 @@ local function backoff(o)
   if not (factor >= 1 and finite(factor)) then refuse("factor", "finite and at least 1") end
   if not (jitter >= 0 and jitter <= 1) then refuse("jitter", "between 0 and 1") end
   local b = {min = min, max = max, factor = factor, jitter = jitter, tries = o.tries or math.huge}
-  methods.reset(b)
-  return setmetatable(b, backoff_mt)
+  setmetatable(b, backoff_mt):reset()
+  return b
 end
 
 return backoff

@@ -14,6 +14,7 @@ local every_mt = {__index = methods, __name = "corun.every"}
 
 ---End the ticks: a task that waits for one gets nil. A second call does nothing.
 function methods:close()
+  options.self(self, every_mt, "close")
   self.cases.closed:set()
 end
 

@@ -93,9 +93,8 @@ local function with_formats(read)
     local values = {}
     for i = 1, n do
       local value, err = read(file, formats[i], o)
-      if err then return nil, err end
-      values[i] = value
-      if value == nil then break end
+      values[i], values[i + 1] = value, err -- what was read before is not lost
+      if value == nil then return table.unpack(values, 1, err ~= nil and i + 1 or i) end
     end
     return table.unpack(values, 1, n)
   end
@@ -145,6 +144,7 @@ end
 
 ---Say whether there is something.
 function fs.exists(path)
+  options.path(path, "exists")
   local st, err = core.stat(path, true)
   if st then return true end
   if err.code == "ENOENT" or err.code == "ENOTDIR" then return false end
@@ -203,6 +203,7 @@ local folder = core.directory
 
 ---Remove the directory with all that is in it.
 function folder:close()
+  options.self(self, core.directory_mt, "close")
   local path = self:_take()
   if not path then return true end
   return corun.shield(core.remove, path, true)

@@ -161,6 +161,7 @@ end
 
 ---Wait for the next event.
 function methods:recv()
+  options.self(self, watch_mt, "recv")
   while true do
     local event = not self.closed and next_event(self)
     if event then return event end
@@ -180,6 +181,7 @@ end
 
 ---Stop watching.
 function methods:close()
+  options.self(self, watch_mt, "close")
   self.closed = true
   self.handle:close()
 end
@@ -209,6 +211,7 @@ end
 
 ---Watch a file or a directory.
 return function(path, o)
+  options.path(path, "watch")
   o = options.check(o, "watch", WATCH, 3)
   local st, err = core.stat(path, true)
   if not st then

@@ -64,6 +64,14 @@ function options.misuse(message, level)
   error(where and where .. ": " .. message or message, 0)
 end
 
+---Check a path that is passed on to a function of another name.
+---@param path any
+---@param op string
+function options.path(path, op)
+  if type(path) == "string" or math.type(path) then return end
+  options.misuse(("bad argument #1 to '%s' (string expected, got %s)"):format(op, type(path)), 3)
+end
+
 ---Check the object of a method: it may have been called without one (`o.method()`).
 ---@param self any
 ---@param mt table the metatable that it must have, with __name

@@ -171,6 +171,22 @@ local function read_run_stdio(spec, o)
   return sinks
 end
 
+local function is_text(value)
+  return type(value) == "string" or math.type(value) ~= nil
+end
+
+-- Refuse a list with something else than text in it before the program is started.
+local function check_input(input)
+  if type(input) == "string" then return end
+  source.open(input, "run")
+  if type(input) ~= "table" or getmetatable(input) ~= nil then return end
+  for i = 1, input.n or #input do
+    if not is_text(input[i]) then
+      refuse('item %d of "input" for run must be a string, got %s', i, type(input[i]))
+    end
+  end
+end
+
 -- Give `input` to the process, and then the end. Answers nothing, or the error of the source; that
 -- the process does not take it is none, since it need not read.
 local function feed(stdin, input, is_pty)
@@ -192,6 +208,9 @@ local function feed(stdin, input, is_pty)
     if piece == nil then
       if err ~= nil then return err end
       break
+    end
+    if not is_text(piece) then
+      return corun.err("EINVAL", ("it gave %s where a string must be"):format(options.show(piece)))
     end
     if not stdin:write(piece) then return nil end
     last = piece
@@ -364,7 +383,7 @@ function process.run(argv, o)
   local spec = read_spec(list, o, "run")
   local sinks = read_run_stdio(spec, o)
   local input = o.input
-  if input ~= nil and type(input) ~= "string" then source.open(input, "run") end
+  if input ~= nil then check_input(input) end
   local proc <close>, stdin, stdout, stderr = core.spawn(spec)
   if not proc then return nil, stdin end
   if o.pty then stdout = stdin end
@@ -382,10 +401,9 @@ end
 local methods = {}
 local process_mt = {__index = methods, __name = "process"}
 
+-- The fields of the process are the script's to change.
 local function abandon_all(p)
-  for _, name in ipairs(STREAMS) do
-    if p[name] then core.abandon(p[name]) end
-  end
+  for _, stream in pairs(p.streams) do core.abandon(stream) end
 end
 
 -- The task that owns a process: a child of the scope in which it was started.
@@ -393,6 +411,7 @@ local function keep(p, spec, started)
   local proc, stdin, stdout, stderr = core.spawn(spec)
   if proc then
     p.process, p.stdin, p.stdout, p.stderr = proc, stdin, stdout, stderr
+    p.streams = {stdin = stdin, stdout = stdout, stderr = stderr}
   else
     p.err = stdin
   end
@@ -476,7 +495,7 @@ function methods:resize(cols, rows)
   if not (is_side(cols) and is_side(rows)) then
     misuse("resize takes columns and rows from 1 to 65535")
   end
-  return core.resize(self.stdin, cols, rows)
+  return core.resize(self.streams.stdin, cols, rows)
 end
 
 local function close(p, by_scope)

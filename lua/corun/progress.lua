@@ -169,6 +169,7 @@ end
 
 ---So much more is done.
 function methods:add(n)
+  options.self(self, bar_mt, "add")
   if n == nil then n = 1 else check_number("add", n) end
   self.done = self.done + n
   local t = now()
@@ -177,6 +178,7 @@ end
 
 ---So much is done, of so much.
 function methods:set(done, total)
+  options.self(self, bar_mt, "set")
   check_number("set", done)
   if total ~= nil then
     check_total("set", total)
@@ -189,6 +191,7 @@ end
 
 ---No more will be done: the last state stays.
 function methods:close()
+  options.self(self, bar_mt, "close")
   if self.closed then return end
   local t = now()
   self.rate = t > self.started and (self.done - self.before) / (t - self.started) or nil

@@ -108,8 +108,8 @@ struct stream {
   list writers;     // tasks that wait to write, or for the stream to be shut or closed
   stream_out *out;  // NULL when the transport has taken all
   stream_request rq;
-  float timeout;   // seconds that a call without a time limit of its own may take, 0: any number
-  uint32_t bound;  // queued bytes from which on writers wait, 0: STREAM_QUEUE
+  float timeout;  // seconds that a call without a limit of its own may take, above 0; 0: any number
+  uint32_t bound;                // queued bytes from which on writers wait, 0: STREAM_QUEUE
   uint32_t refs, granted;        // woken writers that have not run
   uint32_t closed_at;            // site of the close
   uint64_t bytes_in, bytes_out;  // that were read, and taken to be written

@@ -3,6 +3,7 @@
 // stands in stream_read.c.
 #include "io/stream_lua.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 
@@ -98,8 +99,12 @@ int stream_fail(lua_State *L, const stream *s, int rc, const char *op) {
 
 // --- Settings --------------------------------------------------------------------------------
 
+static double own_limit(const stream *s) {
+  return s->timeout > 0 ? (double)s->timeout : HUGE_VAL;
+}
+
 uint64_t stream_limit(lua_State *L, const stream *s, int idx, const char *op) {
-  double otherwise = s->timeout > 0 ? (double)s->timeout : HUGE_VAL;
+  double otherwise = own_limit(s);
   double seconds = idx ? opt_seconds(L, idx, op, "timeout", otherwise) : otherwise;
   return timer_after(rt_of(L), seconds);
 }
@@ -107,9 +112,9 @@ uint64_t stream_limit(lua_State *L, const stream *s, int idx, const char *op) {
 void stream_configure(lua_State *L, stream *s, const char *const *names) {
   arg_type(L, 2, LUA_TTABLE);
   opt_check(L, 2, "configure", names);
-  double timeout = opt_seconds(L, 2, "configure", "timeout", (double)s->timeout);
+  double timeout = opt_seconds(L, 2, "configure", "timeout", own_limit(s));
   lua_Integer bytes = opt_count(L, 2, "configure", "queue", 1, s->bound);
-  s->timeout = timeout < HUGE_VAL ? (float)timeout : 0;
+  s->timeout = timeout < HUGE_VAL ? fmaxf((float)timeout, FLT_MIN) : 0;
   stream_set_bound(s, bytes);
 }
 

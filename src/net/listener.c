@@ -264,7 +264,7 @@ wait_answer listener_cancel(task *t, void *arg) {
   return WAIT_STOPPED;
 }
 
-int listener_wait(lua_State *L, listener *l, int first, const wait_ops *ops) {
+int listener_wait(lua_State *L, listener *l, int first, uint64_t when, const wait_ops *ops) {
   wait_check(L);
   if (!l->polling) {
     int rc = uv_poll_start(&l->poll, UV_READABLE, on_readable);
@@ -273,7 +273,7 @@ int listener_wait(lua_State *L, listener *l, int first, const wait_ops *ops) {
   }
   list_push(first ? l->waiters.next : &l->waiters, &task_current(L)->wlink);
   hold(l);
-  return wait_begin(L, ops, l);
+  return wait_begin_until(L, ops, l, when);
 }
 
 int listener_take_turn(listener *l, int rc) {

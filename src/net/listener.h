@@ -55,10 +55,10 @@ static inline int listener_is_taken(const listener *l) {
   return l->granted || !list_empty(&l->waiters);
 }
 
-// Suspend until a connection may be there; `first` before all others that wait, for a task whose
-// turn it was. `ops` has listener_cancel, its argument is the listener; its done function must
-// first call listener_take_turn. [loop]
-int listener_wait(lua_State *L, listener *l, int first, const wait_ops *ops);
+// Suspend until a connection may be there, or the instant `when`; `first` before all others that
+// wait, for a task whose turn it was. `ops` has listener_cancel, its argument is the listener; its
+// done function must first call listener_take_turn. [loop]
+int listener_wait(lua_State *L, listener *l, int first, uint64_t when, const wait_ops *ops);
 
 // Take the turn that the wait ended with: 0, UV_ECANCELED when the listener was closed, or another
 // error. [loop]

@@ -3,6 +3,7 @@
 // the loop thread.
 #include <fcntl.h>
 #include <lauxlib.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -194,7 +195,7 @@ static listener *check_listener(lua_State *L, const char *op) {
   return NULL;
 }
 
-// --- Accepting: the frame is the listener and the the stream --------------------------
+// --- Accepting: the frame is the listener, the stream and the instant at which to give up ------
 
 static int is_shortage(int rc) {
   return rc == UV_EMFILE || rc == UV_ENFILE || rc == UV_ENOBUFS || rc == UV_ENOMEM;
@@ -204,6 +205,7 @@ static int fail_accept(lua_State *L, const listener *l, int rc) {
   if (rc == UV_ECANCELED)
     return err_return(L, "ECLOSED", "accept", l->local, "the listener was closed meanwhile at %s",
                       site_text(rt_of(L), l->closed_at));
+  if (rc == UV_ETIMEDOUT) return err_return(L, "ETIMEDOUT", "accept", l->local, "it took too long");
   return err_return_uv(L, rc, "accept", l->local);
 }
 
@@ -221,10 +223,14 @@ static const wait_ops accept_ops = {"a connection at", listener_cancel, accept_a
 static const wait_ops pause_ops = {"a free descriptor for", NULL, accept_paused, describe_accept};
 static const wait_ops rest_ops = {"other tasks", NULL, accept_rested, NULL};
 
+static int wait_for_connection(lua_State *L, listener *l, int first) {
+  return listener_wait(L, l, first, (uint64_t)lua_tointeger(L, 3), &accept_ops);
+}
+
 static int try_accept(lua_State *L, listener *l, int may_pause) {
   stream *conn;
   int rc = listener_accept(l, io_state_of(L), &conn);
-  if (rc == UV_EAGAIN) return listener_wait(L, l, 1, &accept_ops);
+  if (rc == UV_EAGAIN) return wait_for_connection(L, l, 1);
   if (is_shortage(rc) && may_pause)
     return wait_begin_until(L, &pause_ops, l, timer_after(rt_of(L), PAUSE));
   if (rc < 0) return fail_accept(L, l, rc);
@@ -254,11 +260,15 @@ static int accept_rested(lua_State *L, void *arg, int rc) {
 }
 
 static int l_accept(lua_State *L) {
+  static const char *const names[] = {"timeout", NULL};
   listener *l = check_listener(L, "accept");
+  opt_check(L, 2, "accept", names);
+  uint64_t when = timer_after(rt_of(L), opt_seconds(L, 2, "accept", "timeout", HUGE_VAL));
   task_checkpoint(L);
   lua_settop(L, 1);
   stream_newbox(L, l->is_path ? UNIX_CLASS : TCP_CLASS);
-  if (listener_is_taken(l)) return listener_wait(L, l, 0, &accept_ops);
+  lua_pushinteger(L, (lua_Integer)when);
+  if (listener_is_taken(l)) return wait_for_connection(L, l, 0);
   if (!wait_may_go_on(L, WAIT_SYSTEM_CALL))
     return wait_begin_until(L, &rest_ops, l, timer_after(rt_of(L), 0));
   return try_accept(L, l, 1);

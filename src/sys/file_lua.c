@@ -348,7 +348,7 @@ static int l_setvbuf(lua_State *L) {
 }
 
 static int l_path(lua_State *L) {
-  stream *s = ((stream_box *)lua_touserdata(L, 1))->s;
+  stream *s = stream_is(L, 1) ? ((stream_box *)lua_touserdata(L, 1))->s : NULL;
   if (!s || s->t != &file_transport) arg_type_error(L, 1, "file");
   lua_pushstring(L, file_of(s)->path);
   return 1;
@@ -373,7 +373,7 @@ static const wait_ops close_ops = {"the end of", cancel_close, on_closed, descri
 
 static int close_file(lua_State *L, int by_scope) {
   stream_box *b = lua_touserdata(L, 1);
-  if (!b || lua_rawlen(L, 1) != sizeof *b) return arg_type_error(L, 1, "file");
+  if (!stream_is(L, 1)) return arg_type_error(L, 1, "file");
   rt *r = rt_of(L);
   if (!b->s || b->s->closed) {
     lua_pushboolean(L, 1);

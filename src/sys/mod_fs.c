@@ -361,7 +361,9 @@ static int l_open(lua_State *L) {
   const char *mode = arg_opt_string(L, 2, "r");
   int flags = read_mode(mode);
   if (flags < 0)
-    return err_misuse(L, "bad mode \"%s\" for open: \"r\", \"w\" or \"a\", then \"+\" or \"b\"",
+    return err_misuse(L,
+                      "bad mode \"%s\" for open: \"r\", \"w\" or \"a\", then \"+\" and \"b\", "
+                      "then \"x\" after \"w\"",
                       mode);
   fs_opening *p = make_opening(L, &type);
   p->flags = flags;

@@ -389,6 +389,7 @@ static int l_gc(lua_State *L) {
 
 // abandon(stream): close it now; what is queued is not written.
 static int l_abandon(lua_State *L) {
+  if (!stream_is(L, 1)) return arg_type_error(L, 1, "stream");
   stream *s = ((stream_box *)lua_touserdata(L, 1))->s;
   if (!s) return 0;
   if (!s->closed) stream_close(s, site_here(L, 0));

@@ -24,6 +24,7 @@ describe("an open file", function()
         {"read", 3},
         {"seek", "end"}, {"seek", "cur", -4}, {"read", "a"}},
       {"r", {"read", 0}, {"read", "l", "L", "n", "l"}, {"read", 7, "l"}, {"read", "a", "l"}},
+      {"r", {"read", 7, "a", "l", "a"}, {"read", "l", "a"}, {"read", "a", "a"}},
       {"w", {"write", "a", 1, 2.5, "b"}, {"seek"}, {"seek", "set", 1}, {"write", "XY"},
         {"seek", "end"}, {"seek", "set", 9}, {"write", "far"}, {"flush"}, {"seek", "cur", -2}},
       {"a", {"write", "tail"}, {"seek", "set", 0}, {"write", "more"}, {"seek", "end"}},
@@ -78,6 +79,24 @@ describe("an open file", function()
     got = {}
     for part in f:lines(7) do got[#got + 1] = part end
     assert.same({"1 one\n2", " two\n3 ", "three"}, got)
+  end)
+
+  it("loses nothing that was read before a format that fails", function()
+    local _ <close>, dir = folder()
+    put(dir .. "/f", "header\nx\nlong line\n")
+    local f <close> = assert(fs.open(dir .. "/f"))
+    local line, none, err = f:read("l", "n", "l")
+    assert.equal("header", line)
+    assert_error("EINVAL", "read", none, err)
+    line, none, err = f:read("l", "l", {max = 4})
+    assert.equal("x", line)
+    assert_error("EMSGSIZE", "read", none, err)
+    assert.equal("long line", f:read())
+    assert.equal(1, select("#", f:read("l", "a")))
+    f:seek("set")
+    local got = {}
+    for name, number in f:lines("l", "n") do got[#got + 1] = {name, number} end
+    assert.same({{"header"}, {"x"}, {"long line"}}, got)
   end)
 
   it("S41 has the methods of streams", function()

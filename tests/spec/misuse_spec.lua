@@ -104,6 +104,16 @@ describe("wrong arguments name the method and their place", function()
     assert_misuse("walk takes a path, got number", fs.walk, 5)
     assert_misuse("glob takes a pattern, got nil", fs.glob)
     assert_misuse("run needs a program to run", process.run, {})
+    assert_misuse('item 2 of "input" for run must be a string, got table', process.run, {"cat"},
+      {input = {"a", {}, "b"}})
+    assert_misuse('item 1 of "input" for run must be a string, got nil', process.run, {"cat"},
+      {input = {n = 1}})
+    assert_misuse("run takes a list, a function or a channel as source, got boolean", process.run,
+      {"cat"}, {input = true})
+    assert_misuse("bad argument #1 to 'exists' (string expected, got nil)", fs.exists)
+    assert_misuse("bad argument #1 to 'watch' (string expected, got table)", fs.watch, {})
+    assert_misuse('bad mode "wz" for open: "r", "w" or "a", then "+" and "b", then "x" after "w"',
+      fs.open, "/", "wz")
     assert_misuse("bad argument #2 to 'hmac' (string expected, got no value)", codec.hmac, "md5")
   end)
 end)
@@ -159,9 +169,12 @@ describe("a method without its object", function()
     local u <close> = assert(net.udp())
     local f <close> = assert(fs.temp())
     local p <close> = assert(process.spawn{"cat"})
+    local folder <close> = assert(fs.temp{dir = true})
+    local watch <close> = assert(fs.watch(folder:path()))
     for _, case in ipairs{
       {s, "stream", "read", "recv", "read_exactly", "read_until", "lines", "write", "configure",
         "close", "shutdown", "peer", "address", "starttls", "tls"},
+      {f, "file", "path", "close"},
       {f, "stream", "write", "seek", "setvbuf", "truncate", "sync", "flush", "stat", "recv"},
       {listener, "listener", "accept", "address", "close"},
       {u, "udp socket", "send", "recv", "connect", "join", "leave", "address", "peer", "close"},
@@ -173,6 +186,11 @@ describe("a method without its object", function()
       {corun.event(), "event", "set", "clear", "is_set", "wait"},
       {corun.async(print), "task", "cancel", "done", "status"},
       {corun.limiter(1, 1), "limiter", "wait"},
+      {corun.every(1), "corun.every", "close"},
+      {corun.backoff(), "corun.backoff", "reset"},
+      {watch, "watch", "recv", "close"},
+      {folder, "temporary directory", "path", "close"},
+      {corun.progress.bar{quiet = true}, "progress bar", "add", "set", "close"},
     } do
       local object, what = case[1], case[2]
       for i = 3, #case do
@@ -180,6 +198,10 @@ describe("a method without its object", function()
           object[case[i]], {})
       end
     end
+    assert_misuse("calling 'path' on bad self (file expected, got channel)", f.path,
+      corun.channel())
+    assert_misuse("calling 'close' on bad self (file expected, got hash)", f.close,
+      codec.hash("md5"))
     assert_misuse("calling 'recv' on bad self (stream expected, got no value)", s.recv)
     assert_misuse("calling 'accept' on bad self (listener expected, got no value)", listener.accept)
   end)

@@ -262,6 +262,22 @@ describe("accepting", function()
     assert_misuse("calling 'accept' on bad self %(listener expected, got number%)", l.accept, 1)
   end)
 
+  it("S41 may have a time limit, which loses no connection", function()
+    local l <close> = listen()
+    assert_error("ETIMEDOUT", "accept", l:accept{timeout = 0.01})
+    assert_error("ETIMEDOUT", "accept", l:accept{timeout = 0})
+    local others = {}
+    for i = 1, 3 do others[i] = waiting(l.accept, l) end
+    assert_error("ETIMEDOUT", "accept", l:accept{timeout = 0.01})
+    for i = 1, 4 do
+      local c <close> = assert(net.connect(l:address()))
+      local s <close> = assert(i <= 3 and others[i]:await() or i == 4 and l:accept{timeout = 0})
+      assert.equal(c:address(), s:peer())
+    end
+    assert_misuse('unknown option "timout" for accept %(did you mean "timeout"%?%)', l.accept, l,
+      {timout = 1})
+  end)
+
   it("a cancelled accept loses no connection", function()
     local l <close> = listen()
     for _ = 1, 20 do

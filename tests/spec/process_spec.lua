@@ -307,6 +307,18 @@ describe("input", function()
     assert.equal("x\n", process.run{"echo", "x", input = never}.stdout)
   end)
 
+  test("that gives no text stops the program", function()
+    local given = 0
+    local r, err = process.run{"cat", input = function()
+      given = given + 1
+      return given < 3 and "x" or {}
+    end}
+    assert_error("EINVAL", "run", r, err)
+    assert.matches("the input failed: it gave table where a string must be", tostring(err))
+    assert.equal(3, given)
+    assert.equal("a5", process.run{"cat", input = {"a", 5}}.stdout)
+  end)
+
   test("that fails stops the program: as a value where it is one", function()
     local function failing()
       return nil, corun.err("ESOURCE", "the well is dry")
@@ -452,6 +464,15 @@ describe("process.spawn", function()
       assert.equal(0, tonumber(flags, 8) & tonumber("4000", 8)) -- O_NONBLOCK
     end
     p:wait()
+  end)
+
+  test("its fields are the script's to change", function()
+    local p <close> = assert(process.spawn{"cat"})
+    local stdin, stdout = p.stdin, p.stdout
+    p.stdin, p.stdout, p.stderr = 5, {}, io.stdout
+    assert.equal("SIGTERM", p:close().signal)
+    outcomes.assert_raises("ECLOSED", stdin.write, stdin, "x")
+    outcomes.assert_raises("ECLOSED", stdout.recv, stdout)
   end)
 
   test("only the streams that are wanted are there", function()

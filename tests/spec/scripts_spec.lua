@@ -200,15 +200,8 @@ describe("scripts/watch_run.lua", function()
       {stdin = "null", stderr = "stdout"}))
     local first = math.tointeger(p.stdout:read("n"))
     assert.equal("", p.stdout:read())
-    local writer = corun.spawn(function() -- until it watches
-      while true do
-        process.run{"touch", dir .. "/a.lua", dir .. "/b.txt"}
-        corun.sleep(0.1)
-      end
-    end)
+    assert(process.run({"touch", dir .. "/a.lua", dir .. "/b.txt"}, {check = true}))
     assert.equal("watch_run: " .. dir .. "/b.txt", p.stdout:read())
-    writer:cancel()
-    writer:await()
     assert.is_nil(io.open(("/proc/%d/stat"):format(first)))
     assert.equal("again", p.stdout:read())
     assert.matches("^watch_run: exit status 3 after %d", p.stdout:read())
@@ -223,6 +216,13 @@ describe("scripts/watch_run.lua", function()
     assert.equal("", r.out)
     assert.matches("^watch_run.lua: %-%-pattern=%[: malformed pattern", r.err)
     assert.equal(2, r.status)
+  end)
+
+  it("refuses a directory that is not there before it runs anything", function()
+    local r = program.run{"scripts/watch_run.lua", "--dir=/nonexistent", "--", "echo", "x"}
+    assert.equal("", r.out)
+    assert.equal("watch_run.lua: watch /nonexistent: no such file or directory (ENOENT)\n", r.err)
+    assert.equal(1, r.status)
   end)
 end)
 

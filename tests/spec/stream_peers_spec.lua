@@ -1,7 +1,10 @@
 -- SPDX-License-Identifier: MIT
--- Streams against peers that behave badly: they cut, reset, stall and flood (S41). The peers are in
--- Python.
+-- Streams against peers that behave badly: they cut, reset, stall and flood (S41), in Python; and
+-- against socat, over TCP, Unix sockets and UDP, at either end.
+local corun = require "corun"
+local fs = require "corun.fs"
 local net = require "corun.net"
+local process = require "corun.process"
 local outcomes = dofile("tests/spec/support/outcomes.lua")
 local programs = dofile("tests/spec/support/programs.lua")
 
@@ -152,5 +155,71 @@ describe("200 clients of a server with 64 descriptors", function()
     local answer = crowd:read("a")
     os.remove(path)
     assert.equal("True 200 True True 0\n", answer)
+  end)
+end)
+
+local has_socat = os.execute("socat -V >/dev/null 2>&1")
+
+-- Start socat, which listens at `address` and gives what it gets to cat; where that is.
+local function echoing(address)
+  local p = assert(process.spawn({"socat", "-d", "-d", "-t", "60", address, "EXEC:cat"},
+    {stdin = "null"}))
+  return p, assert(p.stderr:read_until("\n", {timeout = 60})):match("listening on .- (%S+)\n")
+end
+
+describe("socat", function()
+  if not has_socat then return pending("socat is not installed") end
+
+  local function assert_echoes(s)
+    s:write("line\n")
+    assert.equal("line", s:read("l"))
+    local writing = corun.spawn(function()
+      assert(s:write(BIG))
+      assert(s:shutdown())
+    end)
+    assert.is_true(s:read("a") == BIG)
+    writing:await()
+  end
+
+  it("sends back over TCP what it gets, and its end after ours", function()
+    local p <close>, address = echoing("TCP-LISTEN:0,bind=127.0.0.1")
+    local s <close> = assert(net.connect((address:gsub("^AF=2 ", ""))))
+    assert_echoes(s)
+    assert.is_true(p:wait().ok)
+  end)
+
+  it("sends it back over a Unix socket", function()
+    local dir <close> = assert(fs.temp{dir = true})
+    local path = dir:path() .. "/s"
+    local p <close> = echoing("UNIX-LISTEN:" .. path)
+    local s <close> = assert(net.connect("unix:" .. path))
+    assert_echoes(s)
+    assert.is_true(p:wait().ok)
+  end)
+
+  it("is served over TCP and Unix sockets", function()
+    local dir <close> = assert(fs.temp{dir = true})
+    for _, at in ipairs{"127.0.0.1:0", "unix:" .. dir:path() .. "/s"} do
+      local server <close> = assert(net.serve(at, function(s)
+        s:write(s:read("a"))
+      end))
+      local address = server:address():gsub("^unix:", "")
+      local kind = address:sub(1, 1) == "/" and "UNIX-CONNECT:" or "TCP:"
+      local r = assert(process.run({"socat", "-t", "60", "-", kind .. address},
+        {input = BIG, max_output = 2 * #BIG}))
+      assert.is_true(r.stdout == BIG)
+    end
+  end)
+
+  it("talks to a UDP socket", function()
+    local u <close> = assert(net.udp("127.0.0.1:0"))
+    local p <close> = assert(process.spawn{"socat", "-", "UDP:" .. u:address()})
+    for _, text in ipairs{"one\n", "two\n"} do
+      p.stdin:write(text)
+      local data, from = u:recv(nil, {timeout = 60})
+      assert.equal(text, data)
+      assert(u:send(text:upper(), from))
+      assert.equal(text:upper(), p.stdout:read("L", {timeout = 60}))
+    end
   end)
 end)

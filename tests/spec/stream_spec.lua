@@ -170,6 +170,25 @@ describe("reading formats (S41)", function()
     end)
   end)
 
+  it("S41 a limit of 0 of the stream gives what is there; math.huge is none", function()
+    with_pair(function(a, b)
+      assert.equal(b, b:configure{timeout = 0})
+      assert_error("ETIMEDOUT", "read", b:read("l"))
+      a:write("abc")
+      assert.equal("a", b:read(1, {timeout = 60})) -- they have come
+      assert.equal("b", b:read(1))
+      b:configure{queue = 1 << 20}
+      assert_error("ETIMEDOUT", "read", b:read(5))
+      assert.equal("c", b:recv())
+      b:configure{timeout = 1e-60}
+      assert_error("ETIMEDOUT", "recv", b:recv())
+      b:configure{timeout = math.huge}
+      local read_it = outcomes.waiting(b.read, b, 1)
+      a:write("d")
+      assert.equal("d", read_it:await())
+    end)
+  end)
+
   it("S41 a failure in a loop over lines raises at the loop's line", function()
     with_pair(function(_, b)
       local ok, err = pcall(function()
