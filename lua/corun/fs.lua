@@ -65,7 +65,7 @@ local function is_format(format, op)
   if type(format) == "string" then
     return format:find(op == "lines" and "^%*?[lLn]$" or "^%*?[lLna]$") ~= nil
   end
-  return format == nil or math.type(format) and (math.tointeger(format) or -1) >= 0
+  return math.type(format) and (math.tointeger(format) or -1) >= 0
 end
 
 -- Refuse a wrong format of several before anything is read. A loop over "a" would never end.
@@ -82,7 +82,7 @@ end
 -- Make the method `read` of streams take several formats, as that of Lua's io files does.
 local function with_formats(read)
   return function(file, format, second, ...)
-    if second == nil or type(second) == "table" and select("#", ...) == 0 then
+    if select("#", ...) == 0 and (second == nil or type(second) == "table") then
       return read(file, format, second)
     end
     local formats = table.pack(format, second, ...)
@@ -102,15 +102,18 @@ end
 
 local function with_lines(lines, read)
   return function(file, format, second, ...)
-    if second == nil or type(second) == "table" and select("#", ...) == 0 then
+    if select("#", ...) == 0 and (second == nil or type(second) == "table") then
       return lines(file, format, second)
     end
     local args = table.pack(format, second, ...)
     check_formats(args, type(args[args.n]) == "table" and args.n - 1 or args.n, "lines")
     return function()
       local values = table.pack(read(file, table.unpack(args, 1, args.n)))
-      if values[1] == nil and values[2] ~= nil then error(values[2], 0) end
-      return table.unpack(values, 1, values.n)
+      local n = values.n
+      if n < 2 or values[n - 1] ~= nil then return table.unpack(values, 1, n) end
+      local err = values[n]
+      if n == 2 or err.code ~= "EINVAL" then error(err, 0) end
+      return table.unpack(values, 1, n - 1) -- no number came
     end
   end
 end
@@ -144,8 +147,7 @@ end
 
 ---Say whether there is something.
 function fs.exists(path)
-  options.path(path, "exists")
-  local st, err = core.stat(path, true)
+  local st, err = core.stat(options.path(path, "exists"), true)
   if st then return true end
   if err.code == "ENOENT" or err.code == "ENOTDIR" then return false end
   return nil, err

@@ -211,7 +211,7 @@ end
 
 ---Watch a file or a directory.
 return function(path, o)
-  options.path(path, "watch")
+  path = options.path(path, "watch")
   o = options.check(o, "watch", WATCH, 3)
   local st, err = core.stat(path, true)
   if not st then

@@ -67,8 +67,9 @@ end
 ---Check a path that is passed on to a function of another name.
 ---@param path any
 ---@param op string
+---@return string path
 function options.path(path, op)
-  if type(path) == "string" or math.type(path) then return end
+  if type(path) == "string" or math.type(path) then return tostring(path) end
   options.misuse(("bad argument #1 to '%s' (string expected, got %s)"):format(op, type(path)), 3)
 end
 

@@ -180,7 +180,9 @@ local function check_input(input)
   if type(input) == "string" then return end
   source.open(input, "run")
   if type(input) ~= "table" or getmetatable(input) ~= nil then return end
-  for i = 1, input.n or #input do
+  local n = math.tointeger(input.n or #input)
+  if not n then refuse('the "n" of "input" for run must be an integer') end
+  for i = 1, n do
     if not is_text(input[i]) then
       refuse('item %d of "input" for run must be a string, got %s', i, type(input[i]))
     end
@@ -210,7 +212,8 @@ local function feed(stdin, input, is_pty)
       break
     end
     if not is_text(piece) then
-      return corun.err("EINVAL", ("it gave %s where a string must be"):format(options.show(piece)))
+      local what = options.show(piece)
+      return corun.err("EINVAL", ("it gave %s where a string or a number must be"):format(what))
     end
     if not stdin:write(piece) then return nil end
     last = piece
@@ -401,7 +404,7 @@ end
 local methods = {}
 local process_mt = {__index = methods, __name = "process"}
 
--- The fields of the process are the script's to change.
+-- stdin, stdout and stderr are the script's to change.
 local function abandon_all(p)
   for _, stream in pairs(p.streams) do core.abandon(stream) end
 end

@@ -98,7 +98,8 @@ local file = {}
 
 --- Read by one or several formats, as Lua's `io` does: `"l"`, `"L"`, `"a"`, `"n"`, a number of
 --- bytes. Options may come last. Where one of several finds nothing, or fails, the results end with
---- its nil, or nil and the error; those of the formats before it come first.
+--- its nil, or nil and the error; those of the formats before it come first. Each is a read of its
+--- own: a task that is cancelled at a later one has taken what the earlier ones gave.
 ---
 --- - Raises: `EBUSY` when another task is reading, `ECLOSED`.
 --- - Fails: `EBADF` when it is not open for reading; `EMSGSIZE` for a line, or a rest, longer than
@@ -113,7 +114,8 @@ function file:read(...) end
 --- raises.
 ---
 --- - Suspends: `lines` itself no; each step of the loop yes.
---- - Raises: each step: what `read` returns as an error.
+--- - Raises: each step: what `read` returns as an error; but where a later one of several formats
+---   finds no number, nil ends the values of that step, as in Lua's `io`.
 ---@param ... string|integer|corun.stream.read_options
 ---@return fun(): string|number|nil, ... iterator
 function file:lines(...) end

@@ -95,7 +95,7 @@ local listener = {}
 function listener:accept(o) end
 
 ---@class corun.net.accept_options
----@field timeout? corun.seconds give up after so long
+---@field timeout? corun.seconds give up after so long; 0: take one that is there
 
 --- The local address.
 ---@return string address `"127.0.0.1:8080"`

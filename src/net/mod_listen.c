@@ -223,16 +223,23 @@ static const wait_ops accept_ops = {"a connection at", listener_cancel, accept_a
 static const wait_ops pause_ops = {"a free descriptor for", NULL, accept_paused, describe_accept};
 static const wait_ops rest_ops = {"other tasks", NULL, accept_rested, NULL};
 
+static uint64_t limit_of(lua_State *L) {
+  return (uint64_t)lua_tointeger(L, 3);
+}
+
 static int wait_for_connection(lua_State *L, listener *l, int first) {
-  return listener_wait(L, l, first, (uint64_t)lua_tointeger(L, 3), &accept_ops);
+  return listener_wait(L, l, first, limit_of(L), &accept_ops);
 }
 
 static int try_accept(lua_State *L, listener *l, int may_pause) {
   stream *conn;
   int rc = listener_accept(l, io_state_of(L), &conn);
+  if (rc == UV_EAGAIN && timer_now(rt_of(L)) >= limit_of(L)) rc = UV_ETIMEDOUT;
   if (rc == UV_EAGAIN) return wait_for_connection(L, l, 1);
-  if (is_shortage(rc) && may_pause)
-    return wait_begin_until(L, &pause_ops, l, timer_after(rt_of(L), PAUSE));
+  if (is_shortage(rc) && may_pause) {
+    uint64_t until = timer_after(rt_of(L), PAUSE);
+    return wait_begin_until(L, &pause_ops, l, until < limit_of(L) ? until : limit_of(L));
+  }
   if (rc < 0) return fail_accept(L, l, rc);
   ((stream_box *)lua_touserdata(L, 2))->s = conn;
   interrupt_closable(L);
@@ -240,9 +247,11 @@ static int try_accept(lua_State *L, listener *l, int may_pause) {
   return 1;
 }
 
+// When the time limit passed, a connection may have come since the loop polled last.
 static int accept_again(lua_State *L, void *arg, int rc) {
   rc = listener_take_turn(arg, rc);
-  return rc < 0 ? fail_accept(L, arg, rc) : try_accept(L, arg, 1);
+  int is_late = rc == UV_ETIMEDOUT && !listener_is_taken(arg);
+  return rc < 0 && !is_late ? fail_accept(L, arg, rc) : try_accept(L, arg, !is_late);
 }
 
 static int accept_now(lua_State *L, listener *l, int may_pause) {

@@ -97,6 +97,12 @@ describe("an open file", function()
     local got = {}
     for name, number in f:lines("l", "n") do got[#got + 1] = {name, number} end
     assert.same({{"header"}, {"x"}, {"long line"}}, got)
+    f:seek("set")
+    local ok, raised = pcall(function()
+      for first in f:lines("L", "l", "l", {max = 8}) do error(first) end
+    end)
+    assert.is_false(ok)
+    assert.equal("EMSGSIZE", raised.code)
   end)
 
   it("S41 has the methods of streams", function()

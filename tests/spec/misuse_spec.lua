@@ -68,6 +68,7 @@ describe("wrong arguments name the method and their place", function()
       {"read", {"l", 1.5, "n"}, 2, "unknown format 1.5"},
       {"lines", {"l", "L", "x"}, 3, 'unknown format "x"'},
       {"lines", {"n", "a"}, 2, 'unknown format "a"'},
+      {"read", {"l", nil, "l"}, 2, "unknown format nil"},
       {"seek", {"SET"}, 1, "invalid option 'SET'"},
       {"seek", {"set", 1.5}, 2, FRACTION},
       {"setvbuf", {}, 1, "string expected, got no value"},
@@ -108,6 +109,8 @@ describe("wrong arguments name the method and their place", function()
       {input = {"a", {}, "b"}})
     assert_misuse('item 1 of "input" for run must be a string, got nil', process.run, {"cat"},
       {input = {n = 1}})
+    assert_misuse('the "n" of "input" for run must be an integer', process.run, {"cat"},
+      {input = {n = "x"}})
     assert_misuse("run takes a list, a function or a channel as source, got boolean", process.run,
       {"cat"}, {input = true})
     assert_misuse("bad argument #1 to 'exists' (string expected, got nil)", fs.exists)

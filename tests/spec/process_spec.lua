@@ -314,7 +314,8 @@ describe("input", function()
       return given < 3 and "x" or {}
     end}
     assert_error("EINVAL", "run", r, err)
-    assert.matches("the input failed: it gave table where a string must be", tostring(err))
+    assert.matches("the input failed: it gave table where a string or a number must be",
+      tostring(err))
     assert.equal(3, given)
     assert.equal("a5", process.run{"cat", input = {"a", 5}}.stdout)
   end)
