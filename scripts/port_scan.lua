@@ -46,7 +46,7 @@ else
   end
 end
 
-local ports, open, refused, silent = {}, {}, 0, 0
+local ports, open, refused, silent, failed, why = {}, {}, 0, 0, 0, nil
 for port = first, last do ports[#ports + 1] = port end
 local start = corun.now()
 local results = corun.each(ports, knock, {limit = opt.limit})
@@ -55,8 +55,10 @@ for port, banner, err in corun.progress(results, {total = #ports, label = "ports
     open[#open + 1] = {port, banner}
   elseif err.code == "ECONNREFUSED" then
     refused = refused + 1
-  else
+  elseif err.code == "ETIMEDOUT" then
     silent = silent + 1
+  else
+    failed, why = failed + 1, why or tostring(err)
   end
 end
 table.sort(open, function(a, b) return a[1] < b[1] end)
@@ -65,3 +67,7 @@ for _, found in ipairs(open) do
 end
 print(("%d open, %d refused, %d without an answer, in %.2f s"):format(#open, refused, silent,
   corun.now() - start))
+if failed > 0 then
+  io.stderr:write(("port_scan.lua: %d could not be tried: %s\n"):format(failed, why))
+  corun.exit(1)
+end

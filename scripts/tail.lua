@@ -12,6 +12,13 @@ local opt = corun.args{
 
 local BLOCK = 65536
 
+-- The result of a call; its error ends the program.
+local function must(value, err)
+  if value ~= nil then return value end
+  io.stderr:write("tail.lua: ", tostring(err), "\n")
+  corun.exit(1)
+end
+
 local function show(text)
   if text and text ~= "" then
     io.write(text)
@@ -21,38 +28,38 @@ end
 
 -- Go back to where the last `n` lines begin. A newline at the very end ends the last one.
 local function seek_lines(file, n)
-  local size = assert(file:seek("end"))
+  local size = must(file:seek("end"))
   local at = size
   while at > 0 do
     local from = math.max(0, at - BLOCK)
-    assert(file:seek("set", from))
-    local block = assert(file:read(at - from))
+    must(file:seek("set", from))
+    local block = must(file:read(at - from))
     for i = #block, 1, -1 do
       if block:byte(i) == 10 and from + i < size then
         n = n - 1
-        if n <= 0 then return assert(file:seek("set", from + i)) end
+        if n <= 0 then return must(file:seek("set", from + i)) end
       end
     end
     at = from
   end
-  assert(file:seek("set"))
+  must(file:seek("set"))
 end
 
-local file = assert(fs.open(opt.file))
-local watch <close> = opt.follow and assert(fs.watch(opt.file)) or nil
-if opt.lines > 0 then seek_lines(file, opt.lines) else assert(file:seek("end")) end
-show(assert(file:read("a")))
+local file = must(fs.open(opt.file))
+local watch <close> = opt.follow and must(fs.watch(opt.file)) or nil
+if opt.lines > 0 then seek_lines(file, opt.lines) else must(file:seek("end")) end
+show(must(file:read("a")))
 
 while watch and watch:recv() do
-  show(assert(file:read("a"))) -- what was added before it was rotated
+  show(must(file:read("a"))) -- what was added before it was rotated
   local now = fs.stat(opt.file)
-  local fresh = now and now.ino ~= assert(file:stat()).ino and fs.open(opt.file)
+  local fresh = now and now.ino ~= must(file:stat()).ino and fs.open(opt.file)
   if fresh then
     file:close()
     file = fresh
-    show(assert(file:read("a")))
-  elseif now and now.size < assert(file:seek()) then
-    assert(file:seek("set"))
-    show(assert(file:read("a")))
+    show(must(file:read("a")))
+  elseif now and now.size < must(file:seek()) then
+    must(file:seek("set"))
+    show(must(file:read("a")))
   end
 end

@@ -13,6 +13,13 @@ local opt = corun.args{
 
 local members = {} -- stream -> name
 
+-- The result of a call; its error ends the program.
+local function must(value, err)
+  if value then return value end
+  io.stderr:write("tcp_chat.lua: ", tostring(err), "\n")
+  corun.exit(1)
+end
+
 local function tell_all(...)
   local all = {} -- while a write waits, others may come and go
   for stream in pairs(members) do all[#all + 1] = stream end
@@ -45,7 +52,7 @@ local function attend(stream)
 end
 
 local function join(address, name)
-  local stream <close> = assert(net.connect(address))
+  local stream <close> = must(net.connect(address))
   stream:write(name, "\n")
   corun.race{
     room = function() for line in stream:lines() do print(line) end end,
@@ -54,18 +61,18 @@ local function join(address, name)
 end
 
 if opt.listen ~= "" then
-  local server = assert(net.serve(opt.listen, attend))
+  local server = must(net.serve(opt.listen, attend))
   print("the room is at " .. server:address())
   return server:wait()
 elseif opt.join ~= "" then
   return join(opt.join, opt.name or "guest")
 end
-local server <close> = assert(net.serve("127.0.0.1:0", attend))
-local ann <close> = assert(net.connect(server:address()))
+local server <close> = must(net.serve("127.0.0.1:0", attend))
+local ann <close> = must(net.connect(server:address()))
 ann:write("ann\n")
 print(ann:read())
 for _, name in ipairs{"bob", "cid"} do -- they come, say hello, and go
-  local other = assert(net.connect(server:address()))
+  local other = must(net.connect(server:address()))
   other:write(name, "\n", "hello from ", name, "\n")
   for _ = 1, 2 do print(ann:read()) end
   other:close()

@@ -25,7 +25,9 @@ local changed = corun.event()
 -- Tell of each change below the directory, but those that git makes for itself.
 local function watch(events)
   for event in events do
-    if event.path:find(opt.pattern) and not event.path:find("/%.git/") then
+    if event.err then
+      io.stderr:write("watch_run.lua: ", tostring(event.err), "\n")
+    elseif event.path:find(opt.pattern) and not event.path:find("/%.git/") then
       changed:set(event.path)
     end
   end

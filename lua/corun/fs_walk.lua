@@ -340,6 +340,9 @@ function walking.glob(pattern, o)
   if type(pattern) ~= "string" then
     options.misuse(("glob takes a pattern, got %s"):format(type(pattern)), 3)
   end
+  if pattern:find("\0", 1, true) then
+    options.misuse("a pattern must not contain a zero byte", 3)
+  end
   local s = setmetatable({hidden = o.hidden, lists = {}, seen = {}, found = {}, count = 0}, search)
   local patterns = expand(pattern, {})
   return corun.try(function()

@@ -203,7 +203,10 @@ local function start(self, kind)
   self.whole = self.recursive and core.watches_trees
   if self.recursive and not self.whole then
     local id, err = add_tree(self, path, false)
-    if id and self.last > 0 then id, err = nil, self.events[1].err end -- one below could not
+    for i = self.first, id and self.last or 0 do -- one below could not
+      local why = self.events[i].err
+      if why.code ~= "EACCES" then return nil, why end
+    end
     return id, err
   end
   return add(self, path)

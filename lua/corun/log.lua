@@ -185,6 +185,8 @@ local function to_stderr(line)
   to_standard(stdio.stderr, line)
 end
 
+local giving = setmetatable({}, {__mode = "k"}) -- the coroutines in which an output function runs
+
 local function to_output(output, line)
   if type(output) == "function" then return output(line) end
   if getmetatable(output) == getmetatable(stdio.stderr) then return to_standard(output, line) end
@@ -194,11 +196,14 @@ local function to_output(output, line)
 end
 
 local function write(line)
-  if not setup.output then
+  local co = coroutine.running()
+  if not setup.output or giving[co] then
     pcall(to_stderr, line) -- there may be no descriptor for it
     return
   end
+  giving[co] = true
   local ok, err = pcall(to_output, setup.output, line)
+  giving[co] = nil
   if ok then return end
   pcall(to_stderr, line)
   if not task.is_cancelled(err) then

@@ -56,13 +56,17 @@ local function read_argv(argv, o, op, spec)
       .. '%s{shell = "ls | wc"}', op, type(argv), op)
   end
   local list, own = {}, nil
+  local count = 0
   for k, v in next, argv do
     if type(k) == "string" then
       own = own or {}
       own[k] = v
+    else
+      count = count + 1
     end
   end
   for i = 1, #argv do list[i] = text(argv[i], "argument " .. i, op) end
+  if count > #list then refuse("the arguments of %s must be a list without holes", op) end
   for k, v in next, own and type(o) == "table" and o or {} do
     if own[k] ~= nil then refuse('option "%s" of %s stands in both of its arguments', k, op) end
     own[k] = v
@@ -103,6 +107,8 @@ local WORDS = {
 local function read_stdio(value, name, op)
   if type(value) == "string" and WORDS[name][value] or io.type(value) == "file" then
     return value
+  elseif io.type(value) then
+    refuse('option "%s" for %s is a closed file', name, op)
   elseif type(value) == "table" and type(value.path) == "string" and not getmetatable(value) then
     options.check(value, ('option "%s" of %s'):format(name, op), {path = "string",
       append = "boolean"}, 5)
@@ -422,9 +428,11 @@ local function keep(p, spec, started)
   if not proc then return end
   -- What it said before it ended by itself is still there to be read; the streams of one that was
   -- stopped with its scope are not.
-  if pcall(core.own, proc) then return end
+  local ok, cancellation = pcall(core.own, proc)
+  if ok then return end
   core.stop(proc)
   abandon_all(p)
+  error(cancellation, 0)
 end
 
 -- Stops the process if spawn fails after it was started (out of memory): nobody would know of it.
@@ -474,7 +482,7 @@ function methods:wait(o)
   local result, err = core.wait(self.process, o.timeout)
   if not result then return nil, err end
   self.result = self.result or result
-  await_keeper(self)
+  corun.try(await_keeper, self) -- it may have been cancelled
   return self.result
 end
 

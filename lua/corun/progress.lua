@@ -219,7 +219,7 @@ local function open(o)
   local bar = setmetatable({
     total = o.total, label = o.label and style.clean(o.label), unit = o.unit, done = before,
     before = before, started = t, measured = t, counted = before, sum = 0, weight = 0,
-    mode = o.quiet and "quiet" or has_terminal() and "bar" or "line",
+    mode = (o.quiet or not stdio.open("stderr")) and "quiet" or has_terminal() and "bar" or "line",
   }, bar_mt)
   bar.next = bar.mode == "bar" and t + REDRAW or bar.mode == "line" and t + LINE or math.huge
   if bar.mode == "bar" then show(bar) end

@@ -17,10 +17,21 @@ function stdio.put(stream, text)
   return bars(core.put, stream, text)
 end
 
-return setmetatable(stdio, {__index = function(streams, name)
-  if not NAMES[name] then return nil end
+---Give a standard stream, opened now if it is not yet.
+---@param name string
+---@return table? stream
+---@return table? err there was no descriptor for it
+function stdio.open(name)
+  local known = rawget(stdio, name)
+  if known then return known end
   local stream, err = core.open(name)
+  if stream then rawset(stdio, name, stream) end
+  return stream, err
+end
+
+return setmetatable(stdio, {__index = function(_, name)
+  if not NAMES[name] then return nil end
+  local stream, err = stdio.open(name)
   if not stream then error(err, 0) end
-  rawset(streams, name, stream)
   return stream
 end})

@@ -14,7 +14,7 @@ local own -- the stream of /dev/tty, once it was needed
 
 -- The stream of the terminal; nil, err when there is none.
 local function terminal()
-  if core.is("stdin") then return stdio.stdin end
+  if core.is("stdin") then return stdio.open("stdin") end
   if own then return own end
   local stream, err = core.terminal()
   own = stream
@@ -23,7 +23,11 @@ end
 
 -- Show `text` where the one who types sees it.
 local function show(stream, text)
-  if not (stream and core.put(stream, text)) then core.put(stdio.stderr, text) end
+  if stream and core.put(stream, text) then return true end
+  local instead, err = stdio.open("stderr")
+  if not instead then return nil, err end
+  core.put(instead, text)
+  return true
 end
 
 -- The bars of corun.progress are out of the way while somebody types.
@@ -40,11 +44,18 @@ local function ask(op, text, is_hidden)
   end
   local _ <close> = turn:acquire()
   local stream = terminal()
+  local from, err = stream, nil
+  if not from then from, err = stdio.open("stdin") end
+  if not from then return nil, err end
   local mode <close> = stream and is_hidden and assert(core.change("hidden", stream)) or nil
   local _ <close> = resting
   call_bars("pause")
-  if text then show(stream, text) end
-  local line, err = (stream or stdio.stdin):read("l")
+  if text then
+    local shown, why = show(stream, text)
+    if not shown then return nil, why end
+  end
+  local line
+  line, err = from:read("l")
   if mode then show(stream, "\n") end -- the user's own was not shown
   if line == nil and err then return nil, err end
   return line -- nil alone at the end
@@ -62,7 +73,9 @@ end
 
 ---Give each key at once, unseen, until the guard is closed.
 function tty.raw()
-  return core.change("raw", stdio.stdin)
+  local stream, err = stdio.open("stdin")
+  if not stream then return nil, err end
+  return core.change("raw", stream)
 end
 
 return tty

@@ -15,7 +15,10 @@ function url.join(base, reference)
   if type(reference) ~= "string" then
     options.misuse("url.join needs a reference that is a string, got " .. type(reference))
   end
-  if base == nil then options.misuse("url.join needs a base") end
+  local mt = getmetatable(base)
+  if type(base) ~= "string" and not (type(mt) == "table" and mt.__tostring) then
+    options.misuse("url.join needs a base that is a string or a URL, got " .. type(base))
+  end
   return core.whole(reference, base)
 end
 
@@ -103,6 +106,10 @@ local PARTS = {
   path = "string", query = "string|table", fragment = "string",
 }
 
+local function in_brackets(host)
+  return host:find(":", 1, true) and "[" .. host .. "]" or host
+end
+
 local function authority(u)
   local out = "//"
   if u.user or u.password then
@@ -110,7 +117,7 @@ local function authority(u)
     if u.password then out = out .. ":" .. escape(u.password, "userinfo") end
     out = out .. "@"
   end
-  out = out .. (u.host:find(":", 1, true) and "[" .. u.host .. "]" or u.host)
+  out = out .. in_brackets(u.host)
   if u.port then out = out .. ":" .. u.port end
   return out
 end
@@ -140,6 +147,22 @@ local function compose(u)
   return out
 end
 
+local function is_lost(u)
+  return not u.host and (u.user or u.password or u.port)
+end
+
+-- What cannot stand where it is.
+local function find_flaw(u)
+  local host, port = u.host, u.port
+  if not u.scheme:find("^%a[%w+.-]*$") then return "the scheme has another character" end
+  if port and not (math.type(port) == "integer" and port >= 0 and port <= 65535) then
+    return "the port is not in range"
+  end
+  if host and (host:find("[%c%s/?#@\\[]") or host:find(":", 1, true) and host:find("[^%x:.]")) then
+    return "the host has a character that is not allowed"
+  end
+end
+
 local function refuse(u, why)
   local fields = {op = "build URL", target = u.host or u.scheme}
   return nil, require("corun.task").err("EURL", why, fields)
@@ -152,22 +175,29 @@ function url.build(u)
   end
   options.check(u, "url.build", PARTS)
   if not u.scheme then options.misuse("url.build needs a scheme") end
-  if not u.scheme:find("^%a[%w+.-]*$") then return refuse(u, "the scheme has another character") end
-  if not u.host and (u.user or u.password or u.port) then
+  if is_lost(u) then
     options.misuse("url.build needs a host where there is a user, a password or a port")
   end
-  if u.port and not (math.type(u.port) == "integer" and u.port >= 0 and u.port <= 65535) then
-    return refuse(u, "the port is not in range")
-  end
-  if u.host and u.host:find("[%c%s/?#@\\]") or u.host and u.host:find("^%[") then
-    return refuse(u, "the host has a character that is not allowed")
-  end
-  local lower = setmetatable({scheme = u.scheme:lower()}, {__index = u})
-  return core.whole(compose(lower))
+  local why = find_flaw(u)
+  if why then return refuse(u, why) end
+  return core.whole(compose(setmetatable({scheme = u.scheme:lower()}, {__index = u})))
 end
 
+-- Parts may have been changed since they were parsed; none may become a part of another one.
 function core.class.__tostring(u)
-  return compose(u)
+  for name, kinds in next, PARTS do
+    if u[name] ~= nil and not kinds:find(type(u[name]), 1, true) then
+      options.misuse(("the %s of a URL must be a %s, got %s"):format(name,
+        kinds:gsub("|", " or a "), type(u[name])))
+    end
+  end
+  local why = not u.scheme and "it has no scheme"
+    or is_lost(u) and "it has a user, a password or a port, and no host" or find_flaw(u)
+  if why then options.misuse("the URL cannot be written: " .. why) end
+  if not u.host or not u.host:find("[^%w._-]") then return compose(u) end
+  local parsed, err = core.parse(u.scheme .. "://" .. in_brackets(u.host))
+  if not parsed then options.misuse("the URL cannot be written: " .. err.message) end
+  return compose(setmetatable({host = parsed.host}, {__index = u}))
 end
 
 return url

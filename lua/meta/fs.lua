@@ -346,7 +346,7 @@ function fs.rename(from, to, o) end
 
 --- Copy a file with its mode, by sharing its blocks where the file system can; with `recursive` a
 --- directory with all that is in it, links as links. A file whose copy fails or is cancelled is not
---- there.
+--- there, nor is one that it was to replace.
 ---
 --- - Fails: `EEXIST`, `EISDIR`, `ENOSPC` ...; `EINVAL` for what is no file, link or directory, and
 ---   for a directory into itself.
@@ -427,7 +427,8 @@ function fs.chmod(path, mode) end
 function fs.utime(path, atime, mtime) end
 
 --- Make a temporary file, open for reading and writing; or a directory. It is removed when it is
---- closed, by the collector too, and at the end of the program.
+--- closed, by the collector too, and at the end of the program, but not by `os.exit` or a signal
+--- that ends the program at once.
 ---
 --- - Raises: when `prefix` has a slash.
 --- - Fails: `ENOENT`, `EACCES`, `EMFILE` ...
@@ -470,9 +471,10 @@ function directory:close() end
 --- A file is watched through its directory, so that one that is replaced is still seen; of a link,
 --- what it leads to is watched as well, wherever it leads. Events come in the order in which they
 --- began, each path once: after the first the watch waits for `delay` seconds, and what happens to
---- the same path meanwhile is merged.
+--- the same path meanwhile is merged. A directory below `path` that may not be read is told of by
+--- an event of the kind `"overflow"`.
 ---
---- - Fails: `ENOENT`, `EMFILE`, `ENOSPC` when the system allows no more watches.
+--- - Fails: `ENOENT`, `EACCES`, `EMFILE`, `ENOSPC` when the system allows no more watches.
 ---@async
 ---@param path string
 ---@param o? corun.fs.watch_options

@@ -18,7 +18,8 @@
 local url = {}
 
 --- The parts of a URL. `tostring(u)` is the URL; parts may be changed, and what cannot stand in
---- their place is then percent-encoded.
+--- their place is then percent-encoded. A scheme, host or port that cannot be written makes
+--- `tostring` raise.
 ---@class corun.url.parts
 ---@field scheme string in small letters
 ---@field user? string nil when there is neither user nor password

@@ -148,12 +148,29 @@ static wait_answer cancel_dead(task *t, void *arg) {
 
 static const wait_ops dead_ops = {"end", cancel_dead, NULL, NULL};
 
+// How many frames there are. To ask for one takes as many steps as there are above it.
+static int count_frames(lua_State *co) {
+  lua_Debug ar;
+  int within = 0, beyond = 1;
+  while (lua_getstack(co, beyond - 1, &ar)) {
+    within = beyond;
+    beyond *= 2;
+  }
+  while (beyond - within > 1) {
+    int middle = within + (beyond - within) / 2;
+    if (lua_getstack(co, middle - 1, &ar))
+      within = middle;
+    else
+      beyond = middle;
+  }
+  return within;
+}
+
 // Push the handle of a task that is suspended or died: the first value in its outermost frame.
 static int push_handle(lua_State *co) {
   lua_Debug ar;
-  int level = 0;
-  while (lua_getstack(co, level, &ar)) level++;
-  return level > 0 && lua_getstack(co, level - 1, &ar) && lua_getlocal(co, &ar, 1) != NULL;
+  int n = count_frames(co);
+  return n > 0 && lua_getstack(co, n - 1, &ar) && lua_getlocal(co, &ar, 1) != NULL;
 }
 
 void task_push(lua_State *L, task *t) {

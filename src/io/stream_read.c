@@ -190,10 +190,12 @@ typedef struct numeral {
   int hungry;  // the next byte decides, and it is not there yet
 } numeral;
 
-// The next byte if it may be part of the numeral, else 0.
+// The next byte if it may be part of the numeral, else 0. One more than a numeral may have is
+// taken, which tells that it is too long.
 static int look(numeral *m) {
-  if (m->at < m->len && m->at < MAX_NUMERAL) return (unsigned char)m->p[m->at];
-  if (m->at == m->len && m->at < MAX_NUMERAL && !m->ended) m->hungry = 1;
+  if (m->at > MAX_NUMERAL) return 0;
+  if (m->at < m->len) return (unsigned char)m->p[m->at];
+  m->hungry = !m->ended;
   return 0;
 }
 
@@ -239,10 +241,10 @@ static int attempt_number(lua_State *L, stream *s) {
   scan(&m);
   if (m.hungry) return wait_for(L, s, len + 1);
   if (s->in_rc && s->in_rc != UV_EOF && m.at == len) return give_end(L, s);
-  char text[MAX_NUMERAL + 1];
+  char text[MAX_NUMERAL + 2];
   memcpy(text, p, m.at);
   text[m.at] = 0;
-  if (lua_stringtonumber(L, text) != m.at + 1)
+  if (m.at > MAX_NUMERAL || lua_stringtonumber(L, text) != m.at + 1)
     return fail_with(L, s, "EINVAL", "what comes next is not a number");
   stream_consume(s, m.at);
   return 1;
@@ -292,9 +294,10 @@ static void read_format(lua_State *L, int idx, stream_request *q, int is_loop) {
     q->n = (size_t)arg_count(L, idx, 0);
     return;
   }
-  const char *f = arg_string(L, idx);
-  if (*f == '*') f++;  // as io.read: the mark of Lua 5.2 and before
-  switch (f[0] && !f[1] ? f[0] : 0) {
+  size_t n;
+  const char *f = arg_lstring(L, idx, &n);
+  size_t at = *f == '*';  // as io.read: the mark of Lua 5.2 and before
+  switch (n == at + 1 ? f[at] : 0) {
     case 'l': break;
     case 'L': q->kind = READ_LINE_END; break;
     case 'n': q->kind = READ_NUMBER; break;

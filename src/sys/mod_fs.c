@@ -110,6 +110,13 @@ static int on_blamed(lua_State *L, fs_op *o) {
   return on_done(L, o);
 }
 
+// Either path may be the cause.
+static int on_moved(lua_State *L, fs_op *o) {
+  const fs_path *p = (fs_path *)(void *)o;
+  if (o->rc < 0) o->target = lua_pushfstring(L, "%s to %s", p->a, p->b);
+  return on_done(L, o);
+}
+
 static fs_path *make(lua_State *L, const fs_optype *type, int paths) {
   const char *a = fs_check_path(L, 1), *b = paths > 1 ? fs_check_path(L, 2) : NULL;
   return fs_path_new(L, type, a, b);
@@ -142,7 +149,7 @@ static int l_remove(lua_State *L) {
 
 static int l_rename(lua_State *L) {
   static const fs_optype type = {
-    .op = "rename", .run = fs_run_rename, .done = on_done, .drop = fs_path_drop};
+    .op = "rename", .run = fs_run_rename, .done = on_moved, .drop = fs_path_drop};
   fs_path *p = make(L, &type, 2);
   p->flag = lua_toboolean(L, 3);
   return begin(L, &p->o);
@@ -150,7 +157,7 @@ static int l_rename(lua_State *L) {
 
 static int l_link(lua_State *L) {
   static const fs_optype type = {
-    .op = "link", .run = fs_run_link, .done = on_done, .drop = fs_path_drop};
+    .op = "link", .run = fs_run_link, .done = on_moved, .drop = fs_path_drop};
   return begin(L, &make(L, &type, 2)->o);
 }
 
@@ -359,7 +366,7 @@ static int l_open(lua_State *L) {
   static const fs_optype type = {
     .op = "open", .run = fs_run_open, .done = on_opened, .drop = fs_open_drop};
   const char *mode = arg_opt_string(L, 2, "r");
-  int flags = read_mode(mode);
+  int flags = lua_isnoneornil(L, 2) || strlen(mode) == lua_rawlen(L, 2) ? read_mode(mode) : -1;
   if (flags < 0)
     return err_misuse(L,
                       "bad mode \"%s\" for open: \"r\", \"w\" or \"a\", then \"+\" and \"b\", "

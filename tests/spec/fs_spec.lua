@@ -417,6 +417,10 @@ describe("without permission", function()
     say(fs.remove(dir .. "/closed", {recursive = true}))
     say(fs.copy(dir .. "/secret", "/tmp/none"))
     say(fs.exists(dir .. "/closed/x"))
+    say(fs.watch(dir .. "/closed", {recursive = true}))
+    local watch <close> = fs.watch(dir, {recursive = true})
+    local event = watch:recv()
+    print(event.kind, event.path == dir .. "/closed", event.err.code)
     for path, kind, err in fs.walk(dir) do
       print(path:sub(#dir + 2), kind, err and err.code)
     end
@@ -448,6 +452,8 @@ EACCES	remove	secret
 EACCES	remove	closed
 EACCES	copy	secret
 EACCES	stat	x
+EACCES	watch	closed
+overflow	true	EACCES
 closed	directory	EACCES
 script.lua	file	nil
 secret	file	nil
@@ -492,7 +498,10 @@ describe("names", function()
     local _ <close>, dir = folder()
     put(dir .. "/a", "a")
     assert.is_true(fs.rename(dir .. "/a", dir .. "/b"))
-    assert_error("ENOENT", "rename", nil, fs.rename(dir .. "/a", dir .. "/b"))
+    assert_error("ENOENT", "rename", dir .. "/a to " .. dir .. "/b",
+      fs.rename(dir .. "/a", dir .. "/b"))
+    assert_error("EEXIST", "link", dir .. "/b to " .. dir .. "/b",
+      fs.link(dir .. "/b", dir .. "/b"))
     assert.is_true(fs.link(dir .. "/b", dir .. "/hard"))
     assert.equal(2, fs.stat(dir .. "/b").links)
     assert_error("EEXIST", "link", nil, fs.link(dir .. "/b", dir .. "/hard"))

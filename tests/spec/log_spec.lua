@@ -197,6 +197,25 @@ describe("corun.log settings", function()
     assert.matches("%] x\ncorun: the log cannot be written: full\n$", r.err)
     assert.equal(0, r.status)
   end)
+
+  it("send what the function logs that takes the lines to standard error", function()
+    local r = program.code([[
+      local corun = require "corun"
+      local log = corun.log
+      log.output = function(line)
+        corun.sleep(0)
+        log.warn("away")
+        io.write(line)
+      end
+      corun.gather(function() log.info("one") end, function() log.info("two") end)
+      log.output = function() error("full", 0) end
+      log.info("three")
+      log.output = function(line) io.write(line) end
+      log.info("four")]])
+    assert.matches("%] one\n.*%] two\n.*%] four\n$", r.out)
+    assert.matches("%] away\n.*%] away\n.*%] three\ncorun: [^\n]*full\n$", r.err)
+    assert.equal(0, r.status)
+  end)
 end)
 
 describe("corun.log", function()

@@ -104,6 +104,16 @@ describe("wrong arguments name the method and their place", function()
     assert_misuse("bad argument #1 to 'resolve' (string expected, got table)", net.resolve, {})
     assert_misuse("walk takes a path, got number", fs.walk, 5)
     assert_misuse("glob takes a pattern, got nil", fs.glob)
+    assert_misuse("a pattern must not contain a zero byte", fs.glob, "a\0b")
+    assert_misuse('bad mode "a" for open: "r", "w" or "a", then "+" and "b", then "x" after "w"',
+      fs.open, "x", "a\0b")
+    assert_misuse("the arguments of run must be a list without holes", process.run,
+      {"echo", "a", [5] = "lost"})
+    assert_misuse("the arguments of spawn must be a list without holes", process.spawn,
+      {"echo", [0] = "lost"})
+    local closed = assert(io.tmpfile())
+    closed:close()
+    assert_misuse('option "stdin" for run is a closed file', process.run, {"cat", stdin = closed})
     assert_misuse("run needs a program to run", process.run, {})
     assert_misuse('item 2 of "input" for run must be a string, got table', process.run, {"cat"},
       {input = {"a", {}, "b"}})

@@ -99,6 +99,25 @@ describe("S17 deadlines of scopes", function()
     assert.same({}, children.list())
   end)
 
+  test("that stop a program that nobody waits for are told of", function()
+    local p
+    local value, err = corun.timeout(0.1, function()
+      p = assert(process.spawn{"sleep", "1000"})
+      return "all done"
+    end)
+    assert.is_nil(value)
+    assert.equal("timeout", err.op)
+    assert.equal("SIGTERM", p:wait().signal)
+    value, err = corun.scope(function()
+      p = assert(process.spawn{"sleep", "1000"})
+      return "all done"
+    end, {timeout = 0.1})
+    assert.is_nil(value)
+    assert.equal("scope", err.op)
+    assert.equal("SIGTERM", p:close().signal)
+    assert.same({}, children.list())
+  end)
+
   test("nest: the shorter one wins", function()
     local value, err = corun.timeout(0.05, process.run, {"sleep", "1000", timeout = 60})
     assert.is_nil(value)

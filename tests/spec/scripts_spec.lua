@@ -139,7 +139,10 @@ describe("scripts/tail.lua", function()
   it("says what is wrong", function()
     local r = program.run{"scripts/tail.lua", path .. ".none"}
     assert.equal(1, r.status)
-    assert.matches("ENOENT", r.err)
+    assert.equal("tail.lua: open " .. path .. ".none: no such file or directory (ENOENT)\n", r.err)
+    r = program.run{"scripts/tail.lua", "/dev/null"}
+    assert.equal(1, r.status)
+    assert.matches("^tail.lua: seek /dev/null: [^\n]*%(ESPIPE%)\n$", r.err)
   end)
 end)
 
@@ -227,6 +230,12 @@ describe("scripts/watch_run.lua", function()
 end)
 
 describe("scripts/tcp_chat.lua", function()
+  it("says where there is no room", function()
+    local r = program.run{"scripts/tcp_chat.lua", "--join=127.0.0.1:1"}
+    assert.equal("tcp_chat.lua: connect 127.0.0.1:1: connection refused (ECONNREFUSED)\n", r.err)
+    assert.equal(1, r.status)
+  end)
+
   it("lets people talk in one process", function()
     assert.same({"* ann is here", "* bob is here", "bob: hello from bob",
       "* bob has left", "* cid is here", "cid: hello from cid", "* cid has left"},
@@ -265,6 +274,14 @@ describe("scripts/port_scan.lua", function()
   it("scans the range that it is given", function()
     local r = program.run{"scripts/port_scan.lua", "--host=127.0.0.1", "1-3"}
     assert.matches("^0 open, 3 refused, 0 without an answer, in", r.out)
+  end)
+
+  it("takes no port that it could not try for a silent one", function()
+    local r = program.run{"scripts/port_scan.lua", "--host=nosuch.invalid", "80-81"}
+    assert.matches("^0 open, 0 refused, 0 without an answer, in", r.out)
+    assert.matches("\nport_scan.lua: 2 could not be tried: connect nosuch.invalid:8[01]: [^\n]+\n$",
+      r.err)
+    assert.equal(1, r.status)
   end)
 
   it("refuses what are no ports, and to guess those of another machine", function()

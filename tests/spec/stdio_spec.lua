@@ -355,6 +355,30 @@ for name, (r, w), (out, err) in kinds():
     assert.matches("\ntrue\ttrue\n$", r.out)
   end)
 
+  it("end no prompt and no loop when there are no descriptors", function()
+    local path = os.tmpname()
+    local file <close> = assert(io.open(path, "w"))
+    file:write([[
+      local corun = require "corun"
+      local held = {}
+      repeat
+        local f = io.open("/dev/null")
+        held[#held + 1] = f
+      until not f
+      local function say(ok, err) io.write(tostring(ok), " ", err.op, " ", err.code, "\n") end
+      say(corun.tty.prompt("x? "))
+      say(corun.tty.hidden("x? "))
+      say(corun.tty.raw())
+      for i in corun.progress(2) do io.write(i, "\n") end
+      for _, f in ipairs(held) do f:close() end
+      corun.stdout:write("at last\n")]])
+    file:close()
+    local r = program.sh("ulimit -n 24; echo x | $CORUN " .. path .. " 2>&1 | cat")
+    os.remove(path)
+    assert.equal(("nil open EMFILE\n"):rep(3) .. "1\n2\nat last\n", r.out)
+    assert.equal("", r.err)
+  end)
+
   it("S26 a read of a device that never ends does not keep the program", function()
     local r = sh("timeout 10 $CORUN --grace=0.2 $SCRIPT </dev/zero", [[
       assert(#stdin:read(1000000) == 1000000)]])

@@ -598,6 +598,19 @@ describe("a task handle", function()
     assert.is_true(corun.current().id ~= t.id)
   end)
 
+  it("current() costs no more steps than there are calls, however deep", function()
+    local function deep(n, fn)
+      if n > 0 then return 0 + deep(n - 1, fn) end
+      fn()
+      return 0
+    end
+    local own, began = corun.current(), corun.now()
+    deep(20000, function() -- their square would take 20 s
+      for _ = 1, 100 do assert(corun.current() == own) end
+    end)
+    assert.is_true(corun.now() - began < 5)
+  end)
+
   it("gives one sentence when it is misused", function()
     local t = corun.async(corun.yield)
     assert.error_matches(function() t.cancel() end, "task expected")

@@ -106,6 +106,34 @@ describe("url.parse", function()
     local u = url.parse("http://h:81/a?b#c")
     u.host, u.port, u.path, u.query, u.fragment = "::1", nil, "/x y", nil, nil
     assert.equal("http://[::1]/x%20y", tostring(u))
+    u.host, u.port, u.query = "\u{e9}.de", 81, {a = "b"}
+    assert.equal("http://xn--9ca.de:81/x%20y?a=b", tostring(u))
+    u.host = nil
+    assert.matches("the URL cannot be written: it has a user, .* and no host", raised(tostring, u))
+  end)
+
+  it("none that was changed becomes a part of another one", function()
+    local function changed(name, value)
+      local u = url.parse("http://u:p@good.com:81/a?b#c")
+      u[name] = value
+      return raised(tostring, u)
+    end
+    for _, host in ipairs{"evil.com/x", "evil.com@good.com", "x?y", "x#z", "x\\y", "a b", "a\nb",
+      "[::1]", "[x", "a:81", "x:81", "a%2fb", "a<b"} do
+      assert.matches("^tests/spec/url_spec.lua:%d+: the URL cannot be written: the host",
+        changed("host", host))
+    end
+    for _, port in ipairs{70000, -1, 1.5} do
+      assert.matches("the port is not in range", changed("port", port))
+    end
+    assert.matches("the scheme has another character", changed("scheme", "x y"))
+    assert.matches("the URL cannot be written: it has no scheme", changed("scheme", nil))
+    assert.matches("the port of a URL must be a number, got string", changed("port", "80/x"))
+    assert.matches("the password of a URL must be a string, got number", changed("password", 5))
+    assert.matches("the query of a URL must be a string or a table, got boolean",
+      changed("query", true))
+    assert.matches("url.join needs a base that is a string or a URL, got table",
+      raised(url.join, {}, "x"))
   end)
 
   it("takes long texts, and many", function()
