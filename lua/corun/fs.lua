@@ -208,7 +208,9 @@ function folder:close()
   options.self(self, core.directory_mt, "close")
   local path = self:_take()
   if not path then return true end
-  return corun.shield(core.remove, path, true)
+  local ok, err = corun.shield(core.remove, path, true)
+  if ok or err.code == "ENOENT" then return true end -- others have removed it
+  return nil, err
 end
 core.directory_mt.__close = folder.close
 

@@ -94,14 +94,17 @@ end
 -- The body of a connection's task. Its children end, and fail, inside a scope of its own.
 local function attend(server, stream, peer)
   local _ <close> = setmetatable({server, stream}, connection_mt)
+  local has_returned = false
   local value, err = try(scope, function()
     if server.secure then
       local ok, err = shake(server, stream, peer)
       if not ok then return ok, err end
     end
-    return server.fn(stream)
+    local value, err = server.fn(stream)
+    has_returned = true
+    return value, err
   end)
-  if value == nil and err ~= nil then report(server, peer, err) end
+  if value == nil and (err ~= nil or not has_returned) then report(server, peer, err) end
 end
 
 local function wait_for_change(server)

@@ -159,14 +159,13 @@ local function make(o, set, op, target)
 end
 
 local kept, order = {}, {} -- contexts by signature; signatures, the oldest first
-local making -- a mutex: tasks that connect at once share one context, and its sessions
+-- By signature, while it is made: tasks that connect at once share one context, and its sessions.
+local making = setmetatable({}, {__mode = "v"})
 
-local function shared(o, set, op, target)
-  if o.names then return make(o, set, op, target) end
-  local sign = signature(set)
-  if kept[sign] then return kept[sign] end
-  making = making or corun.mutex()
-  local _ <close> = making:acquire()
+local function make_shared(o, set, sign, op, target)
+  local mutex = making[sign] or corun.mutex()
+  making[sign] = mutex
+  local _ <close> = mutex:acquire()
   if kept[sign] then return kept[sign] end
   local context, err = make(o, set, op, target)
   if not context then return nil, err end
@@ -174,6 +173,14 @@ local function shared(o, set, op, target)
   order[#order + 1] = sign
   if #order > MOST_CONTEXTS then kept[table.remove(order, 1)] = nil end
   return context
+end
+
+-- The context for these settings. Files may be on a disk that does not answer.
+local function shared(o, set, op, target, seconds)
+  if o.names then return corun.timeout(seconds, make, o, set, op, target) end
+  local sign = signature(set)
+  if kept[sign] then return kept[sign] end
+  return corun.timeout(seconds, make_shared, o, set, sign, op, target)
 end
 
 local function check_side(context, is_server, op)
@@ -217,9 +224,17 @@ local function read(o, is_server, op, what)
   return o
 end
 
-local function context_of(o, set, op, target)
+local function context_of(o, set, op, target, seconds)
   if o.context then return o.context end
-  return shared(o, set, op, target)
+  local context, err = shared(o, set, op, target, seconds or math.huge)
+  if context or err.op ~= "timeout" then return context, err end
+  return nil, corun.err("ETIMEDOUT", "to read the files of its TLS options took too long",
+    {op = op, target = target, cause = err})
+end
+
+-- What is left of a time limit that began at `start`.
+local function rest_of(seconds, start)
+  return math.max(0, seconds - (now() - start))
 end
 
 -- The name that the server's certificate must be for.
@@ -274,14 +289,15 @@ function tls.connect(connect, addr, o)
   local name = own.server_name or host
   check_name(name, own, "connect")
   local start = now()
-  local context, err = context_of(own, set, "connect", target)
+  local limit = o.timeout or math.huge
+  local context, err = context_of(own, set, "connect", target, limit)
   if not context then return nil, err end
+  if o.timeout then plain.timeout = rest_of(limit, start) end
   local stream
   stream, err = connect(addr, plain)
   if not stream then return nil, err end
-  local left = own.timeout or math.huge
-  if o.timeout then left = math.min(left, math.max(0, o.timeout - (now() - start))) end
-  return shake_hands(stream, context, name, target .. " " .. tostring(name), left, "connect")
+  local left = math.min(own.timeout or math.huge, rest_of(limit, start))
+  return shake_hands(stream, left, "connect", context, name, target .. " " .. tostring(name))
 end
 
 -- What an origin's connections have in common, so that a pool can tell who may share them.
@@ -322,7 +338,7 @@ end
 function tls.handshake(stream, client, host, target, timeout, within)
   local name = client.own.server_name or host
   local seconds = math.min(client.own.timeout or math.huge, timeout)
-  return shake_hands(stream, client.context, name, target .. " " .. name, seconds, "handshake",
+  return shake_hands(stream, seconds, "handshake", client.context, name, target .. " " .. name,
     within)
 end
 
@@ -339,11 +355,20 @@ function tls.starttls(stream, o)
     check_name(name, own, "starttls")
     key = ("%s %s"):format(peer, tostring(name))
   end
-  local context, err = context_of(own, set, "starttls", peer)
-  if not context then return nil, err end
+  local start, limit = now(), own.timeout or math.huge
+  local is_reserved, err = tlscore.reserve(stream, limit, "starttls")
+  if not is_reserved then return nil, err end
+  local held <close> = setmetatable({stream = stream}, holder) -- nothing goes out in clear now
+  local context
+  context, err = context_of(own, set, "starttls", peer, rest_of(limit, start))
   local is_open, closed = corun.try(tlscore.target, stream, "starttls")
   if not is_open then return nil, closed end -- while the context was made (S20)
-  return tlscore.start(stream, context, name, key, own.timeout or math.huge, "starttls")
+  held.stream = nil
+  if context then
+    return shake_hands(stream, rest_of(limit, start), "starttls", context, name, key)
+  end
+  tlscore.release(stream)
+  return nil, err
 end
 
 ---What a server needs for the connections that it accepts.
@@ -362,7 +387,7 @@ end
 
 ---Shake hands with a client of a server.
 function tls.accept(stream, secure)
-  return tlscore.start(stream, secure.context, nil, nil, secure.timeout, "handshake")
+  return tlscore.start(stream, secure.timeout, "handshake", secure.context)
 end
 
 ---A context, made anew.

@@ -350,7 +350,8 @@ function tcp:shutdown() end
 --- Switch TLS on, in place: the stream stays what it is. A handshake that fails, or is cancelled,
 --- closes it.
 ---
---- What was written before goes out in clear first. Bytes that have arrived before are refused,
+--- What was written before goes out in clear first; what others write from the call on waits, and
+--- goes out encrypted. Bytes that have arrived before are refused,
 --- since anybody could have put them in (CVE-2011-0411); of a client they may be the begin of its
 --- handshake.
 ---

@@ -87,6 +87,14 @@ typedef struct stream_out {
   timer_call linger;  // gives up on a closed stream that gets nothing rid
 } stream_out;
 
+// How far one task has come that wants the stream for itself.
+typedef enum stream_reservation {
+  STREAM_SHARED,    // there is none
+  STREAM_QUEUED,    // others read no more; those who wait to write go before it
+  STREAM_DRAINING,  // its turn has come: others write no more
+  STREAM_RESERVED   // and all that was written is out
+} stream_reservation;
+
 // What read functions are to give; used by the task that reads alone.
 typedef struct stream_request {
   uint64_t when;           // time limit
@@ -127,6 +135,7 @@ struct stream {
   unsigned gone : 1;             // the transport is closing or closed
   unsigned by_scope : 1;         // closed by a <close> variable
   unsigned answered : 1;         // nothing counts as arrived that the peer has not answered
+  unsigned reserved : 2;         // stream_reservation
 };
 
 // --- Life ------------------------------------------------------------------------------------
@@ -195,9 +204,9 @@ int stream_wait_direct(lua_State *L, stream *s, uint64_t when, stream_done *done
 // Say whether the transport has bytes, and forget it. [loop]
 int stream_is_ready(stream *s);
 
-// Say whether a task is reading. [loop]
+// Say whether a task is reading, or the stream is reserved. [loop]
 static inline int stream_is_busy(const stream *s) {
-  return s->reader != NULL;
+  return s->reader != NULL || s->reserved;
 }
 
 // --- Writing ---------------------------------------------------------------------------------
@@ -215,6 +224,17 @@ int stream_wait_turn(lua_State *L, stream *s, uint64_t when, const wait_ops *ops
 // Take the turn that the wait ended with: 0 when the task may write, else UV_ETIMEDOUT,
 // STREAM_CLOSED, or the error of the write side. `rc` is what the done function got. [loop]
 int stream_take_turn(stream *s, int rc);
+
+// Reserve the stream: nobody else reads, and who begins to write waits, until stream_release.
+// [loop] Answers 1 once what was written before is out; until then stream_wait_drained must follow,
+// and this again. 0 otherwise.
+int stream_reserve(stream *s);
+
+// Suspend as stream_wait_turn does, until the next try of stream_reserve. [loop]
+int stream_wait_drained(lua_State *L, stream *s, uint64_t when, const wait_ops *ops, void *arg);
+
+// The stream is everybody's again. [loop] Must not run Lua.
+void stream_release(stream *s);
 
 // Write `n` buffers as one piece: what the transport does not take at once is copied and queued.
 // Answers 0, or an error, which stays that of the write side. [loop]

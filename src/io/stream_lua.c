@@ -89,7 +89,9 @@ int stream_fail(lua_State *L, const stream *s, int rc, const char *op) {
   switch (rc) {
     case STREAM_CLOSED:
       if (!s->closed_at)
-        return err_return(L, "ECLOSED", op, target, "the stream was closed meanwhile");
+        return err_return(L, "ECLOSED", op, target, "%s was %s meanwhile",
+                          s->closed ? "the stream" : "the write side",
+                          s->closed ? "closed" : "shut down");
       return err_return(L, "ECLOSED", op, target, "the stream was closed meanwhile at %s",
                         site_text(rt_of(L), s->closed_at));
     case UV_ETIMEDOUT: return err_return(L, "ETIMEDOUT", op, target, "it took too long");

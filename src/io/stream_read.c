@@ -231,22 +231,27 @@ static void scan(numeral *m) {
 }
 
 static int attempt_number(lua_State *L, stream *s) {
-  size_t len, blanks = 0;
+  stream_request *q = &s->rq;
+  size_t len;
   const char *p = stream_peek(s, &len);
-  while (blanks < len && isspace((unsigned char)p[blanks])) blanks++;
-  if (blanks) stream_consume(s, blanks);
-  p = stream_peek(s, &len);
-  if (!len) return s->in_rc ? give_end(L, s) : wait_for(L, s, 1);
-  numeral m = {p, len, 0, s->in_rc != 0, 0};
+  while (q->scanned < len && isspace((unsigned char)p[q->scanned])) q->scanned++;
+  size_t blanks = q->scanned;
+  if (blanks > q->max)
+    return fail_with(L, s, "EMSGSIZE", "the blanks are longer than the limit (max)");
+  if (blanks == len) {
+    if (s->in_rc == UV_EOF) stream_consume(s, blanks);
+    return s->in_rc ? give_end(L, s) : wait_for(L, s, len + 1);
+  }
+  numeral m = {p + blanks, len - blanks, 0, s->in_rc != 0, 0};
   scan(&m);
   if (m.hungry) return wait_for(L, s, len + 1);
-  if (s->in_rc && s->in_rc != UV_EOF && m.at == len) return give_end(L, s);
+  if (s->in_rc && s->in_rc != UV_EOF && m.at == m.len) return give_end(L, s);
   char text[MAX_NUMERAL + 2];
-  memcpy(text, p, m.at);
+  memcpy(text, m.p, m.at);
   text[m.at] = 0;
   if (m.at > MAX_NUMERAL || lua_stringtonumber(L, text) != m.at + 1)
     return fail_with(L, s, "EINVAL", "what comes next is not a number");
-  stream_consume(s, m.at);
+  stream_consume(s, blanks + m.at);
   return 1;
 }
 

@@ -56,6 +56,7 @@ static void wake_all(stream *s, int rc) {
 // Give the turn to the first writer. It is counted until it runs, so that nobody gets ahead of it.
 static void wake_writer(stream *s) {
   if (s->shut || s->granted || stream_queued(s) >= bound(s)) return;
+  if (s->reserved == STREAM_RESERVED || (s->reserved == STREAM_DRAINING && s->out)) return;
   list *l = list_shift(&s->writers);
   if (!l) return;
   s->granted++;
@@ -63,12 +64,32 @@ static void wake_writer(stream *s) {
 }
 
 int stream_is_writable(const stream *s) {
-  return s->out_rc || (list_empty(&s->writers) && !s->granted && stream_queued(s) < bound(s));
+  if (s->out_rc) return 1;
+  return list_empty(&s->writers) && !s->granted && !s->reserved && stream_queued(s) < bound(s);
+}
+
+int stream_reserve(stream *s) {
+  if (s->out || (s->reserved == STREAM_SHARED && !stream_is_writable(s))) return 0;
+  s->reserved = STREAM_RESERVED;
+  return 1;
+}
+
+void stream_release(stream *s) {
+  s->reserved = STREAM_SHARED;
+  wake_writer(s);
 }
 
 int stream_wait_turn(lua_State *L, stream *s, uint64_t when, const wait_ops *ops, void *arg) {
   wait_check(L);
   list_push(&s->writers, &task_current(L)->wlink);
+  return wait_begin_until(L, ops, arg, when);
+}
+
+int stream_wait_drained(lua_State *L, stream *s, uint64_t when, const wait_ops *ops, void *arg) {
+  wait_check(L);
+  int has_turn = s->reserved != STREAM_SHARED;
+  s->reserved = has_turn ? STREAM_DRAINING : STREAM_QUEUED;
+  list_push(has_turn ? s->writers.next : &s->writers, &task_current(L)->wlink);
   return wait_begin_until(L, ops, arg, when);
 }
 
@@ -167,7 +188,10 @@ int stream_write(stream *s, const uv_buf_t *bufs, unsigned n) {
   if (rc < 0) return rc;
   assert(!s->shut && !s->closed);
   for (unsigned i = 0; i < n; i++) total += bufs[i].len;
-  if (!total) return 0;
+  if (!total) {
+    wake_writer(s);
+    return 0;
+  }
   if (!s->out) {
     s->h.r->sending = 1;
     rc = s->t->try_write(s, bufs, n);

@@ -4,6 +4,7 @@
 
 #include <net/if.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
 #include <uv.h>
@@ -69,11 +70,21 @@ void endpoint_format(const endpoint *e, char *buf, size_t n) {
 
 // --- Addresses -------------------------------------------------------------------------------
 
+// The number of an interface that there is, which may stand for its name (RFC 4007, section 11.2).
+static int read_index(const char *zone, uint32_t *index) {
+  char name[IF_NAMESIZE];
+  if (!*zone || zone[strspn(zone, "0123456789")] || strlen(zone) > 9) return 0;
+  *index = (uint32_t)strtoul(zone, NULL, 10);
+  return *index && if_indextoname(*index, name);
+}
+
 int address_parse(const char *host, uint16_t port, address *out) {
   memset(out, 0, sizeof *out);
   if (uv_ip4_addr(host, port, &out->in) == 0) return 0;
   if (uv_ip6_addr(host, port, &out->in6) < 0) return UV_EINVAL;
-  return strchr(host, '%') && !out->in6.sin6_scope_id ? UV_ENODEV : 0;
+  const char *zone = strchr(host, '%');
+  if (!zone || out->in6.sin6_scope_id) return 0;
+  return read_index(zone + 1, &out->in6.sin6_scope_id) ? 0 : UV_ENODEV;
 }
 
 int address_from(const struct sockaddr *sa, address *out) {

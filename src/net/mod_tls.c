@@ -155,7 +155,7 @@ static int l_is_name(lua_State *L) {
 
 // --- The handshake: the frame is what start was given ----------------------------------------
 
-enum { STREAM = 1, CONTEXT, NAME, KEY, SECONDS, OP, WITHIN };
+enum { STREAM = 1, SECONDS, OP, CONTEXT, NAME, KEY, WITHIN };
 
 static int fail(lua_State *L, stream *s, int rc) {
   const char *op = lua_tostring(L, OP);
@@ -203,7 +203,7 @@ static int is_injected(const stream *s, const tls_context *c) {
 
 static void refuse_twice(lua_State *L, const stream *s, const char *op) {
   const tls *x = tls_of(s);
-  if (x && x->state == TLS_SHAKING)
+  if (s->reserved || (x && x->state == TLS_SHAKING))
     err_raise(L, "EBUSY", op, NULL, "another task's TLS handshake is under way");
   if (x && (x->outer || !lua_toboolean(L, WITHIN)))
     err_misuse(L, "%s: the stream has TLS already", op);
@@ -211,10 +211,6 @@ static void refuse_twice(lua_State *L, const stream *s, const char *op) {
 
 static int begin(lua_State *L, stream *s) {
   tls_context *c = check_context(L, CONTEXT);
-  const char *op = lua_tostring(L, OP);
-  if (stream_is_busy(s))
-    return err_raise(L, "EBUSY", op, NULL, "another task is reading from this stream");
-  refuse_twice(L, s, op);
   if (is_injected(s, c)) {
     size_t n;
     stream_peek(s, &n);
@@ -232,38 +228,66 @@ static int begin(lua_State *L, stream *s) {
   return tls_handshake(L, s, limit_of(L), &handshake_ops);
 }
 
+static wait_answer cancel_drain(task *t, void *arg) {
+  list_remove(&t->wlink);
+  stream_close(arg, 0);
+  return WAIT_STOPPED;
+}
+
 static int on_written(lua_State *L, void *arg, int rc);
 
-static const wait_ops drain_ops = {"what was written to reach", NULL, on_written,
+static const wait_ops drain_ops = {"what was written to reach", cancel_drain, on_written,
                                    stream_describe_wait};
 
-// What was written before must be out: it is not to be encrypted.
-static int begin_drained(lua_State *L, stream *s) {
-  if (s->out) return stream_wait_turn(L, s, limit_of(L), &drain_ops, s);
-  return begin(L, s);
+// What was written before must be out, and nothing written by others after it: it is not to be
+// encrypted.
+static int reserve_drained(lua_State *L, stream *s) {
+  if (!stream_reserve(s)) return stream_wait_drained(L, s, limit_of(L), &drain_ops, s);
+  lua_settop(L, STREAM);
+  return 1;
 }
 
 static int on_written(lua_State *L, void *arg, int rc) {
   stream *s = arg;
   rc = stream_take_turn(s, rc);
-  return rc < 0 ? fail(L, s, rc) : begin_drained(L, s);
+  return rc < 0 ? fail(L, s, rc) : reserve_drained(L, s);
 }
 
-// start(stream, context, name, key, seconds, op[, within]): with `within` also inside of the TLS
-// that the stream may have.
+static void check_start(lua_State *L, stream *s, const char *op) {
+  if (!tls_is_possible(s)) arg_self_error(L, op, "stream over a socket");
+  if (s->shut) err_raise(L, "ECLOSED", op, NULL, "the write side was shut down");
+  if (s->reader) err_raise(L, "EBUSY", op, NULL, "another task is reading from this stream");
+  task_checkpoint(L);
+  wait_check(L);
+}
+
+// reserve(stream, seconds, op): before start, where others have the stream too: once what was
+// written before is out, nobody reads or writes until start, or release. Answers the stream.
+static int l_reserve(lua_State *L) {
+  const char *op = arg_string(L, OP);
+  stream *s = stream_check(L, STREAM, op);
+  lua_settop(L, OP);
+  refuse_twice(L, s, op);
+  check_start(L, s, op);
+  return reserve_drained(L, s);
+}
+
+static int l_release(lua_State *L) {
+  stream_release(stream_check(L, STREAM, "starttls"));
+  return 0;
+}
+
+// start(stream, seconds, op, context, name, key[, within]): with `within` also inside of the TLS
+// that the stream may have. Nothing may be queued for writing.
 static int l_start(lua_State *L) {
   const char *op = arg_string(L, OP);
   stream *s = stream_check(L, STREAM, op);
   check_context(L, CONTEXT);
   lua_settop(L, WITHIN);
-  refuse_twice(L, s, op);
-  if (!tls_is_possible(s)) arg_type_error(L, STREAM, "stream over a socket");
-  if (s->shut) return err_raise(L, "ECLOSED", op, NULL, "the write side was shut down");
-  if (stream_is_busy(s))
-    return err_raise(L, "EBUSY", op, NULL, "another task is reading from this stream");
-  task_checkpoint(L);
-  wait_check(L);
-  return begin_drained(L, s);
+  if (!s->reserved) refuse_twice(L, s, op);
+  check_start(L, s, op);
+  stream_release(s);
+  return begin(L, s);
 }
 
 // target(stream, op): whom it leads to, for the function that the script called.
@@ -385,10 +409,17 @@ static int l_is_context(lua_State *L) {
 }
 
 int luaopen_corun_tlscore(lua_State *L) {
-  static const luaL_Reg functions[] = {
-    {"context", l_context}, {"add_name", l_add_name}, {"is_name", l_is_name},
-    {"start", l_start},     {"info", l_info},         {"is_context", l_is_context},
-    {"extend", l_extend},   {"target", l_target},     {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"context", l_context},
+                                       {"add_name", l_add_name},
+                                       {"is_name", l_is_name},
+                                       {"start", l_start},
+                                       {"reserve", l_reserve},
+                                       {"release", l_release},
+                                       {"info", l_info},
+                                       {"is_context", l_is_context},
+                                       {"extend", l_extend},
+                                       {"target", l_target},
+                                       {NULL, NULL}};
   if (luaL_newmetatable(L, CONTEXT_CLASS)) {
     static const luaL_Reg meta[] = {
       {"__gc", l_context_gc}, {"__tostring", l_context_tostring}, {NULL, NULL}};

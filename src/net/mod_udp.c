@@ -83,6 +83,14 @@ static int set_up(udp *u, const udp_settings *set) {
   return rc;
 }
 
+static void check_local(lua_State *L, const endpoint *e, int rc) {
+  if (rc == UV_ENODEV)
+    err_misuse(L, "bad address for udp: this machine has no network interface \"%s\"",
+               strchr(e->host, '%') + 1);
+  if (rc < 0)
+    err_misuse(L, "bad address for udp: the local address must be numeric, got %s", e->host);
+}
+
 // udp([addr[, o]])
 static int l_udp(lua_State *L) {
   static const char *const names[] = {"reuse",         "broadcast",      "ttl",
@@ -97,8 +105,8 @@ static int l_udp(lua_State *L) {
   if (e.is_path) err_misuse(L, "bad address for udp: a Unix socket has no datagrams here");
   if (!e.host[0])
     address_any(AF_INET6, e.port, &a);
-  else if (address_parse(e.host, e.port, &a) < 0)
-    err_misuse(L, "bad address for udp: the local address must be numeric, got %s", e.host);
+  else
+    check_local(L, &e, address_parse(e.host, e.port, &a));
   udp_settings set;
   opt_check(L, 2, "udp", names);
   read_settings(L, 2, &set);

@@ -29,8 +29,7 @@ tls *tls_of(const stream *s) {
 }
 
 int tls_is_possible(const stream *s) {
-  const stream_transport *t = stream_base(s);
-  return t->start == stream_uv_start || t->start == stream_uv_start_socket;
+  return stream_base(s)->start == stream_uv_start_socket;
 }
 
 // Which gets what comes from the network.
@@ -164,9 +163,13 @@ static void shake(tls *x) {
   if (rc == 1) {
     x->state = TLS_READY;
     stream_wake(x->s);
-  } else if (x->f->SSL_get_error(x->ssl, rc) != SSL_ERROR_WANT_READ) {
-    tls_fail(x, x->f->ERR_peek_error());
+    return;
   }
+  int what = x->f->SSL_get_error(x->ssl, rc);
+  if (what == SSL_ERROR_WANT_READ) return;
+  if (what == SSL_ERROR_ZERO_RETURN)
+    note_cut(x, "the peer closed the connection during the handshake");
+  tls_fail(x, x->f->ERR_peek_error());
 }
 
 // Stop reading until the stream asks for more.
@@ -444,6 +447,7 @@ int tls_finish(stream *s, int rc) {
   if (rc == UV_ETIMEDOUT) return rc;
   if (s->closed) {
     if (x && x->state == TLS_SHAKING) {  // it will never end
+      note_cut(x, "it was closed during the handshake");
       x->state = TLS_FAILED;
       tls_advance(x);
     }

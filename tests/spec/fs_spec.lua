@@ -546,6 +546,15 @@ describe("names", function()
     assert_error("ENOENT", "temp", nil, fs.temp{parent = dir .. "/none", dir = true})
   end)
 
+  it("temporary files that others have removed are closed all the same", function()
+    local _ <close>, dir = folder()
+    for _, is_dir in ipairs{false, true} do
+      local t = assert(fs.temp{parent = dir, dir = is_dir})
+      assert(fs.remove(t:path()))
+      assert.is_true(t:close())
+    end
+  end)
+
   it("temporary files that nobody closes go with the program, or by the collector", function()
     local _ <close>, dir = folder()
     local r = files.code(([[local fs = require "corun.fs"

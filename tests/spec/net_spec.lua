@@ -486,6 +486,7 @@ describe("serve (S42)", function()
     local server <close> = assert(net.serve("127.0.0.1:0", function(s)
       local what = s:read("l")
       if what == "raise" then error("on purpose") end
+      if what == "nothing" then error(nil) end
       if what == "return" then return nil, corun.err("EOOPS", "returned") end
       if what == "child" then
         corun.spawn(function()
@@ -499,6 +500,7 @@ describe("serve (S42)", function()
     end))
     local text = captured(function()
       assert.equal("", ask(server, "raise\n"))
+      assert.equal("", ask(server, "nothing\n"))
       assert.equal("", ask(server, "return\n"))
       assert.equal("", ask(server, "child\n"))
       assert.equal("", ask(server, "cancel\n"))
@@ -506,6 +508,7 @@ describe("serve (S42)", function()
     end)
     assert.matches("corun: connection from 127%.0%.0%.1:%d+ to 127%.0%.0%.1:%d+ failed: "
       .. "[^\n]*net_spec.lua:%d+: on purpose\nstack traceback:", text)
+    assert.matches("failed: nil\nstack traceback:", text)
     assert.matches("failed: returned %(EOOPS%)\n", text)
     assert.matches("net_spec.lua:%d+: in a child\nstack traceback:", text)
   end)

@@ -62,6 +62,16 @@ describe("net.resolve", function()
     end
   end)
 
+  it("an interface may be given by its number", function()
+    for _, zone in ipairs{"lo", "1"} do
+      local addresses = assert(net.resolve("fe80::1%" .. zone))
+      assert.same({"fe80::1%lo"}, addresses)
+    end
+    for _, zone in ipairs{"0", "99999", "1x", "4294967297", "-1"} do
+      assert_error("ENODEV", "resolve", net.resolve("fe80::1%" .. zone))
+    end
+  end)
+
   it("an address of an interface that is not there is a failure that says so", function()
     local address = "fe80::1%nosuch"
     local _, err = net.connect("[" .. address .. "]:1")

@@ -583,6 +583,89 @@ describe("tls streams", function()
     accepted:await()
   end)
 
+  -- Two plain ends, in the scope that is open.
+  local function plain_pair()
+    local l <close> = assert(net.listen("127.0.0.1:0"))
+    local c = assert(net.connect(l:address()))
+    local s = assert(l:accept())
+    return c, s, corun.defer(function()
+      c:close()
+      s:close()
+    end)
+  end
+
+  it("nothing that is written after starttls was called goes out in clear", function()
+    for i, before in ipairs{"", ("plain"):rep(1 << 20)} do
+      local c, s, _ <close> = plain_pair()
+      assert(c:write(before))
+      -- Options that nobody has used yet: their files are to be read first.
+      local o = with(trust, {server_name = "localhost", alpn = "fresh" .. i})
+      local shaking = waiting(c.starttls, c, o)
+      local late = corun.async(c.write, c, "secret\n")
+      assert_raises("EBUSY", c.recv, c)
+      assert_raises("EBUSY", c.starttls, c, o)
+      assert.is_true(before == s:read_exactly(#before))
+      assert(s:starttls(with(good, {server = true})))
+      assert.equal("secret", s:read())
+      assert.equal(c, shaking:await())
+      assert.is_true(late:await())
+      s:write("answer\n")
+      assert.equal("answer", c:read())
+    end
+  end)
+
+  -- Whoever reads the fifo gets something, so that the thread goes on.
+  local function let_go(name)
+    local fifo <close> = assert(io.open(folder .. name, "r+"))
+    fifo:write("x")
+  end
+
+  it("a starttls that is cancelled closes the stream, however far it came", function()
+    assert(os.execute("mkfifo " .. folder .. "never.pem"))
+    local o = with(trust, {server_name = "localhost"})
+    for _, case in ipairs{{("y"):rep(16 << 20), o}, {"", {ca = folder .. "never.pem",
+      server_name = "localhost"}}} do
+      local c, s, _ <close> = plain_pair()
+      assert(c:write(case[1]))
+      local shaking = waiting(c.starttls, c, case[2])
+      local late = waiting(c.write, c, "secret")
+      shaking:cancel()
+      assert_error("ECLOSED", "write", late:await())
+      assert_raises("ECLOSED", c.write, c, "secret")
+      assert.is_true(case[1] == s:read("a"))
+    end
+    let_go("never.pem")
+  end)
+
+  it("a starttls whose options are no use leaves the stream as it was", function()
+    local c, s, _ <close> = plain_pair()
+    local shaking = waiting(c.starttls, c, {ca = folder .. "none.pem", server_name = "localhost"})
+    local late = corun.async(c.write, c, "late\n")
+    assert_error("ETLS", "starttls", shaking:await())
+    assert.is_true(late:await())
+    assert.equal("late", s:read())
+    s:write("answer\n")
+    assert.equal("answer", c:read())
+  end)
+
+  it("files that cannot be read in time keep no others", function()
+    assert(os.execute("mkfifo " .. folder .. "slow.pem"))
+    local server <close> = assert(net.serve("127.0.0.1:0", function() end, {tls = good}))
+    local slow = {ca = folder .. "slow.pem"}
+    local stuck = waiting(connect, server, slow)
+    assert_error("ETIMEDOUT", "connect", net.connect("localhost" .. port(server:address()),
+      {tls = slow, timeout = 0.01}))
+    local c, s, _ <close> = plain_pair()
+    assert_error("ETIMEDOUT", "starttls", c:starttls(with(slow, {server_name = "localhost",
+      timeout = 0.01})))
+    assert(c:write("still\n"))
+    assert.equal("still", s:read())
+    local other <close> = assert(connect(server, {alpn = "fresh"}))
+    assert.equal("TLSv1.3", other:tls().version)
+    stuck:cancel()
+    let_go("slow.pem")
+  end)
+
   it("what is written during the handshake goes out after it, encrypted", function()
     local l <close> = assert(net.listen("127.0.0.1:0"))
     local c <close> = assert(net.connect(l:address()))
@@ -673,6 +756,11 @@ describe("tls streams", function()
     local reader = waiting(c.recv, c)
     assert_raises("EBUSY", c.starttls, c, {insecure = true})
     reader:cancel()
+    local p <close> = assert(require("corun.process").spawn{"cat"})
+    assert_misuse("calling 'starttls' on bad self %(stream over a socket expected, got pipe stream",
+      c.starttls, p.stdin, {insecure = true})
+    assert(p.stdin:write("pipe\n"))
+    assert.equal("pipe", p.stdout:read())
     c:shutdown()
     assert_raises("ECLOSED", c.starttls, c, {insecure = true})
     assert_misuse("the server's side of starttls needs a certificate", s.starttls, s,
