@@ -207,12 +207,12 @@ describe("corun.log settings", function()
         log.warn("away")
         io.write(line)
       end
-      corun.gather(function() log.info("one") end, function() log.info("two") end)
+      corun.gather(function() log.info("one") end, function() log.info("one") end)
       log.output = function() error("full", 0) end
       log.info("three")
       log.output = function(line) io.write(line) end
       log.info("four")]])
-    assert.matches("%] one\n.*%] two\n.*%] four\n$", r.out)
+    assert.matches("%] one\n.*%] one\n.*%] four\n$", r.out)
     assert.matches("%] away\n.*%] away\n.*%] three\ncorun: [^\n]*full\n$", r.err)
     assert.equal(0, r.status)
   end)
